@@ -1,0 +1,77 @@
+"""The errors that Penstock raises. Each has an exit status and text written for the person who reads it; a traceback of
+ours never reaches a user."""
+
+from __future__ import annotations
+
+from penstock.base.diagnostics import Diagnostic
+
+
+class PenstockError(Exception):
+    """Something that a person can act on. `fix` says what to do."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.fix}" if self.fix else self.message
+
+
+class InvalidInput(PenstockError):
+    """What the user gave cannot be used: a target, a parameter, a setting. Nothing was created."""
+
+    exit_status = 2
+
+
+class InvalidPipeline(InvalidInput):
+    """A pipeline with diagnostics of severity error; all of them are in `diagnostics`."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        super().__init__("\n".join(str(d) for d in diagnostics))
+        self.diagnostics = diagnostics
+
+
+class TargetFailed(InvalidInput):
+    """The target's own code raised while it was imported; `traceback` starts at the user's first line."""
+
+    def __init__(self, message: str, *, traceback: str = "", fix: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.traceback = traceback
+
+
+class StoreUnavailable(PenstockError):
+    """The state or artifact store cannot be used now: disk full, read-only, permission, corrupt, newer schema.
+    Nothing was half-written; the same command can be given again once the cause is mended."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """A commit may or may not have happened; the store must be read again before anything else is decided."""
+
+
+class LeaseLost(PenstockError):
+    """Another controller holds a run now. `run_ids` names the runs; nothing of the commit was written."""
+
+    def __init__(self, run_ids: tuple[str, ...]) -> None:
+        super().__init__(f"another controller took over {', '.join(run_ids)}")
+        self.run_ids = run_ids
+
+
+class ArtifactMissing(PenstockError):
+    """The artifact store holds no such content."""
+
+
+class ArtifactCorrupt(PenstockError):
+    """Stored bytes no longer have the digest they are stored under."""
+
+
+class ExpressionError(PenstockError):
+    """A CEL expression failed to parse, check or evaluate; `position` is a character offset in its text."""
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position

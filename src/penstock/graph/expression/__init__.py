@@ -1,0 +1,1 @@
+"""CEL: `tree` (the types), `parse`, `print`, `check`, `evaluate`. Pure, standard library only."""

@@ -1,0 +1,82 @@
+"""Types of inputs and outputs. The type decides where a value lives: parameter types travel inline, everything else is an
+artifact (semantics 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "enum", "json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `any` (decided by the value
+    that comes), or an artifact type as `module:QualifiedName` of its Python class under the shortest public module
+    (`pandas:DataFrame`).
+
+    `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge about the
+    type, not part of its identity.
+    """
+
+    name: str
+    item: Type | None = None
+    options: tuple[str, ...] = ()
+    optional: bool = False
+    bases: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def is_parameter(self) -> bool:
+        if self.name == "list":
+            return self.item is None or self.item.is_parameter
+        return self.name in PARAMETER_NAMES
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a value of this type is a counted list (semantics 4)."""
+        return self.name == "list" and self.item is not None
+
+    def accepts(self, other: Type) -> bool:
+        """Whether a value of type `other` may be given where this type is asked for."""
+        if "any" in (self.name, other.name):
+            return True
+        if other.optional and not self.optional:
+            return False
+        if other.name == "null":
+            return self.optional or self.name in ("null", "json")
+        if self.name == "list" and other.name == "list":
+            return self.item is None or other.item is None or self.item.accepts(other.item)
+        if self.name == "enum":
+            return other.name == "str" or (other.name == "enum" and set(other.options) <= set(self.options))
+        if self.name == "json":
+            return other.is_parameter
+        if other.name == "json":
+            return self.is_parameter
+        widened = {"int": ("float",), "enum": ("str",)}.get(other.name, ())
+        return self.name == other.name or self.name in widened or self.name in other.bases
+
+    def __str__(self) -> str:
+        text = self.name
+        if self.name == "list" and self.item:
+            text = f"list[{self.item}]"
+        elif self.name == "enum":
+            text = f"enum[{', '.join(self.options)}]"
+        return f"{text}?" if self.optional else text
+
+
+NULL = Type("null")
+BOOL = Type("bool")
+INT = Type("int")
+FLOAT = Type("float")
+STR = Type("str")
+STRUCT = Type("struct")
+JSON = Type("json")
+ANY = Type("any")
+PATH = Type("path")
+
+
+def list_of(item: Type) -> Type:
+    return Type("list", item=item)
+
+
+def enum_of(*options: str) -> Type:
+    return Type("enum", options=options)
