@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from penstock.base.instants import Instant
 from penstock.engine.events import CapacityReported, Transition
 from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
+from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, DescribeRequest, Description, Observation, Report
 
 
@@ -207,40 +207,17 @@ class StateStore(Protocol):
     def close(self) -> None: ...
 
 
-# -- the artifact store --------------------------------------------------------------------------------------------------
-
-
-class ArtifactStore(Protocol):
-    """Content-addressed, immutable, verified on read. Digests are `blake3:HEX` (a file) and `tree:HEX` (a folder: blake3 of its
-    canonical listing). Raises `ArtifactMissing`, `ArtifactCorrupt`, `StoreUnavailable`."""
-
-    def put_bytes(self, data: bytes) -> str:
-        """Store bytes durably; answers their digest. Storing what is there does nothing."""
-        ...
-
-    def put_path(self, path: Path, *, move: bool = False) -> tuple[str, int]:
-        """Store a file or folder durably; (digest, size in bytes). `move`: the source is ours and may be renamed into place."""
-        ...
-
-    def has(self, digest: str) -> bool: ...
-
-    def size_bytes(self, digest: str) -> int: ...
-
-    def get_bytes(self, digest: str) -> bytes:
-        """All bytes of a file, verified."""
-        ...
-
-    def open(self, digest: str) -> BinaryIO:
-        """A file for reading, verified before it is handed out."""
-        ...
-
-    def path(self, digest: str) -> Path:
-        """A read-only path to the stored file or folder itself, verified, for reading and memory maps by our own code."""
-        ...
-
-    def materialize(self, digest: str, destination: Path) -> None:
-        """A writable file or folder of the user's own with this content: reflink where the file system can, else a copy,
-        never a hard link."""
-        ...
-
-
+__all__ = [
+    "ArtifactStore",
+    "Clock",
+    "Commit",
+    "ComponentHistory",
+    "Describer",
+    "Executor",
+    "Holder",
+    "JournalEntry",
+    "Lease",
+    "Message",
+    "StateStore",
+    "Submission",
+]
