@@ -161,9 +161,12 @@ class StateStore(Protocol):
         """Messages for these runs that no commit has consumed, oldest first."""
         ...
 
-    def acquire(self, run_id: str, holder: Holder, *, now: Instant, lease_ms: int, dead: bool = False) -> Lease | None:
-        """Take the lease of a run: free, expired, already this holder's, or (`dead`) its present holder is proved dead. None:
-        somebody else holds it."""
+    def acquire(
+        self, run_id: str, holder: Holder, *, now: Instant, lease_ms: int, dead: Holder | None = None
+    ) -> Lease | None:
+        """Take the lease of a run: free, expired, already this holder's, or still held by `dead`, which the caller has proved
+        dead (named, so that of two callers with the same proof the second does not take it from the first). None: somebody
+        else holds it. Raises KeyError for an unknown run."""
         ...
 
     def renew(self, leases: Sequence[Lease], *, now: Instant, lease_ms: int) -> Sequence[Lease]:

@@ -72,8 +72,9 @@ Command = StartAttempt | StopAttempt
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change. `machine` is run, task or attempt; `id` is the run's id, a task run's path, or `path#number`; `before` and
-    `after` are states of that machine; `row` is the whole row after the change."""
+    """One change. `machine` is run, task or attempt; `id` is the run's id, a task run's path, or `path#number`; `before`
+    (empty for an attempt just made) and `after` are states of that machine; `row` is the whole row as it is once the decision
+    is made, the same for every change of one identity in a decision."""
 
     machine: str
     run_id: str

@@ -68,9 +68,10 @@ TASK_TABLE: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.CANCELLED: frozenset(),
 }
 
+# An attempt that is asked to stop stays in its state until it has ended.
 ATTEMPT_TABLE: Mapping[AttemptState, frozenset[AttemptState]] = {
-    AttemptState.SUBMITTED: frozenset({AttemptState.STARTED, AttemptState.ENDED}),
-    AttemptState.STARTED: frozenset({AttemptState.ENDED}),
+    AttemptState.SUBMITTED: frozenset({AttemptState.SUBMITTED, AttemptState.STARTED, AttemptState.ENDED}),
+    AttemptState.STARTED: frozenset({AttemptState.STARTED, AttemptState.ENDED}),
     AttemptState.ENDED: frozenset(),
 }
 

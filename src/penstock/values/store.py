@@ -39,5 +39,3 @@ class ArtifactStore(Protocol):
         """A writable file or folder of the user's own with this content: reflink where the file system can, else a copy,
         never a hard link."""
         ...
-
-

@@ -56,8 +56,7 @@ class Operation:
     method: bool = False
 
     def references(self) -> Iterator[Value]:
-        for argument in self.arguments:
-            yield from argument.references()
+        return references(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Select:
     test_only: bool = False
 
     def references(self) -> Iterator[Value]:
-        yield from self.operand.references()
+        return references(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,7 @@ class ListTree:
     items: tuple[Tree, ...]
 
     def references(self) -> Iterator[Value]:
-        for item in self.items:
-            yield from item.references()
+        return references(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,7 @@ class MapTree:
     entries: tuple[tuple[Tree, Tree], ...]
 
     def references(self) -> Iterator[Value]:
-        for key, value in self.entries:
-            yield from key.references()
-            yield from value.references()
+        return references(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +98,49 @@ class Comprehension:
     steps: tuple[Tree, ...]
 
     def references(self) -> Iterator[Value]:
-        yield from self.over.references()
-        for step in self.steps:
-            yield from step.references()
+        return references(self)
 
 
 Tree = Literal | Reference | Name | Operation | Select | ListTree | MapTree | Comprehension
+
+
+def children(tree: Tree) -> tuple[Tree, ...]:
+    """The direct parts, left to right as written."""
+    match tree:
+        case Operation():
+            return tree.arguments
+        case Select():
+            return (tree.operand,)
+        case ListTree():
+            return tree.items
+        case MapTree():
+            return tuple(part for entry in tree.entries for part in entry)
+        case Comprehension():
+            return (tree.over, *tree.steps)
+        case Literal() | Reference() | Name():
+            return ()
+
+
+def walk(tree: Tree) -> Iterator[Tree]:
+    """The tree and all its parts, each before its own parts, left to right. Uses no Python stack, however deep."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(children(node)))
+
+
+def references(tree: Tree) -> Iterator[Value]:
+    """Every value from the graph in the tree, left to right, with repeats."""
+    return (node.value for node in walk(tree) if isinstance(node, Reference))
+
+
+def depth(tree: Tree) -> int:
+    """How many nodes lie on the longest way down; a leaf is 1. Uses no Python stack."""
+    deepest = 0
+    waiting = [(tree, 1)]
+    while waiting:
+        node, level = waiting.pop()
+        deepest = max(deepest, level)
+        waiting.extend((part, level + 1) for part in children(node))
+    return deepest

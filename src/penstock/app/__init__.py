@@ -1,0 +1,116 @@
+"""The only place where things are wired together: settings, stores, executor and controller, behind one function per
+verb.
+
+The functions return values and raise the errors of `base.errors`; they print nothing. Importing this package is cheap:
+each function loads what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from penstock.app.progress import Progress
+    from penstock.app.reading import AttemptLog, Got
+    from penstock.app.results import RunResult
+    from penstock.app.running import Checked
+
+
+def check_target(target: str) -> Checked:
+    """Everything that is wrong with a pipeline. Raises InvalidPipeline with all diagnostics when any is an error,
+    InvalidInput or TargetFailed when there is no pipeline to check."""
+    from penstock.app import running
+
+    return running.check_target(target)
+
+
+def run_target(target: str, parameters: Mapping[str, str], *, progress: Progress | None = None) -> RunResult:
+    """Run a target until it ends; parameters are texts. Raises InvalidInput for what cannot be run, having created
+    nothing."""
+    from penstock.app import running
+    from penstock.app.progress import Silent
+
+    return running.run_target(target, parameters, progress=progress or Silent())
+
+
+def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
+    """Run a pipeline from a script or a notebook until it ends; parameters are Python values. The result's `state` says
+    how it ended; nothing is raised for a run that failed (`raise_for_state` does). Raises InvalidInput for what cannot
+    be run."""
+    from penstock.app import running
+
+    return running.run_pipeline(pipeline, parameters)
+
+
+def retry_run(run: str, *, progress: Progress | None = None) -> tuple[RunResult, bool]:
+    """Resume an interrupted run, or run a failed or cancelled one again; False and its result for one that has
+    succeeded."""
+    from penstock.app import running
+    from penstock.app.progress import Silent
+
+    return running.retry_run(run, progress=progress or Silent())
+
+
+def cancel_run(run: str, *, force: bool = False, progress: Progress | None = None) -> tuple[RunResult, bool]:
+    """Cancel a run and wait until it has ended; False and its result for one that had ended before."""
+    from penstock.app import running
+    from penstock.app.progress import Silent
+
+    return running.cancel_run(run, force=force, progress=progress or Silent())
+
+
+def list_runs(*, limit: int = 20) -> Sequence[RunResult]:
+    """The newest runs of the project that the current folder lies in."""
+    from penstock.app import reading
+
+    return reading.list_runs(limit=limit)
+
+
+def show_run(run: str) -> RunResult:
+    from penstock.app import reading
+
+    return reading.show_run(run)
+
+
+def run_logs(run: str, task: str | None = None, *, follow: bool = False) -> Iterator[AttemptLog]:
+    """What the attempts of a run printed, in order of submission; with `follow`, until the run has ended."""
+    from penstock.app import reading
+
+    return reading.run_logs(run, task, follow=follow)
+
+
+def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
+    """One output by TASK[.OUTPUT]; written to `to` if that is given."""
+    from penstock.app import reading
+
+    return reading.get_output(run, output, to=to)
+
+
+def graph_of_target(target: str, *, form: str) -> str:
+    """A pipeline drawn: `form` is text, json or mermaid."""
+    from penstock.app import running
+
+    return running.graph_of_target(target, form=form)
+
+
+def versions() -> dict[str, Any]:
+    """The versions of Penstock and Python, the platform, and what of Penstock's promises does not hold on it."""
+    import platform
+    import sys
+
+    import penstock
+
+    degradations = []
+    if sys.platform == "darwin":
+        degradations = [
+            "macOS: children of a task that is killed may outlive it (there is no subreaper)",
+            "macOS: declared memory is watched less closely (there is no RssAnon)",
+        ]
+    return {
+        "penstock": penstock.__version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "degradations": degradations,
+    }

@@ -1,0 +1,64 @@
+"""Opening what a project's settings name: the state store, the artifacts, the executor. Private to the owner, and
+nothing is made by a verb that only reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.base.errors import InvalidInput, StoreUnavailable
+from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from penstock.effects import StateStore
+    from penstock.values.store import ArtifactStore
+
+DATABASE = "state.db"
+ARTIFACTS = "artifacts"
+SCRATCH = "scratch"
+
+
+def make_state_folder(settings: Settings) -> bool:
+    """Make the state folder, private to its owner, with a note for version control; answers whether it was not there
+    before. Raises StoreUnavailable when that is not possible."""
+    try:
+        made = not settings.state.exists()
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if made:
+            (settings.state / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the state folder {settings.state} cannot be made: {error.strerror}",
+            fix="Give it another place: PENSTOCK_STATE, or `state` below [tool.penstock] in pyproject.toml.",
+        ) from None
+    return made
+
+
+def remove_if_unused(settings: Settings) -> None:
+    """Remove a state folder that this call made for input that proved invalid: nothing is left half-created."""
+    if not (settings.state / DATABASE).exists():
+        import shutil
+
+        shutil.rmtree(settings.state, ignore_errors=True)
+
+
+def open_store(settings: Settings) -> StateStore:
+    from penstock.stores.sql import open_state
+
+    return open_state(settings.state / DATABASE)
+
+
+def open_existing_store(settings: Settings) -> StateStore:
+    """For verbs that read. Raises InvalidInput when this project has no runs yet."""
+    if not (settings.state / DATABASE).exists():
+        raise InvalidInput(f"no run has been made here yet ({settings.state})", fix="`penstock run TARGET` makes one.")
+    return open_store(settings)
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    from penstock.app_artifacts import open_artifacts
+
+    return open_artifacts(artifacts_arguments(settings))
+
+
+def artifacts_arguments(settings: Settings) -> dict[str, str]:
+    return {"root": str(settings.state / ARTIFACTS)}

@@ -1,0 +1,277 @@
+"""The verbs that only read: runs, one run, its logs, one output, a pipeline's graph. They make nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.app.holders import is_live
+from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store
+from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
+from penstock.base.errors import InvalidInput, StoreUnavailable
+from penstock.effects import StateStore
+from penstock.engine.rows import AttemptRow, RunRow
+from penstock.engine.states import TERMINAL_RUN_STATES, RunState
+from penstock.settings import Settings, load
+from penstock.values.store import ArtifactStore
+from penstock.wire import Artifact, Counted, Datum, Inline, LogSegment, parameter_to_json
+
+TAIL_BYTES = 4_096
+TAIL_LINES = 10
+
+
+# How often a followed log looks for news.
+FOLLOW_S = 0.2
+
+
+def list_runs(*, limit: int) -> Sequence[RunResult]:
+    settings = load(Path.cwd())
+    if not (settings.state / DATABASE).exists():
+        return ()
+    with closing(open_store(settings)) as store:
+        artifacts = open_artifacts(settings)
+        return [result_of(store, artifacts, run) for run in store.runs(limit=limit)]
+
+
+def show_run(text: str) -> RunResult:
+    settings = load(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        return result_of(store, open_artifacts(settings), find_run(store, text))
+
+
+def find_run(store: StateStore, text: str) -> RunRow:
+    """RUN: an id, a unique prefix of one, or `latest`. Raises InvalidInput naming what could be meant."""
+    if text == "latest":
+        newest = store.runs(limit=1)
+        if not newest:
+            raise InvalidInput("there is no run yet", fix="`penstock run TARGET` makes one.")
+        return newest[0]
+    exact = store.run(text)
+    if exact is not None:
+        return exact
+    found = store.runs(limit=6, prefix=text) if text else ()
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidInput(f"{text!r} could be {', '.join(run.run_id for run in found)}", fix="Give more of the id.")
+    recent = ", ".join(run.run_id for run in store.runs(limit=3)) or "none yet"
+    raise InvalidInput(f"there is no run {text!r}; the newest: {recent}", fix="`penstock runs` lists them.")
+
+
+def shown_state(store: StateStore, run: RunRow) -> str:
+    """The run's state; `interrupted` for one that nobody is at work on (semantics 23)."""
+    if run.state in TERMINAL_RUN_STATES:
+        return run.state.value
+    lease = store.lease_of(run.run_id)
+    now = time.time_ns() // 1_000_000
+    if is_live(lease, now=now):
+        return run.state.value
+    # Between a submission and its controller's lease there is a moment without a holder.
+    fresh = lease is None and run.state is RunState.PENDING and now - run.created_at < 5_000
+    return run.state.value if fresh else "interrupted"
+
+
+def result_of(store: StateStore, artifacts: ArtifactStore, run: RunRow) -> RunResult:
+    attempts = {row.path: row for row in store.attempts(run.run_id)}
+    rows = tuple(task_run_result(row, attempts.get(row.path)) for row in store.task_runs(run.run_id))
+    if run.state not in TERMINAL_RUN_STATES:
+        rows += _waiting(store, run, known=frozenset(row.path for row in rows))
+    return RunResult(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        state=shown_state(store, run),
+        outputs=Outputs(run.outputs, lambda datum: load_value(datum, artifacts)),
+        task_runs=rows,
+        row=run,
+    )
+
+
+def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
+    """The nodes of the run's own graph that have no row yet: they wait."""
+    from penstock.graph.codec import graph_from_json
+    from penstock.graph.model import Call, Finally, Graph
+
+    waiting = []
+    for node in graph_from_json(dict(store.graph(run.graph_digest))).nodes:
+        if node.name not in known:
+            kind = type(node).__name__.lower()
+            if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
+                kind = f"{node.component.module}:{node.component.name}"
+            waiting.append(TaskRunResult(path=node.name, component=kind, state="waiting"))
+    return tuple(waiting)
+
+
+def load_value(datum: Datum, artifacts: ArtifactStore) -> Any:
+    """A value as Python has it: a parameter itself, an artifact read by its type's handler, a counted list as a
+    list."""
+    if isinstance(datum, Inline):
+        return datum.value
+    if isinstance(datum, Counted):
+        return [load_value(item, artifacts) for item in datum.items]
+    from penstock.values import read_artifact
+
+    return read_artifact(datum, artifacts)
+
+
+# -- logs --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLog:
+    """What one attempt printed; `text` in pieces, since it may be larger than memory."""
+
+    attempt: AttemptRow
+    settings: Settings
+
+    def pieces(self) -> Iterator[bytes]:
+        if self.attempt.log is not None:
+            yield from read_segment(self.settings, self.attempt.log)
+
+
+def read_segment(settings: Settings, segment: LogSegment, *, tail_bytes: int | None = None) -> Iterator[bytes]:
+    """The bytes of a segment, or its last `tail_bytes`, in pieces of at most 1 MiB. Raises StoreUnavailable when its
+    file cannot be read."""
+    size = segment.size_bytes if tail_bytes is None else min(segment.size_bytes, tail_bytes)
+    try:
+        with open(settings.state / segment.file, "rb") as file:
+            file.seek(segment.offset + segment.size_bytes - size)
+            while size > 0 and (piece := file.read(min(size, 1 << 20))):
+                size -= len(piece)
+                yield piece
+    except OSError as error:
+        raise StoreUnavailable(f"the log {segment.file} cannot be read: {error.strerror}") from None
+
+
+def tail_of(settings: Settings, attempt: AttemptRow) -> str:
+    """The last lines that an attempt printed."""
+    if attempt.log is None or not attempt.log.size_bytes:
+        return ""
+    try:
+        text = b"".join(read_segment(settings, attempt.log, tail_bytes=TAIL_BYTES)).decode(errors="replace")
+    except StoreUnavailable:
+        return ""
+    return "\n".join(text.rstrip("\n").split("\n")[-TAIL_LINES:])
+
+
+def attempts_at(store: StateStore, run: RunRow, task: str | None, *, missing_ok: bool = False) -> Sequence[AttemptRow]:
+    """The attempts of a run, or of the task run `task` and everything below it, in order of submission. Raises
+    InvalidInput for a task that the run does not have."""
+    attempts = sorted(store.attempts(run.run_id), key=lambda row: (row.submitted_at, row.path, row.number))
+    if task is None:
+        return attempts
+    path, _, number = task.partition("#")
+    chosen = [row for row in attempts if row.path == path or row.path.startswith(f"{path}/")]
+    if number.isdigit():
+        chosen = [row for row in chosen if row.number == int(number)]
+    if not chosen and not missing_ok:
+        require_task(store, run, path)
+    return chosen
+
+
+def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunResult:
+    """The task run at `path`. Raises InvalidInput with the nearest paths when there is none."""
+    rows = {row.path: row for row in store.task_runs(run.run_id)}
+    if path in rows:
+        return task_run_result(rows[path], None)
+    from difflib import get_close_matches
+
+    near = get_close_matches(path, list(rows), n=3) or list(rows)[:5]
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise InvalidInput(
+        f"run {run.run_id} has no task run {path!r}{hint}", fix=f"`penstock show {run.run_id}` lists its task runs."
+    )
+
+
+def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLog]:
+    settings = load(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        run = find_run(store, text)
+        told: set[tuple[str, int]] = set()
+        while True:
+            # The state is read before the attempts: what ends in between is told in the last round.
+            state = shown_state(store, store.run(run.run_id) or run)
+            for attempt in attempts_at(store, run, task, missing_ok=follow):
+                if (attempt.path, attempt.number) not in told and (attempt.log is not None or not follow):
+                    told.add((attempt.path, attempt.number))
+                    yield AttemptLog(attempt, settings)
+            if not follow or state not in ("pending", "running"):
+                return
+            time.sleep(FOLLOW_S)
+
+
+# -- one output --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One output: its full name, its JSON form, and for an artifact the path of its content (not to be written to)."""
+
+    name: str
+    shown: Any
+    path: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"output": self.name, "value": self.shown, "path": str(self.path) if self.path else None}
+
+
+def get_output(text: str, output: str, *, to: Path | None) -> Got:
+    settings = load(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        name, datum = output_at(store, find_run(store, text), output)
+    artifacts = open_artifacts(settings)
+    if to is not None:
+        write_datum(datum, artifacts, to)
+    return Got(name, shown(datum), artifacts.path(datum.digest) if isinstance(datum, Artifact) else None)
+
+
+def output_at(store: StateStore, run: RunRow, text: str) -> tuple[str, Datum]:
+    """The output named by TASK[.OUTPUT], with its full name. Raises InvalidInput when there is none, or several to
+    choose from."""
+    path, dot, name = text.partition(".")
+    task = require_task(store, run, path)
+    if not task.outputs:
+        raise InvalidInput(f"{path} has no outputs: it is {task.state}", fix=f"`penstock show {run.run_id}` says why.")
+    if not dot:
+        if len(task.outputs) > 1:
+            raise InvalidInput(
+                f"{path} has several outputs: {', '.join(task.outputs)}",
+                fix=f"Name one: {path}.{next(iter(task.outputs))}",
+            )
+        name = next(iter(task.outputs))
+    if name not in task.outputs:
+        raise InvalidInput(f"{path} has no output {name!r}; it has: {', '.join(task.outputs)}")
+    return f"{path}.{name}", task.outputs[name]
+
+
+def write_datum(datum: Datum, artifacts: ArtifactStore, destination: Path) -> None:
+    """Write a value where the user wants it: a parameter as JSON, an artifact as its file or folder (a copy of the
+    user's own), a list of artifacts as a folder of numbered ones. Raises InvalidInput when something is there
+    already."""
+    if destination.exists():
+        raise InvalidInput(f"{destination} exists already", fix="Name another place, or remove it first.")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(datum, Artifact):
+            artifacts.materialize(datum.digest, destination)
+        elif isinstance(datum, Counted) and any(not isinstance(item, Inline) for item in datum.items):
+            destination.mkdir()
+            width = len(str(max(len(datum.items) - 1, 0)))
+            for index, item in enumerate(datum.items):
+                write_datum(item, artifacts, destination / f"{index:0{width}d}")
+        else:
+            destination.write_text(_json_text(datum) + "\n")
+    except OSError as error:
+        raise StoreUnavailable(f"{destination} cannot be written: {error.strerror}") from None
+
+
+def _json_text(datum: Datum) -> str:
+    import json
+
+    value = [item.value for item in datum.items if isinstance(item, Inline)] if isinstance(datum, Counted) else None
+    if isinstance(datum, Inline):
+        value = datum.value
+    return json.dumps(parameter_to_json(value), ensure_ascii=False, indent=2)

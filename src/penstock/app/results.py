@@ -1,0 +1,182 @@
+"""What a run came to, as values: for scripts (`RunResult`) and as the one JSON shape of `run`, `show` and `retry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.base.errors import PenstockError
+from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.wire import Artifact, Datum, Inline, data_to_json, parameter_to_json
+
+
+class RunFailed(PenstockError):
+    """A run did not succeed; `raise_for_state` raises it. `run_id` names the run, `state` says how it ended."""
+
+    def __init__(self, message: str, *, run_id: str, state: str) -> None:
+        super().__init__(
+            message, fix=f"`penstock show {run_id}` says what happened; `penstock logs {run_id}` what was printed."
+        )
+        self.run_id = run_id
+        self.state = state
+        self.exit_status = 3 if state == "cancelled" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunResult:
+    """One task run. `cause` is why it is in its state (code, by, text); `duration_ms` that of its last attempt, or from
+    begin to end for a node with a graph; None where it has not run."""
+
+    path: str
+    component: str
+    state: str
+    origin: str | None = None
+    cause: Cause = field(default_factory=lambda: Cause(""))
+    attempts: int = 0
+    duration_ms: float | None = None
+    outputs: Mapping[str, Datum] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "component": self.component,
+            "state": self.state,
+            "origin": self.origin,
+            "cause": self.cause.code or None,
+            "cause_by": self.cause.by or None,
+            "cause_text": self.cause.text or None,
+            "attempts": self.attempts,
+            "duration_ms": self.duration_ms,
+        }
+
+
+class Outputs:
+    """The outputs of a run, by item and by attribute. A parameter is its Python value; an artifact is read when it is
+    asked for, and once. An output that has no value (its producer was skipped or failed) is missing."""
+
+    def __init__(self, data: Mapping[str, Datum], load: Callable[[Datum], Any]) -> None:
+        self._data = dict(data)
+        self._load = load
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            if name not in self._data:
+                known = ", ".join(self._data) or "none"
+                raise KeyError(f"the run has no output {name!r}; it has: {known}")
+            self._loaded[name] = self._load(self._data[name])
+        return self._loaded[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(error.args[0]) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._data
+
+    def keys(self) -> Sequence[str]:
+        return list(self._data)
+
+    def __dir__(self) -> list[str]:
+        return [*self._data, "keys"]
+
+    def __repr__(self) -> str:
+        shown = {
+            name: datum.value if isinstance(datum, Inline) else _summary(datum) for name, datum in self._data.items()
+        }
+        return f"Outputs({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _summary(datum: Datum) -> str:
+    if isinstance(datum, Artifact):
+        return f"<{datum.type} {datum.digest[:19]}>"
+    return f"<list of {len(datum.items)}>" if not isinstance(datum, Inline) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended (or how it stands): `state` is pending, running, interrupted, succeeded, failed or cancelled."""
+
+    run_id: str
+    pipeline: str
+    state: str
+    outputs: Outputs
+    task_runs: tuple[TaskRunResult, ...]
+    row: RunRow
+
+    def raise_for_state(self) -> RunResult:
+        """Itself when the run succeeded. Raises RunFailed otherwise, naming the task runs that failed."""
+        if self.state == "succeeded":
+            return self
+        failed = [task.path for task in self.task_runs if task.state == "failed"]
+        cause = self.row.cause.text or self.row.cause.code
+        why = f": {', '.join(failed[:5])} failed" if failed else f": {cause}" if cause else ""
+        raise RunFailed(
+            f"run {self.run_id} of {self.pipeline} is {self.state}{why}", run_id=self.run_id, state=self.state
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        row = self.row
+        return {
+            "id": self.run_id,
+            "pipeline": self.pipeline,
+            "state": self.state,
+            "cause": row.cause.code or None,
+            "cause_by": row.cause.by or None,
+            "cause_text": row.cause.text or None,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "ended_at": row.ended_at,
+            "duration_ms": duration_ms(row.started_at, row.ended_at),
+            "retry_of": row.retry_of,
+            "parameters": {name: shown(datum) for name, datum in row.inputs.items()},
+            "labels": dict(row.labels),
+            "provenance": dict(row.provenance),
+            "task_runs": [task.to_json() for task in self.task_runs],
+            "outputs": {name: shown(datum) for name, datum in row.outputs.items()},
+        }
+
+    def __repr__(self) -> str:
+        return f"<run {self.run_id} of {self.pipeline}: {self.state}>"
+
+
+def shown(datum: Datum) -> Any:
+    """A value as JSON for people and scripts: a parameter as it is, an artifact by its digest, type, size and metadata,
+    a counted list as a list of these."""
+    if isinstance(datum, Inline):
+        return parameter_to_json(datum.value)
+    if isinstance(datum, Artifact):
+        return data_to_json({"": datum})[""]
+    return [shown(item) for item in datum.items]
+
+
+def duration_ms(started_at: int | None, ended_at: int | None) -> int | None:
+    return max(ended_at - started_at, 0) if started_at is not None and ended_at is not None else None
+
+
+def task_run_result(row: TaskRunRow, attempt: AttemptRow | None) -> TaskRunResult:
+    """`attempt` is the task run's newest one, where it has any."""
+    took: float | None = duration_ms(row.started_at, row.ended_at)
+    if attempt is not None and attempt.duration_us:
+        took = attempt.duration_us / 1_000
+    return TaskRunResult(
+        path=row.path,
+        component=row.component,
+        state=row.state.value,
+        origin=row.origin.value if row.origin else None,
+        cause=row.cause,
+        attempts=row.attempt,
+        duration_ms=took,
+        outputs=row.outputs,
+    )

@@ -1,0 +1,122 @@
+"""The program `penstock`: reads the command line, calls one verb, turns errors into text and an exit status.
+
+0 succeeded, 1 the run failed, 2 the input is invalid, 3 cancelled. Verbs are loaded when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from penstock.base.errors import InvalidPipeline, PenstockError, TargetFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cyclopts import App
+
+SUCCEEDED, FAILED, INVALID, CANCELLED = 0, 1, 2, 3
+
+VERBS = {
+    "check": ("running", "Say everything that is wrong with a pipeline, without running it."),
+    "run": ("running", "Run a pipeline."),
+    "runs": ("reading", "List the runs of this project, newest first."),
+    "show": ("reading", "Show one run: its tasks, its outputs, what it was made of."),
+    "logs": ("reading", "Print what the tasks of a run printed."),
+    "cancel": ("running", "Stop a run: nothing new starts, tasks get SIGTERM, then SIGKILL."),
+    "retry": ("running", "Resume an interrupted run; run a failed or cancelled one again."),
+    "get": ("reading", "Print or write an output of a task run."),
+    "graph": ("reading", "Draw a pipeline."),
+    "version": ("reading", "Print the versions of Penstock and of Python."),
+}
+
+
+def make_app() -> App:
+    from cyclopts import App
+
+    app = App(
+        name="penstock",
+        help="Machine-learning pipelines from raw data to production. State lives in .penstock/ of the project folder.",
+        help_format="plaintext",
+        version_flags=(),
+    )
+    for verb, (module, text) in VERBS.items():
+        app.command(f"penstock.cli.{module}:{verb}", name=verb, help=text)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole program; answers the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.platform == "win32":
+        _say("error: Penstock needs Linux or macOS: it relies on process groups and signals.", "Use it inside WSL 2.")
+        return INVALID
+    try:
+        return _called(given)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`penstock runs | head`); the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCEEDED
+    except KeyboardInterrupt:
+        return CANCELLED
+    except TargetFailed as error:
+        if error.traceback:
+            print(error.traceback.rstrip(), file=sys.stderr)
+        _say(f"error: {error.message}", error.fix)
+        return error.exit_status
+    except PenstockError as error:
+        _say(_errors(error), error.fix)
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001 the last line of defence: no traceback of ours reaches a person
+        return _defect(error)
+
+
+def _called(given: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    if given and not given[0].startswith("-") and given[0] not in VERBS:
+        _say(f"error: there is no verb {given[0]!r}{_near(given[0])}", f"The verbs are {', '.join(VERBS)}.")
+        return INVALID
+    try:
+        answer = make_app()(given, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        program = f"penstock {given[0]}" if given and given[0] in VERBS else "penstock"
+        _say(f"error: {error}", f"`{program} --help` shows what it takes.")
+        return INVALID
+    sys.stdout.flush()
+    return answer if isinstance(answer, int) else SUCCEEDED
+
+
+def _errors(error: PenstockError) -> str:
+    """The message, each of its lines marked as an error; diagnostics say so by themselves."""
+    if isinstance(error, InvalidPipeline):
+        return error.message
+    return "\n".join(line if line.startswith(" ") else f"error: {line}" for line in error.message.split("\n"))
+
+
+def _near(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, VERBS, n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _say(message: str, fix: str = "") -> None:
+    print(message, file=sys.stderr)
+    if fix:
+        print(f"  {fix}", file=sys.stderr)
+
+
+def _defect(error: BaseException) -> int:
+    """A defect of ours: its story goes into a file, a person gets one line."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="penstock-defect-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    _say(f"error: a defect of Penstock: {type(error).__name__}: {error}", f"Please report it with {file.name}.")
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

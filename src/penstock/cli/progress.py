@@ -1,0 +1,185 @@
+"""Progress as plain lines on standard error: what started, ended, is tried again or failed, with the author's own
+traceback and the last lines that it printed. Ten thousand items of a map do not make ten thousand lines: beyond a
+steady rate, only counts are shown, now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from penstock.cli.words import count, duration, indented, shortened
+
+if TYPE_CHECKING:
+    from penstock.app.progress import AttemptRow, RunRow, Tail, TaskRunRow, Transition
+
+ENDED = ("succeeded", "failed", "skipped", "cancelled")
+# Lines in hand at the start, and how many come back per second: a pipeline of tasks is told line by line, a map is
+# counted.
+LINES_IN_HAND_MAX = 40
+LINES_PER_S = 8.0
+COUNTS_EVERY_S = 2.0
+# Failures are what a person looks for: they have a budget of their own, and then are counted.
+FAILURES_SHOWN_MAX = 10
+PATH_WIDTH = 24
+
+
+class ProgressLines:
+    """Implements `app.progress.Progress` over a text stream."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._tails: dict[str, Tail] = {}
+        self._main = ""
+        self._in_hand = float(LINES_IN_HAND_MAX)
+        self._refilled_at = time.monotonic()
+        self._counted_at = self._refilled_at
+        self._unshown: Counter[str] = Counter()
+        self._failures_count = 0
+
+    # -- what a run tells ----------------------------------------------------------------------------------------------
+
+    def begun(self, run: RunRow, *, how: str, tail: Tail) -> None:
+        self._tails[run.run_id] = tail
+        if how == "alongside":
+            self._line(f"run {run.run_id} of {run.pipeline} was interrupted: resumed alongside")
+            return
+        self._main = run.run_id
+        news = {"resumed": ": resumed", "cancelled": ": being cancelled"}.get(how, "")
+        again = f" (again, after {run.retry_of})" if run.retry_of and how == "new" else ""
+        self._line(f"run {run.run_id} of {run.pipeline}{again}{news}")
+
+    def committed(self, transitions: Sequence[Transition]) -> None:
+        attempts: dict[tuple[str, str], Any] = {}
+        for transition in transitions:
+            if transition.machine == "attempt" and transition.after == "ended":
+                attempts[transition.run_id, transition.id.rpartition("#")[0]] = transition.row
+        for transition in transitions:
+            if transition.machine == "task":
+                row: Any = transition.row
+                self._task(transition, row, attempts.get((transition.run_id, transition.id)))
+            elif transition.machine == "attempt" and transition.after == "started" != transition.before:
+                if transition.row.state == "started":  # type: ignore[union-attr]
+                    self._quiet_line(
+                        self._named(transition.run_id, transition.id.rpartition("#")[0]), "started", kind=""
+                    )
+            elif transition.machine == "run" and transition.after in ENDED:
+                self._flush_counts()
+                if transition.run_id != self._main:
+                    self._line(f"run {transition.run_id} {transition.after}")
+        self._counts_now_and_then()
+
+    def stopping(self, *, force: bool) -> None:
+        if force:
+            self._line("killing everything now")
+        else:
+            self._line(
+                "cancelling: nothing new starts, running tasks are asked to end (once more: kill everything now)"
+            )
+
+    def said(self, text: str) -> None:
+        self._line(text)
+
+    # -- one task run --------------------------------------------------------------------------------------------------
+
+    def _task(self, transition: Transition, row: TaskRunRow, attempt: AttemptRow | None) -> None:
+        name = self._named(transition.run_id, transition.id)
+        if transition.after == "backoff":
+            self._again(name, row, attempt)
+        elif transition.after == "failed":
+            self._failed(name, row, attempt)
+        elif transition.after in ENDED and transition.before != transition.after:
+            took = _took_ms(row, attempt)
+            text = transition.after + (f" in {duration(took)}" if took is not None else "")
+            self._quiet_line(name, f"{text}{_why(transition)}", kind=transition.after)
+
+    def _again(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
+        wait = ""
+        if row.retry_at is not None:
+            wait = f"; again in {duration(max(row.retry_at - row.changed_at, 0))}"
+        why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code
+        self._quiet_line(name, f"{why}{wait}", kind="to be tried again")
+
+    def _failed(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
+        self._failures_count += 1
+        if self._failures_count > FAILURES_SHOWN_MAX:
+            self._unshown["failed"] += 1
+            return
+        why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code
+        tries = f" (attempt {row.attempt})" if row.attempt > 1 else ""
+        by = f" by {row.cause.by}" if row.cause.by and attempt is None else ""
+        self._line(f"{name} failed{by}: {shortened(why)}{tries}")
+        if attempt is None:
+            return
+        traceback = str((attempt.failure or {}).get("traceback", ""))
+        if traceback:
+            self._line(indented(traceback))
+        printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""
+        if printed.strip():
+            self._line("    the last lines that it printed:\n" + indented(printed, 6))
+
+    def _named(self, run_id: str, path: str) -> str:
+        return f"  {path:<{PATH_WIDTH}}" if run_id == self._main else f"  {run_id} {path}"
+
+    # -- lines and counts ----------------------------------------------------------------------------------------------
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def _quiet_line(self, name: str, text: str, *, kind: str) -> None:
+        """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted)."""
+        now = time.monotonic()
+        self._in_hand = min(LINES_IN_HAND_MAX, self._in_hand + (now - self._refilled_at) * LINES_PER_S)
+        self._refilled_at = now
+        if self._in_hand >= 1:
+            self._in_hand -= 1
+            self._line(f"{name} {text}")
+        elif kind:
+            self._unshown[kind] += 1
+
+    def _counts_now_and_then(self) -> None:
+        if self._unshown and time.monotonic() - self._counted_at >= COUNTS_EVERY_S:
+            self._flush_counts()
+
+    def _flush_counts(self) -> None:
+        if not self._unshown:
+            return
+        self._counted_at = time.monotonic()
+        parts = [f"{number:,} {kind}" for kind, number in sorted(self._unshown.items(), key=lambda item: -item[1])]
+        self._line(f"  … and {count(sum(self._unshown.values()), 'more change')}: {', '.join(parts)}")
+        self._unshown.clear()
+
+
+def outcome_text(outcome: str | None, failure: Mapping[str, Any] | None) -> str:
+    """How an attempt ended, in words: `failed with ValueError: no rows`, `timed out: …`, `lost: its process was
+    killed`."""
+    story = failure or {}
+    why = str(story.get("why", ""))
+    if outcome == "failed":
+        name = str(story.get("type", "")).removeprefix("builtins:").rpartition(":")[2]
+        return f"{name}: {story['message']}" if story.get("message") else name
+    if outcome == "not_yet":
+        return f"not yet{': ' + why if why else ''}"
+    words = (outcome or "").replace("_", " ")
+    if outcome == "input_lost":
+        words = f"input lost: {story.get('digest', '')}"
+    return f"{words}: {why}" if why else words
+
+
+def _took_ms(row: TaskRunRow, attempt: AttemptRow | None) -> float | None:
+    if attempt is not None and attempt.duration_us:
+        return attempt.duration_us / 1_000
+    if row.started_at is not None and row.ended_at is not None:
+        return float(max(row.ended_at - row.started_at, 0))
+    return None
+
+
+def _why(transition: Transition) -> str:
+    if transition.after == "succeeded":
+        return ""
+    cause = transition.cause
+    text = cause.text or cause.code.replace("_", " ")
+    by = f" ({cause.by})" if cause.by else ""
+    return f": {text}{by}" if text or by else ""

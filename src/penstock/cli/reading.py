@@ -1,0 +1,230 @@
+"""The verbs that read: runs, show, logs, get, graph, version. Everything they print goes to standard output."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from penstock.cli.main import SUCCEEDED
+from penstock.cli.words import count, duration, moment, shortened, table, value
+
+if TYPE_CHECKING:
+    from penstock.app.results import RunResult
+
+Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
+TASK_RUNS_SHOWN_MAX = 200
+
+
+def _print_json(data: Any) -> int:
+    print(json_text.dumps(data, indent=2, ensure_ascii=False))
+    return SUCCEEDED
+
+
+def runs(
+    *,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"], help="How many to list.")] = 20,
+    json: Json = False,
+) -> int:
+    """List the runs of this project, newest first. A run that nobody is at work on is interrupted."""
+    from penstock import app
+
+    listed = app.list_runs(limit=limit)
+    if json:
+        return _print_json([result.to_json() for result in listed])
+    if not listed:
+        print("no run has been made here yet; `penstock run TARGET` makes one")
+        return SUCCEEDED
+    print(table(("RUN", "PIPELINE", "STATE", "CREATED", "TOOK", "TASK RUNS"), [_run_line(result) for result in listed]))
+    return SUCCEEDED
+
+
+def _run_line(result: RunResult) -> tuple[str, ...]:
+    shown = result.to_json()
+    return (
+        result.run_id,
+        result.pipeline,
+        result.state,
+        moment(shown["created_at"]),
+        duration(shown["duration_ms"]),
+        _counts(result),
+    )
+
+
+def _counts(result: RunResult) -> str:
+    states = [task.state for task in result.task_runs]
+    return ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
+
+
+def show(run: str = "latest", /, *, json: Json = False) -> int:
+    """Show one run: its task runs, its outputs, what it was made of.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    """
+    from penstock import app
+
+    result = app.show_run(run)
+    shown = result.to_json()
+    if json:
+        return _print_json(shown)
+    why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and result.state != "succeeded" else ""
+    print(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
+    took = f", took {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
+    print(f"created {moment(shown['created_at'])}{took}")
+    if shown["retry_of"]:
+        print(f"again after {shown['retry_of']}")
+    if result.state == "interrupted":
+        print(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
+    _print_named("parameters", shown["parameters"])
+    _print_task_runs(result)
+    _print_named("outputs", shown["outputs"])
+    _print_provenance(shown["provenance"])
+    return SUCCEEDED
+
+
+def _print_named(title: str, values: dict[str, Any]) -> None:
+    if values:
+        print(f"\n{title}")
+        for name, shown in values.items():
+            print(f"  {name} = {value(shown)}")
+
+
+def _print_task_runs(result: RunResult) -> None:
+    lines = []
+    for task in result.task_runs[:TASK_RUNS_SHOWN_MAX]:
+        by = f" ({task.cause.by})" if task.cause.by else ""
+        why = "" if task.state == "succeeded" else f"{task.cause.text or task.cause.code.replace('_', ' ')}{by}"
+        state = task.state if task.origin in (None, "computed") else f"{task.state} ({task.origin})"
+        attempts = str(task.attempts) if task.attempts else ""
+        lines.append((task.path, state, attempts, duration(task.duration_ms), shortened(why) if why else ""))
+    if lines:
+        print()
+        print(table(("TASK RUN", "STATE", "ATTEMPTS", "TOOK", "CAUSE"), lines))
+    left = len(result.task_runs) - len(lines)
+    if left > 0:
+        print(f"… and {count(left, 'more task run')}; --json has them all")
+
+
+def _print_provenance(provenance: dict[str, Any]) -> None:
+    if not provenance:
+        return
+    print("\nmade of")
+    for name, known in provenance.items():
+        if name == "distributions" and isinstance(known, dict):
+            print(f"  {name}: {count(len(known), 'distribution')} (--json lists them)")
+        elif isinstance(known, dict):
+            print(f"  {name}: {', '.join(f'{key} {text}' for key, text in known.items())}")
+        elif known not in (None, ""):
+            print(f"  {name}: {known}")
+
+
+def logs(
+    run: str = "latest",
+    task: str | None = None,
+    /,
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["-f", "--follow"], negative="", help="Go on until the run has ended.", show_default=False)
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Print what the tasks of a run printed.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    task
+        The path of a task run, such as train/3/fit, or train for all below it; with #2, its second attempt.
+    """
+    from penstock import app
+
+    stream = sys.stdout.buffer
+    several = task is None or "#" not in task
+    for log in app.run_logs(run, task, follow=follow):
+        attempt = log.attempt
+        name = f"{attempt.path}#{attempt.number}"
+        if json:
+            text = b"".join(log.pieces()).decode(errors="replace")
+            print(
+                json_text.dumps({"attempt": name, "outcome": attempt.outcome, "text": text}, ensure_ascii=False),
+                flush=True,
+            )
+            continue
+        last = b""
+        for index, piece in enumerate(log.pieces()):
+            if index == 0 and several:
+                stream.write(f"== {name}\n".encode())
+            stream.write(piece)
+            last = piece
+        if last and not last.endswith(b"\n"):
+            stream.write(b"\n")
+        stream.flush()
+    return SUCCEEDED
+
+
+def get(
+    run: str,
+    output: str,
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(name=["-o", "--to"], help="Write it to this path instead.")] = None,
+    json: Json = False,
+) -> int:
+    """Print an output: a parameter as JSON, an artifact's summary and path; with -o, write it.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    output
+        TASK or TASK.OUTPUT, such as train/3/fit.model.
+    """
+    from penstock import app
+
+    got = app.get_output(run, output, to=to)
+    if json:
+        return _print_json(got.to_json())
+    if to is not None:
+        print(f"{got.name} is written to {to}", file=sys.stderr)
+    elif got.path is not None:
+        print(value(got.shown))
+        print(got.path)
+    else:
+        print(json_text.dumps(got.shown, indent=2, ensure_ascii=False))
+    return SUCCEEDED
+
+
+def graph(target: str, /, *, format: Literal["text", "json", "mermaid"] = "text") -> int:  # noqa: A002 the option's name
+    """Draw a pipeline.
+
+    Parameters
+    ----------
+    target
+        file.py, file.py:name or module:name.
+    format
+        text, json (what the digest is of, and more) or mermaid.
+    """
+    from penstock import app
+
+    print(app.graph_of_target(target, form=format))
+    return SUCCEEDED
+
+
+def version(*, json: Json = False) -> int:
+    """Print the versions of Penstock and of Python."""
+    from penstock import app
+
+    known = app.versions()
+    if json:
+        return _print_json(known)
+    print(f"penstock {known['penstock']} (Python {known['python']}, {known['platform']})")
+    for name in known["degradations"]:
+        print(f"  {name}")
+    return SUCCEEDED

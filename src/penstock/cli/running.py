@@ -1,0 +1,142 @@
+"""The verbs that do something: check, run, retry, cancel. Progress goes to standard error, results to standard
+output."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.cli.main import CANCELLED, FAILED, INVALID, SUCCEEDED
+from penstock.cli.progress import ProgressLines
+from penstock.cli.words import count, duration, value
+
+if TYPE_CHECKING:
+    from penstock.app.results import RunResult
+
+Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
+Force = Annotated[bool, Parameter(negative="", help="Kill at once: no grace, no finally tasks.", show_default=False)]
+
+
+def check(target: str, /, *, json: Json = False) -> int:
+    """Say everything that is wrong with a pipeline, without running it.
+
+    Parameters
+    ----------
+    target
+        file.py, file.py:name or module:name.
+    """
+    from penstock import app
+
+    try:
+        checked = app.check_target(target)
+    except InvalidPipeline as invalid:
+        if not json:
+            raise
+        found = [item.to_json() for item in invalid.diagnostics]
+        print(json_text.dumps({"pipeline": None, "valid": False, "diagnostics": found}, indent=2, ensure_ascii=False))
+        return INVALID
+    if json:
+        print(json_text.dumps(checked.to_json(), indent=2, ensure_ascii=False))
+        return SUCCEEDED
+    for diagnostic in checked.diagnostics:
+        print(diagnostic, file=sys.stderr)
+    warned = f", {count(len(checked.diagnostics), 'warning')}" if checked.diagnostics else ""
+    print(f"{checked.pipeline} is valid: {count(checked.nodes, 'node')}{warned}")
+    return SUCCEEDED
+
+
+def run(
+    target: str,
+    /,
+    *,
+    parameters: Annotated[
+        list[str] | None,
+        Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Run a pipeline until it ends. Ctrl-C cancels it; twice kills everything at once.
+
+    Parameters
+    ----------
+    target
+        file.py, file.py:name or module:name.
+    """
+    from penstock import app
+
+    result = app.run_target(target, _parameters(parameters or []), progress=ProgressLines())
+    return _tell(result, json=json)
+
+
+def retry(run: str, /, *, json: Json = False) -> int:
+    """Resume an interrupted run; of a failed or cancelled one, make a new run from the code on disk.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    """
+    from penstock import app
+
+    result, did = app.retry_run(run, progress=ProgressLines())
+    if not did:
+        print(f"run {result.run_id} has succeeded already: there is nothing to do again", file=sys.stderr)
+        if json:
+            print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        return SUCCEEDED
+    return _tell(result, json=json)
+
+
+def cancel(
+    run: str,
+    /,
+    *,
+    force: Force = False,
+) -> int:
+    """Stop a run: nothing new starts, tasks get SIGTERM and after the grace SIGKILL, finally tasks run.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    """
+    from penstock import app
+
+    result, did = app.cancel_run(run, force=force, progress=ProgressLines())
+    print(f"run {result.run_id} {'is' if did else 'had ended already: it is'} {result.state}", file=sys.stderr)
+    return SUCCEEDED
+
+
+def _parameters(texts: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts by name. Raises InvalidInput naming all that are not of that form, or given twice."""
+    wrong = [text for text in texts if not text.partition("=")[1] or not text.partition("=")[0].isidentifier()]
+    if wrong:
+        raise InvalidInput(f"not a parameter: {', '.join(map(repr, wrong))}", fix="Write -p NAME=VALUE.")
+    given: dict[str, str] = {}
+    for text in texts:
+        name, _, written = text.partition("=")
+        if name in given:
+            raise InvalidInput(f"parameter {name!r} is given twice", fix="Give it once.")
+        given[name] = written
+    return given
+
+
+def _tell(result: RunResult, *, json: bool) -> int:
+    shown = result.to_json()
+    states = [task.state for task in result.task_runs]
+    parts = [f"{states.count(state):,} {state}" for state in dict.fromkeys(states)]
+    took = f" in {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
+    why = f" ({shown['cause_text']})" if shown["cause_text"] and result.state != "succeeded" else ""
+    print(f"{result.pipeline} {result.state}{took}{why}: {', '.join(parts) or 'no tasks'}", file=sys.stderr)
+    if result.state != "succeeded":
+        print(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.", file=sys.stderr)
+    if json:
+        print(json_text.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        for name, output in shown["outputs"].items():
+            print(f"{name} = {value(output)}")
+    return {"succeeded": SUCCEEDED, "cancelled": CANCELLED}.get(result.state, FAILED)

@@ -1,0 +1,286 @@
+"""One controller: holds the leases of its runs and the handles to the outside. `turn` is its heart: handle, commit, perform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from penstock.base.errors import CommitUnknown, LeaseLost
+from penstock.base.instants import Instant
+from penstock.effects import Clock, Commit, Executor, Holder, Lease, StateStore
+from penstock.engine.engine import GRACE_MS, Engine
+from penstock.engine.events import (
+    AttemptEnded,
+    CancelRequested,
+    CapacityReported,
+    Command,
+    Event,
+    RunSubmitted,
+    StartAttempt,
+    StopAttempt,
+    TimePassed,
+    Transition,
+)
+from penstock.engine.rows import RunRow
+from penstock.engine.states import TERMINAL_RUN_STATES, RunState
+from penstock.engine.turn import TRANSITIONS_MAX
+from penstock.plan.model import Plan
+from penstock.wire import AttemptRequest, Report
+
+LEASE_MS = 30_000
+INBOX_MS = 200
+"""How often the inbox is read."""
+
+CAPACITY_MS = 1_000
+"""How often executors are asked for their capacity."""
+
+Observer = Callable[[Sequence[Transition], Instant], None]
+
+
+class Controller:
+    """Runs the runs that it has taken. Not thread-safe; `step` is called in a loop by whoever owns it.
+
+    `plan_of` makes the plan of a stored run. `observer` sees every committed transition. Raises `StoreUnavailable` from `step`
+    when the state store cannot be used: nothing is lost, and a later controller goes on from what is stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StateStore,
+        executors: Sequence[Executor],
+        clock: Clock,
+        holder: Holder,
+        plan_of: Callable[[RunRow], Plan],
+        grace_ms: int = GRACE_MS,
+        lease_ms: int = LEASE_MS,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self._executors = {executor.name: executor for executor in executors}
+        self._clock = clock
+        self._holder = holder
+        self._plan_of = plan_of
+        self._grace_ms = grace_ms
+        self._lease_ms = lease_ms
+        self._observer = observer
+        self._engine = Engine(grace_ms=grace_ms)
+        self._leases: dict[str, Lease] = {}
+        self._plans: dict[str, Plan] = {}
+        self._capacities: dict[str, CapacityReported] = {}
+        self._wake_at: Instant | None = None
+        self._inbox_at = Instant(0)
+        self._capacity_at = Instant(0)
+        self._pending: list[Event] = []
+
+    # -- runs
+
+    def take(self, run_id: str, *, dead: Holder | None = None) -> bool:
+        """Take a stored run over: a submitted one begins, an interrupted one goes on. False: somebody else holds it, or it has
+        ended. `dead`: the present holder, if it is proved dead."""
+        now = self._clock.now()
+        lease = self._store.acquire(run_id, self._holder, now=now, lease_ms=self._lease_ms, dead=dead)
+        if lease is None:
+            return False
+        if not self._load(lease, now):
+            self._store.release([lease])
+            return False
+        self._inbox_at = Instant(0)
+        return True
+
+    def _load(self, lease: Lease, now: Instant) -> bool:
+        """Put a run into the engine and have the executors answer for what is in flight."""
+        record = self._store.load(lease.run_id)
+        if record.run.state in TERMINAL_RUN_STATES:
+            return False
+        self._leases[lease.run_id] = lease
+        if lease.run_id not in self._plans:
+            self._plans[lease.run_id] = self._plan_of(record.run)
+        if record.run.state is not RunState.PENDING:
+            self._engine.load(record, self._plans[lease.run_id], now=now)
+            self._adopt(lease.run_id)
+            self._wake_at = now
+        return True
+
+    def _adopt(self, run_id: str) -> None:
+        by_executor: dict[str, list[str]] = {}
+        for command in self._engine.outstanding():
+            if isinstance(command, StartAttempt) and command.request.attempt_id.startswith(run_id + "/"):
+                by_executor.setdefault(command.executor, []).append(command.request.attempt_id)
+        for name, attempt_ids in by_executor.items():
+            executor = self._executors.get(name) or next(iter(self._executors.values()))
+            executor.adopt(attempt_ids)
+
+    def active(self) -> tuple[str, ...]:
+        """The runs held now, in the order they were taken."""
+        return tuple(self._leases)
+
+    def request_cancel(self, run_id: str, *, force: bool = False) -> None:
+        """Cancel a run of this controller without the way over the inbox (Ctrl-C)."""
+        self._pending.append(CancelRequested(run_id, force))
+
+    # -- the loop
+
+    def step(self, timeout_ms: int = 1_000) -> None:
+        """Wait for events at most so long, then decide, commit and perform what follows from them."""
+        now = self._clock.now()
+        self._keep_leases(now)
+        events = self._pending
+        self._pending = []
+        events.extend(self._changed_capacities(now))
+        messages, consumed = self._read_inbox(now)
+        events.extend(messages)
+        events.extend(self._reports(0 if events else self._patience(now, timeout_ms)))
+        self._observe()
+        self.turn(events, self._clock.now(), consumed=consumed)
+
+    def turn(self, events: Sequence[Event], now: Instant, *, consumed: Sequence[str] = ()) -> None:
+        """Have the engine decide about these events until it is quiet, commit what changed, then perform the commands."""
+        transitions: list[Transition] = []
+        commands: list[Command] = []
+        agenda = list(events)
+        if self._wake_at is not None and now >= self._wake_at:
+            agenda.append(TimePassed())
+        while agenda:
+            for event in agenda:
+                decision = self._engine.handle(event, now=now)
+                transitions.extend(decision.transitions)
+                commands.extend(decision.commands)
+                self._wake_at = decision.wake_at
+            due = self._wake_at is not None and self._wake_at <= now
+            agenda = [TimePassed()] if due and len(transitions) < TRANSITIONS_MAX else []
+        if (transitions or consumed) and not self._commit(transitions, consumed, now):
+            return
+        self._perform(commands)
+        self._acknowledge(events)
+        self._let_go(transitions)
+
+    def close(self) -> None:
+        """Give the leases back. Attempts in flight are the executors' to end."""
+        self._store.release(list(self._leases.values()))
+        self._leases.clear()
+
+    # -- intake
+
+    def _patience(self, now: Instant, timeout_ms: int) -> int:
+        until = [now + timeout_ms, max(self._inbox_at, now), now + self._lease_ms // 3]
+        if self._wake_at is not None:
+            until.append(self._wake_at)
+        return max(0, min(until) - now)
+
+    def _reports(self, timeout_ms: int) -> list[Report]:
+        reports: list[Report] = []
+        share = timeout_ms // max(1, len(self._executors))
+        for executor in self._executors.values():
+            reports.extend(executor.poll(0 if reports else share))
+        return reports
+
+    def _read_inbox(self, now: Instant) -> tuple[list[Event], list[str]]:
+        if now < self._inbox_at and self._inbox_at - now <= INBOX_MS:
+            return [], []
+        self._inbox_at = Instant(now + INBOX_MS)
+        events: list[Event] = []
+        consumed: list[str] = []
+        for message in self._store.inbox(list(self._leases)) if self._leases else ():
+            consumed.append(message.message_id)
+            if message.kind == "submit":
+                run = self._store.run(message.run_id)
+                assert run is not None
+                events.append(RunSubmitted(run, self._plans[message.run_id]))
+            elif message.kind == "cancel":
+                events.append(CancelRequested(message.run_id, bool(message.body.get("force"))))
+        return events, consumed
+
+    def _changed_capacities(self, now: Instant) -> Iterable[CapacityReported]:
+        if self._capacities and now < self._capacity_at and self._capacity_at - now <= CAPACITY_MS:
+            return
+        self._capacity_at = Instant(now + CAPACITY_MS)
+        for executor in self._executors.values():
+            capacity = executor.capacity()
+            if self._capacities.get(executor.name) != capacity:
+                self._capacities[executor.name] = capacity
+                yield capacity
+
+    def _observe(self) -> None:
+        observations = [o for executor in self._executors.values() for o in executor.observations()]
+        if observations:
+            self._store.observe(observations)
+
+    # -- commit and perform
+
+    def _commit(self, transitions: list[Transition], consumed: Sequence[str], now: Instant) -> bool:
+        """Whether it was committed. If not, memory is thrown away and made again from what is stored."""
+        changed = dict.fromkeys(transition.run_id for transition in transitions)
+        leases = tuple(self._leases[run_id] for run_id in changed) if changed else tuple(self._leases.values())
+        try:
+            self._store.commit(Commit(now, leases, tuple(transitions), tuple(consumed)))
+        except LeaseLost as lost:
+            for run_id in lost.run_ids:
+                self._leases.pop(run_id, None)
+                self._plans.pop(run_id, None)
+            self._reset(now)
+            return False
+        except CommitUnknown:
+            self._reset(now)
+            return False
+        if self._observer is not None and transitions:
+            self._observer(transitions, now)
+        return True
+
+    def _reset(self, now: Instant) -> None:
+        """Make memory again from the store (semantics 27)."""
+        self._engine = Engine(grace_ms=self._grace_ms)
+        self._wake_at = None
+        self._inbox_at = Instant(0)
+        for capacity in self._capacities.values():
+            self._engine.handle(capacity, now=now)
+        for lease in list(self._leases.values()):
+            if not self._load(lease, now):
+                self._drop(lease.run_id)
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        starts: dict[str, list[AttemptRequest]] = {}
+        for command in commands:
+            if isinstance(command, StartAttempt):
+                starts.setdefault(command.executor, []).append(command.request)
+        for name, requests in starts.items():
+            self._executors[name].start(requests)
+        for command in commands:
+            if isinstance(command, StopAttempt):
+                executor = self._executors.get(command.executor)
+                if executor is not None:
+                    executor.stop(command.attempt_id, grace_ms=command.grace_ms)
+
+    def _acknowledge(self, events: Sequence[Event]) -> None:
+        ended = [event.attempt_id for event in events if isinstance(event, AttemptEnded)]
+        if ended:
+            for executor in self._executors.values():
+                executor.acknowledge(ended)
+
+    # -- leases
+
+    def _keep_leases(self, now: Instant) -> None:
+        """Extend leases well before they end; drop the runs whose leases are gone."""
+        third = self._lease_ms // 3
+        aging = [lease for lease in self._leases.values() if not third <= lease.expires_at - now <= self._lease_ms]
+        if not aging:
+            return
+        kept = {lease.run_id: lease for lease in self._store.renew(aging, now=now, lease_ms=self._lease_ms)}
+        for lease in aging:
+            if lease.run_id in kept:
+                self._leases[lease.run_id] = kept[lease.run_id]
+            else:
+                self._drop(lease.run_id)
+
+    def _let_go(self, transitions: Sequence[Transition]) -> None:
+        """Runs that have ended are no longer ours to hold."""
+        for transition in transitions:
+            if transition.machine == "run" and transition.after in TERMINAL_RUN_STATES:
+                lease = self._leases.get(transition.run_id)
+                if lease is not None:
+                    self._store.release([lease])
+                self._drop(transition.run_id)
+
+    def _drop(self, run_id: str) -> None:
+        self._leases.pop(run_id, None)
+        self._plans.pop(run_id, None)
+        self._engine.forget(run_id)

@@ -1,0 +1,91 @@
+"""Attempts: submitted where placement says, asked to stop when time is up or nothing is wanted any more."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from penstock.base.ids import attempt_id
+from penstock.base.instants import Instant
+from penstock.engine.events import StartAttempt, StopAttempt
+from penstock.engine.memory import TaskRun, caused
+from penstock.engine.packing import Flight, predicted_ms
+from penstock.engine.rows import AttemptRow, Cause
+from penstock.engine.states import AttemptState, TaskState
+from penstock.engine.turn import Turn
+from penstock.wire import AttemptRequest
+
+STOP_AGAIN_MS = 30_000
+"""A stop that was not answered is asked for again after so long beyond its grace."""
+
+
+def place(turn: Turn) -> None:
+    """Start what is ready and fits."""
+    for task, room, ahead in turn.placement.picks(turn.now):
+        task.attempt += 1
+        run = task.scope.run
+        row = AttemptRow(
+            run.run_id,
+            task.path,
+            task.attempt,
+            AttemptState.SUBMITTED,
+            room.name,
+            task.amounts,
+            turn.now,
+        )
+        identity = attempt_id(run.run_id, task.path, task.attempt)
+        turn.move(task, TaskState.RUNNING, caused("placed"))
+        turn.move_attempt(task, row, caused("placed"))
+        run.in_flight[identity] = task
+        flight = Flight(room.need(task.amounts), turn.now, predicted_ms(task))
+        if ahead:
+            room.add_ahead(identity, flight, task.amounts)
+        else:
+            room.add(identity, flight)
+        turn.commands.append(StartAttempt(room.name, request_of(task)))
+
+
+def request_of(task: TaskRun) -> AttemptRequest:
+    """What the current attempt of a task run was asked to do; derived from state, so it can be asked for again."""
+    run = task.scope.run
+    assert task.current is not None and task.node.request is not None
+    amounts = dict(task.amounts)
+    declared = task.node.amounts is None or task.node.memory_bytes_max is not None
+    return AttemptRequest(
+        attempt_id(run.run_id, task.path, task.current.number),
+        task.node.request,
+        task.inputs,
+        seed_of(run.row_fixed.seed, task.path),
+        amounts,
+        amounts.get("memory") if declared else None,
+        task.node.fresh,
+        run.row_fixed.pipeline,
+    )
+
+
+def seed_of(run_seed: int, path: str) -> int:
+    """The seed of a task run's attempts: the same in every attempt, 32 bits."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}\0{path}".encode()).digest()[:4], "big")
+
+
+def stop_attempt(turn: Turn, task: TaskRun, grace_ms: int, cause: Cause) -> None:
+    """Ask the current attempt to stop. It stays what it is until its end is reported."""
+    row = task.current
+    assert row is not None and row.state is not AttemptState.ENDED
+    if row.stop_at is None:
+        turn.move_attempt(task, replace(row, stop_at=turn.now), cause)
+    identity = attempt_id(row.run_id, task.path, row.number)
+    turn.commands.append(StopAttempt(row.executor, identity, grace_ms))
+    turn.timers.add(turn.now + grace_ms + STOP_AGAIN_MS, task)
+
+
+def deadline_of(task: TaskRun) -> Instant | None:
+    """When the current attempt, or the whole of a node with a graph, has used up its time."""
+    if task.timeout_ms is None:
+        return None
+    if task.node.function is None:
+        return Instant(task.started_at + task.timeout_ms) if task.started_at is not None else None
+    row = task.current
+    if row is None or row.started_at is None or row.state is AttemptState.ENDED:
+        return None
+    return Instant(row.started_at + task.timeout_ms)

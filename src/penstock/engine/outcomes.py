@@ -1,0 +1,114 @@
+"""What reports about attempts lead to. A report about anything but the current attempt of a running task run is late, and
+changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from penstock.base.ids import split_attempt_id
+from penstock.base.instants import Instant
+from penstock.engine.attempts import deadline_of
+from penstock.engine.judge import Again, Tried, follow, memory_after
+from penstock.engine.memory import Run, TaskRun, caused
+from penstock.engine.progress import back_off, end, frame_of, make_ready, restore_request
+from penstock.engine.states import AttemptState, Origin, TaskState
+from penstock.engine.turn import Turn
+from penstock.wire import KIND_BY_OUTCOME, AttemptEnded, AttemptStarted, Outcome, Succeeded, outcome_to_json
+
+
+def attempt_started(turn: Turn, run: Run, event: AttemptStarted) -> None:
+    task = run.in_flight.get(event.attempt_id)
+    if task is None or task.current is None or task.current.state is not AttemptState.SUBMITTED:
+        return
+    row = replace(task.current, state=AttemptState.STARTED, started_at=Instant(event.at), worker=event.worker)
+    turn.move_attempt(task, row, caused("started"))
+    deadline = deadline_of(task)
+    if deadline is not None:
+        turn.timers.add(deadline, task)
+
+
+def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
+    task = run.in_flight.pop(event.attempt_id, None)
+    if task is None:
+        return
+    row = task.current
+    assert row is not None and row.state is not AttemptState.ENDED
+    _, _, number = split_attempt_id(event.attempt_id)
+    assert number == row.number, "only the current attempt is in flight"
+    kind = KIND_BY_OUTCOME[type(event.outcome)]
+    turn.placement.rooms[row.executor].remove(event.attempt_id)
+    ended = replace(
+        row,
+        state=AttemptState.ENDED,
+        started_at=Instant(event.started_at) if event.started_at else row.started_at,
+        ended_at=Instant(event.ended_at) if event.ended_at else turn.now,
+        duration_us=event.duration_us,
+        worker=event.worker or row.worker,
+        outcome=kind,
+        failure=failure_of(event.outcome),
+        usage=event.usage,
+        log=event.log,
+    )
+    turn.move_attempt(task, ended, caused(kind))
+    if isinstance(event.outcome, Succeeded):
+        count_success(run, task.node.component, event.duration_us)
+    _follow(turn, task, event)
+
+
+def count_success(run: Run, component: str, duration_us: int) -> None:
+    stats = run.stats.setdefault(component, [0, 0])
+    stats[0] += 1
+    stats[1] += duration_us
+
+
+def failure_of(outcome: Outcome) -> dict[str, Any] | None:
+    """What is kept of an outcome besides its kind and outputs."""
+    return None if isinstance(outcome, Succeeded) else outcome_to_json(outcome)
+
+
+def _follow(turn: Turn, task: TaskRun, event: AttemptEnded) -> None:
+    row = task.current
+    assert row is not None
+    scope = task.scope
+    stopping = bool(scope.stopping) and not (task.node.is_finally and scope.stopping != "kill")
+    largest = turn.placement.largest("memory")
+    had = dict(task.amounts).get("memory", 0)
+    tried = Tried(
+        failed_count=task.failed_count,
+        oom_count=task.oom_count,
+        lost_count=task.lost_count,
+        attempt_id=event.attempt_id,
+        seed=scope.run.row_fixed.seed,
+        stopped=row.stop_at is not None,
+        stopping=stopping,
+        can_grow=not largest or had < largest,
+    )
+    next_ = follow(event.outcome, task.node.retry, tried, turn.now)
+    if isinstance(next_, Again):
+        _again(turn, task, next_, event)
+        return
+    after = TaskState(next_.state)
+    if isinstance(event.outcome, Succeeded):
+        task.origin = Origin.COMPUTED
+        end(turn, task, after, next_.cause, dict(event.outcome.outputs))
+    else:
+        if after is TaskState.FAILED and next_.cause.code in ("failed", "timed_out"):
+            task.failed_count += 1
+        end(turn, task, after, next_.cause)
+
+
+def _again(turn: Turn, task: TaskRun, again: Again, event: AttemptEnded) -> None:
+    if again.costs == "failed":
+        task.failed_count += 1
+    elif again.costs == "lost":
+        task.lost_count += 1
+    elif again.costs == "oom":
+        task.oom_count += 1
+        grown = memory_after(dict(task.amounts), event.usage.memory_bytes_peak, turn.placement.largest("memory"))
+        task.detail = {**task.detail, "memory": grown}
+        restore_request(task, frame_of(task))
+    if again.at <= turn.now:
+        make_ready(turn, task, again.cause)
+    else:
+        back_off(turn, task, again.at, again.cause)

@@ -1,0 +1,266 @@
+"""Values given to a pipeline's inputs from outside: as text (`-p seed=3`) or as Python data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from penstock.base.errors import InvalidInput
+from penstock.graph.model import Graph, InputSpec
+from penstock.graph.names import nearest
+from penstock.graph.types import Type
+from penstock.wire import PARAMETER_BYTES_MAX, Datum, Inline, parameter_to_json
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def parse_parameter(type_: Type, text: str) -> Any:
+    """The value that `text` says for an input of this type: `true`/`yes`/`on`/`1` and their opposites, numbers, text as it is,
+    one of an enum's options, JSON for lists and structs; `null` for an optional one. For `any`: JSON where it is JSON, else the
+    text. Raises ValueError with a complaint that reads on from the parameter's name."""
+    if type_.optional and text in ("null", "none", "None"):
+        return None
+    name, stripped = type_.name, text.strip()
+    if name in ("str", "enum"):
+        value: Any = text
+    elif name == "bool":
+        value = _bool(stripped)
+    elif name in ("int", "float"):
+        value = _number(name, stripped)
+    elif name == "any":
+        value = _json_or_text(text)
+    elif type_.is_parameter:
+        value = _json(type_, stripped)
+    else:
+        raise ValueError(_not_a_parameter(type_))
+    complaint = check_parameter(type_, value)
+    if complaint:
+        raise ValueError(complaint)
+    return value
+
+
+def check_parameter(type_: Type, value: Any) -> str | None:
+    """Why JSON data `value` may not be given where `type_` is asked for, as words that follow the parameter's name; None: it
+    may."""
+    name = type_.name
+    if value is None:
+        return None if type_.optional or name in ("null", "json", "any") else f"must be {_article(type_)}, not null"
+    if name in ("any", "json"):
+        return _json_complaint(value)
+    if not type_.is_parameter:
+        return _not_a_parameter(type_)
+    if name == "enum":
+        options = ", ".join(type_.options)
+        return None if isinstance(value, str) and value in type_.options else f"must be one of {options}, not {value!r}"
+    if name == "list" and isinstance(value, (list, tuple)):
+        return _list_complaint(type_, value)
+    if name == "struct" and isinstance(value, dict):
+        return _json_complaint(value)
+    if type(value) in _CLASSES_BY_NAME.get(name, ()):
+        return None
+    return f"must be {_article(type_)}, not {_shown(value)}"
+
+
+def plain_parameter(value: Any) -> Any:
+    """`value` with what stands for JSON data turned into it: tuples into lists, members of enums into their option, NumPy
+    scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Enum):
+        return option_of(value)
+    if isinstance(value, (list, tuple)):
+        return [plain_parameter(item) for item in value]
+    if isinstance(value, Mapping):
+        return {plain_parameter(key): plain_parameter(item) for key, item in value.items()}
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return plain_parameter(value.item())
+    return value
+
+
+def options_of(enum: type[Enum]) -> tuple[str, ...]:
+    """The options of an enum type: its members' values where all of them are text, else their names."""
+    members = list(enum)
+    if all(isinstance(member.value, str) for member in members):
+        return tuple(str(member.value) for member in members)
+    return tuple(member.name for member in members)
+
+
+def option_of(member: Enum) -> str:
+    """The option that stands for a member."""
+    members = list(type(member))
+    return str(member.value) if all(isinstance(other.value, str) for other in members) else member.name
+
+
+def bind_parameters(
+    graph: Graph, *, texts: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
+) -> dict[str, Datum]:
+    """A Datum for every input of `graph`, from texts (a command line), Python values and defaults.
+
+    Raises InvalidInput that says everything that is wrong at once, each with the parameter's name.
+    """
+    specs = {spec.name: spec for spec in graph.inputs}
+    bound: dict[str, Datum] = {}
+    complaints: list[str] = []
+    for name, text in (texts or {}).items():
+        if name in specs:
+            try:
+                bound[name] = Inline(parse_parameter(specs[name].type, text))
+            except ValueError as error:
+                complaints.append(f"parameter {name!r} {error}")
+    for name, given in (values or {}).items():
+        if name in specs:
+            value = plain_parameter(given)
+            bound[name] = Inline(value)
+            complaint = check_parameter(specs[name].type, value)
+            if complaint:
+                complaints.append(f"parameter {name!r} {complaint}")
+    for name in dict.fromkeys((*(texts or ()), *(values or ()))):
+        if name not in specs:
+            complaints.append(f"{graph.name!r} has no parameter {name!r}. {nearest(name, specs)}")
+    complaints += _missing(graph.inputs, bound) + _too_large(bound)
+    if complaints:
+        raise InvalidInput("\n".join(complaints), fix=_signature(graph))
+    return {spec.name: bound[spec.name] for spec in graph.inputs}
+
+
+def _missing(specs: tuple[InputSpec, ...], bound: dict[str, Datum]) -> list[str]:
+    complaints = []
+    for spec in specs:
+        if spec.name in bound:
+            continue
+        if spec.default is not None:
+            bound[spec.name] = Inline(spec.default.value)
+        elif spec.type.is_parameter or spec.type.name == "any":
+            complaints.append(f"parameter {spec.name!r} ({spec.type}) must be given")
+        else:
+            complaints.append(f"parameter {spec.name!r} {_not_a_parameter(spec.type)}")
+            bound[spec.name] = Inline(None)
+    return complaints
+
+
+def _too_large(bound: Mapping[str, Datum]) -> list[str]:
+    complaints = []
+    for name, datum in bound.items():
+        size = parameter_bytes(datum.value) if isinstance(datum, Inline) else 0
+        if size > PARAMETER_BYTES_MAX:
+            complaints.append(
+                f"parameter {name!r} is {size:,} bytes; a parameter has at most {PARAMETER_BYTES_MAX:,} "
+                "(parameter_bytes_max): put it into a file and give the file's name"
+            )
+    return complaints
+
+
+def parameter_bytes(value: Any) -> int:
+    """The size of a parameter as it is kept: bytes of its JSON. 0 for what is not JSON."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return 8
+    if isinstance(value, str) and len(value) * 6 < PARAMETER_BYTES_MAX:
+        return len(value)  # far below any limit: no need to be exact
+    try:
+        return len(json.dumps(parameter_to_json(value), ensure_ascii=False).encode())
+    except (TypeError, AttributeError, UnicodeEncodeError, RecursionError):
+        return 0
+
+
+def _signature(graph: Graph) -> str:
+    if not graph.inputs:
+        return f"{graph.name!r} takes no parameters."
+    parts = [
+        f"{spec.name}: {spec.type}" + (f" = {json.dumps(spec.default.value)}" if spec.default else "")
+        for spec in graph.inputs
+    ]
+    return f"{graph.name} takes {', '.join(parts)}."
+
+
+_CLASSES_BY_NAME: Mapping[str, tuple[type, ...]] = {
+    "null": (),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+}
+
+
+def _bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(f"must be true or false, not {text!r}")
+
+
+def _number(name: str, text: str) -> int | float:
+    try:
+        return int(text) if name == "int" else float(text)
+    except ValueError:
+        raise ValueError(f"must be {'a whole number' if name == 'int' else 'a number'}, not {text!r}") from None
+
+
+def _json(type_: Type, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        example = {"list": "[1, 2, 3]", "struct": '{"depth": 3}'}.get(type_.name, '{"depth": 3}')
+        raise ValueError(f"must be {_article(type_)} as JSON such as {example}: {error}") from None
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _json_complaint(value: Any) -> str | None:
+    """Why `value` is not JSON data; None: it is."""
+    if value is None or type(value) in (bool, int, float, str):
+        return None
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_json_complaint, value)), None)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                return f"must have text as keys, not {key!r}"
+            if complaint := _json_complaint(item):
+                return complaint
+        return None
+    return f"must be JSON data, not {_shown(value)}"
+
+
+def _list_complaint(type_: Type, value: list[Any] | tuple[Any, ...]) -> str | None:
+    if type_.item is None:
+        return _json_complaint(value)
+    for position, item in enumerate(value):
+        complaint = check_parameter(type_.item, item)
+        if complaint:
+            return f"item {position} {complaint}"
+    return None
+
+
+def _article(type_: Type) -> str:
+    words = {
+        "null": "null",
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "struct": "a struct",
+        "list": "a list",
+    }
+    return words.get(type_.name, str(type_))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{text} ({type(value).__name__})"
+
+
+def _not_a_parameter(type_: Type) -> str:
+    kind = "a file or folder" if type_.name == "path" else f"{type_}, an artifact"
+    return f"is {kind}, which cannot be given from outside yet: take a str that names the file, and open it in a task"

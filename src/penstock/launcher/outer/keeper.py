@@ -1,0 +1,265 @@
+"""The keeper: one small single-threaded process per executor that forks workers and keeps everything below them from outliving
+the controller.
+
+It is a subreaper: what loses its parent anywhere below becomes its child, and every child that it didn't fork itself is killed.
+When the controller's socket closes, however the controller ended, it kills all that is left and goes. It never imports user
+code, so a fork of it is a clean worker within milliseconds."""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from penstock.launcher.outer.processes import (
+    become_subreaper,
+    children_of,
+    descendants_of,
+    kill,
+    kill_children,
+    memory_bytes,
+    stat_fields,
+)
+from penstock.launcher.outer.slot import Slot
+from penstock.launcher.outer.worker import WorkerSettings, begin_worker
+
+ORDER_BYTES_MAX = 64 * 1024
+SAMPLE_S = 0.2
+"""How often memory is looked at while an attempt runs that has run this long already."""
+
+FREEZE_S = 0.05
+"""How long to wait for a process to stand still before it is killed all the same."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """A worker, as its keeper sees it. `stop`: when its attempt of that sequence number is killed."""
+
+    number: int
+    pid: int
+    slot: Slot
+    stop: tuple[float, int] | None = None
+
+
+class Keeper:
+    def __init__(self, control: socket.socket, settings: WorkerSettings) -> None:
+        self._control = control
+        self._settings = settings
+        self._pid = os.getpid()
+        self._kept: dict[int, Kept] = {}
+        self._sampling = False
+        self._sample_at = 0.0
+        self._woken, self._waker = os.pipe()
+        for fd in (self._woken, self._waker):
+            os.set_blocking(fd, False)
+
+    def keep(self) -> None:
+        """Obey until the controller has gone; then end everything."""
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self._control.fileno(), select.POLLIN)
+        poller.register(self._woken, select.POLLIN)
+        self._tell({"event": "ready", "pid": self._pid})
+        while True:
+            events = dict(poller.poll(self._wait_ms()))
+            if self._woken in events:
+                os.read(self._woken, 4096)
+                self._reap()
+            if self._control.fileno() in events and not self._obey():
+                break
+            self._keep_time()
+        kill_children()
+
+    def _tell(self, news: dict[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(news).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the controller has gone; the next read says so
+
+    # -- orders ----------------------------------------------------------------------------------------------------------------
+
+    def _obey(self) -> bool:
+        """Do what one order says; whether there is anybody left to give orders."""
+        try:
+            text, ancillary, _, _ = self._control.recvmsg(ORDER_BYTES_MAX, socket.CMSG_SPACE(2 * 4))
+        except ConnectionResetError:
+            return False
+        if not text:
+            return False
+        fds = array.array("i")
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        order = json.loads(text)
+        match order["order"]:
+            case "fork":
+                self._fork(order["worker"], list(fds), fresh=order["fresh"])
+            case "stop":
+                self._stop(order["worker"], order["sequence"], order["grace_ms"])
+            case "kill":
+                if order["worker"] in self._kept:
+                    kill(self._kept[order["worker"]].pid)
+            case "sample":
+                self._sampling = True
+            case unknown:
+                raise AssertionError(f"the controller ordered {unknown!r}")
+        return True
+
+    def _fork(self, number: int, fds: list[int], *, fresh: bool) -> None:
+        try:
+            slot = Slot(os.path.join(self._settings.folder, f"{number}.slot"))
+            pid = os.fork()
+        except OSError as error:
+            self._tell({"event": "unforked", "worker": number, "error": str(error)})
+        else:
+            if pid == 0:
+                self._become_worker(number, fds, fresh=fresh)
+            self._kept[number] = Kept(number, pid, slot)
+            self._tell({"event": "forked", "worker": number, "pid": pid})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _become_worker(self, number: int, fds: list[int], *, fresh: bool) -> NoReturn:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._control.close()
+        os.close(self._woken)
+        os.close(self._waker)
+        begin_worker(
+            self._settings,
+            number,
+            sockets=lambda: (socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])),
+            fresh=fresh,
+            keeper_pid=self._pid,
+        )
+
+    # -- stopping ------------------------------------------------------------------------------------------------------------
+
+    def _stop(self, number: int, sequence: int, grace_ms: int) -> None:
+        """SIGTERM for the attempt of that sequence number, and SIGKILL after its grace. Nothing, if the worker is past it."""
+        kept = self._kept.get(number)
+        if kept is None:
+            return
+        if grace_ms <= 0:
+            kept.stop = None
+            self._kill_attempt(kept, sequence)
+            return
+        deadline = time.monotonic() + grace_ms / 1000
+        if kept.stop is not None and kept.stop[1] == sequence:
+            kept.stop = (min(deadline, kept.stop[0]), sequence)
+            return
+        kept.stop = (deadline, sequence)
+        kept.slot.ask_to_stop(sequence)
+        os.kill(kept.pid, signal.SIGTERM)
+
+    def _kill_attempt(self, kept: Kept, sequence: int) -> None:
+        """Kill the worker if it is still at that attempt. It is made to stand still first, so that it can't go on to another
+        one between the look and the blow."""
+        os.kill(kept.pid, signal.SIGSTOP)
+        until = time.monotonic() + FREEZE_S
+        while time.monotonic() < until:
+            fields = stat_fields(kept.pid)
+            if fields is None or fields[0] in "TtZX":
+                break
+            time.sleep(0.0002)
+        begun = kept.slot.begun()
+        if begun is not None and begun.sequence == sequence:
+            kill(kept.pid)
+        else:
+            os.kill(kept.pid, signal.SIGCONT)
+
+    # -- the dead ------------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        ended: list[tuple[Kept, int, float]] = []
+        by_pid = {kept.pid: kept for kept in self._kept.values()}
+        while True:
+            try:
+                pid, wait_status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in by_pid:
+                ended.append((by_pid[pid], wait_status, usage.ru_utime + usage.ru_stime))
+                del self._kept[by_pid[pid].number]
+        if children_of(self._pid):
+            kill_children(besides={kept.pid for kept in self._kept.values()})
+        for kept, wait_status, cpu_s in ended:
+            kept.slot.close()
+            code = os.waitstatus_to_exitcode(wait_status)
+            self._tell({"event": "exited", "worker": kept.number, "exit": code, "cpu_ms": cpu_s * 1000})
+
+    # -- time ----------------------------------------------------------------------------------------------------------------
+
+    def _wait_ms(self) -> int | None:
+        due = [kept.stop[0] for kept in self._kept.values() if kept.stop is not None]
+        if self._sampling:
+            due.append(self._sample_at)
+        return max(0, int((min(due) - time.monotonic()) * 1000) + 1) if due else None
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for kept in list(self._kept.values()):
+            if kept.stop is not None and kept.stop[0] <= now:
+                sequence = kept.stop[1]
+                kept.stop = None
+                self._kill_attempt(kept, sequence)
+        if self._sampling and self._sample_at <= now:
+            self._sample_at = now + SAMPLE_S
+            self._sampling = self._sample()
+
+    def _sample(self) -> bool:
+        """Note the memory of every process tree whose attempt has run for a while; whether any attempt runs at all."""
+        any_runs = False
+        now_ms = time.time_ns() // 1_000_000
+        for kept in self._kept.values():
+            begun = kept.slot.begun()
+            if begun is None:
+                continue
+            any_runs = True
+            if now_ms - begun.started_at >= SAMPLE_S * 1000:
+                tree = [kept.pid, *descendants_of(kept.pid)]
+                kept.slot.saw_memory(begun.sequence, sum(map(memory_bytes, tree)))
+        return any_runs
+
+
+def main(control_fd: int) -> None:
+    """Be the keeper: `control_fd` is this end of the controller's socket, on which the settings come first."""
+    control = socket.socket(fileno=control_fd)
+    os.set_inheritable(control_fd, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    become_subreaper()
+    text = control.recv(ORDER_BYTES_MAX)
+    if not text:
+        return
+    settings = WorkerSettings(**json.loads(text))
+    _hold_lock(os.path.join(settings.folder, "lock"))
+    for module in (settings.launcher, settings.artifacts):
+        importlib.import_module(module.partition(":")[0])
+    gc.collect()
+    gc.freeze()
+    Keeper(control, settings).keep()
+
+
+def _hold_lock(path: str) -> None:
+    """Lock a file for as long as this process or a fork of it lives: a later controller asks by this whether all have gone."""
+    import fcntl
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)

@@ -1,0 +1,127 @@
+"""A worker's slot: 8 KiB of shared memory, backed by a file, in which a worker notes the attempt that it is about to
+begin. It outlives SIGKILL of every process, so whoever reads it afterwards can tell what was begun. The keeper notes
+beside it which attempt is to stop and how much memory was seen; the worker reads that.
+
+One writer per field; a reader of a living worker's slot may see it change and then asks again."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+SLOT_BYTES = 8192
+ATTEMPT_ID_BYTES_MAX = 4000
+
+_BEGUN = struct.Struct("<QIIQQ")
+"""sequence, state, length of the id, started at (ms since the epoch), offset in the log; at 0."""
+_STATE = struct.Struct("<I")
+_STATE_AT = 8
+_RECORDED = struct.Struct("<Q")
+_RECORDED_AT = 32
+_ID_AT = 64
+_STOP = struct.Struct("<Q")
+_STOP_AT = 4096
+_PEAK = struct.Struct("<QQ")
+_PEAK_AT = 4104
+
+_IDLE, _RUNNING = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a worker is at: its `sequence`-th attempt. `log_offset` is where that attempt's text begins."""
+
+    sequence: int
+    attempt_id: str
+    started_at: int
+    log_offset: int
+
+
+class Slot:
+    """One mapped slot file."""
+
+    __slots__ = ("_map", "_sequence")
+
+    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+        """Map the file; `create` makes it, with its room on disk taken now. Raises OSError, also when the disk is
+        full: writing to a mapped file without room would kill the process instead."""
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            if create and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, SLOT_BYTES)
+            elif create:
+                os.write(fd, bytes(SLOT_BYTES))
+            self._map = mmap.mmap(fd, SLOT_BYTES)
+        except OSError:
+            if create:
+                os.unlink(path)
+            raise
+        finally:
+            os.close(fd)
+        self._sequence: int = _BEGUN.unpack_from(self._map, 0)[0]
+
+    def close(self) -> None:
+        self._map.close()
+
+    # the worker's side
+
+    def begin(self, attempt_id: bytes, *, started_at: int, log_offset: int) -> int:
+        """Note an attempt before anything of it happens; its sequence number."""
+        self._sequence += 1
+        _STATE.pack_into(self._map, _STATE_AT, _IDLE)
+        self._map[_ID_AT : _ID_AT + len(attempt_id)] = attempt_id
+        _BEGUN.pack_into(self._map, 0, self._sequence, _IDLE, len(attempt_id), started_at, log_offset)
+        _STATE.pack_into(self._map, _STATE_AT, _RUNNING)
+        return self._sequence
+
+    def end(self, recorded_bytes: int) -> None:
+        """The attempt's outcome is recorded; the file of records is that long now."""
+        _RECORDED.pack_into(self._map, _RECORDED_AT, recorded_bytes)
+        _STATE.pack_into(self._map, _STATE_AT, _IDLE)
+
+    def is_to_stop(self) -> bool:
+        """Whether the attempt noted here was asked to stop."""
+        sequence: int = _STOP.unpack_from(self._map, _STOP_AT)[0]
+        return sequence == self._sequence
+
+    def memory_bytes_peak(self) -> int:
+        """The most memory seen for the attempt noted here; 0: never looked at."""
+        sequence, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
+        return int(peak) if sequence == self._sequence else 0
+
+    # the keeper's side
+
+    def ask_to_stop(self, sequence: int) -> None:
+        _STOP.pack_into(self._map, _STOP_AT, sequence)
+
+    def saw_memory(self, sequence: int, used_bytes: int) -> None:
+        """Keep the largest amount seen for the attempt of that sequence number."""
+        of, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
+        if of != sequence or used_bytes > peak:
+            _PEAK.pack_into(self._map, _PEAK_AT, sequence, used_bytes)
+
+    # anybody's
+
+    def begun(self) -> Begun | None:
+        """The attempt that runs, or that ran when the worker died; None between attempts."""
+        for _ in range(100):
+            sequence, state, length, started_at, log_offset = _BEGUN.unpack_from(self._map, 0)
+            if state != _RUNNING:
+                return None
+            attempt_id = self._map[_ID_AT : _ID_AT + length]
+            if _BEGUN.unpack_from(self._map, 0) == (sequence, state, length, started_at, log_offset):
+                return Begun(sequence, attempt_id.decode(), started_at, log_offset)
+        return None
+
+    def recorded_bytes(self) -> int:
+        """How long the file of records is, as far as whole records go."""
+        recorded: int = _RECORDED.unpack_from(self._map, _RECORDED_AT)[0]
+        return recorded
+
+    def peak_of(self, sequence: int) -> int:
+        of, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
+        return int(peak) if of == sequence else 0

@@ -1,0 +1,338 @@
+"""The worker: a process that runs attempts one after the other, in the user's interpreter.
+
+It takes requests from a socket that it shares with the other workers of its pool, notes in its slot what it is about to begin,
+lets the launcher run it, records the outcome, and only then reports it. It knows nothing of runs, nor of other workers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
+from penstock.launcher.outer.records import append_record, frame_of
+from penstock.launcher.outer.slot import Slot
+from penstock.wire import (
+    Artifact,
+    AttemptEnded,
+    AttemptRequest,
+    Cancelled,
+    Counted,
+    Datum,
+    LogSegment,
+    Observation,
+    Succeeded,
+    Usage,
+    report_to_json,
+    request_from_json,
+)
+
+DATAGRAM_BYTES_MAX = 64 * 1024
+"""Requests above this go through a file that the datagram names."""
+
+REQUEST, REQUEST_FILE, DESCRIBE, RETIRE = b"{", b"@", b"D", b"R"
+"""How a datagram begins: an attempt's JSON; `@` and the path of a file with it; `D` and the JSON of a describe request; an order
+to whoever reads it to leave."""
+
+FLUSH_NS = 2_000_000
+"""Reports wait at most this long for others while a worker goes from one attempt straight to the next."""
+
+DURABLE_US = 10_000
+"""Records of attempts that took longer than this survive a power cut (docs/decisions/outcome-records.md)."""
+
+RECORDS_BYTES_MAX = 64 * 1024 * 1024
+"""A worker whose file of records has grown to this is replaced."""
+
+EXIT_UNUSABLE = 70
+_TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Launcher(Protocol):
+    """What runs an attempt in this process (`launcher.outer.attempt`)."""
+
+    @property
+    def retire(self) -> bool: ...
+
+    def run(self, request: AttemptRequest) -> AttemptEnded: ...
+
+    def observations(self) -> list[Observation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What every worker of an incarnation is told. Paths are absolute; `artifacts` names a function (`module:name`) that opens
+    the artifact store when called with `artifacts_arguments`."""
+
+    incarnation: str
+    folder: str
+    logs: str
+    state: str
+    project: str
+    artifacts: str
+    artifacts_arguments: dict[str, Any]
+    launcher: str
+
+
+def named(text: str) -> Any:
+    """What `module:name` names."""
+    module, _, name = text.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+class Worker:
+    def __init__(
+        self, settings: WorkerSettings, number: int, *, requests: socket.socket, reports: socket.socket, fresh: bool
+    ) -> None:
+        self._settings = settings
+        self._name = f"{settings.incarnation}.{number}"
+        self._requests = requests
+        self._reports = reports
+        self._fresh = fresh
+        self._pid = os.getpid()
+        self._log = self._open_log(number)
+        self._log_file = os.path.relpath(os.path.join(settings.logs, f"{number}.log"), settings.state)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._records = os.open(os.path.join(settings.folder, f"{number}.records"), flags, 0o600)
+        self._records_bytes = os.fstat(self._records).st_size
+        self._slot = Slot(os.path.join(settings.folder, f"{number}.slot"))
+        self._folder_synced = False
+        self._unsent: list[str] = []
+        self._flushed_ns = 0
+        self._in_attempt = False
+        self._leaving = fresh
+
+    # -- standard streams ------------------------------------------------------------------------------------------------
+
+    def _open_log(self, number: int) -> int:
+        """Both standard streams of this process, its children and its libraries go to the worker's log from here on."""
+        path = os.path.join(self._settings.logs, f"{number}.log")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = fd if fd > 2 else os.dup(fd)
+        self._log_identity = (os.fstat(log).st_dev, os.fstat(log).st_ino)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.set_inheritable(log, False)
+        self._set_streams()
+        return log
+
+    def _set_streams(self) -> None:
+        """Text is written line by line: a log can be followed, and what Python and its children print keeps its order."""
+        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+        self._streams = (sys.stdout, sys.stderr)
+
+    def _restore_streams(self) -> None:
+        """Undo what an attempt did to the standard streams."""
+        for fd in (1, 2):
+            try:
+                now = os.fstat(fd)
+            except OSError:
+                now = None
+            if now is None or (now.st_dev, now.st_ino) != self._log_identity:
+                os.dup2(self._log, fd)
+        if any(stream.closed for stream in self._streams):
+            self._set_streams()
+        elif (sys.stdout, sys.stderr) != self._streams:
+            sys.stdout, sys.stderr = self._streams
+
+    # -- signals -------------------------------------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        self._stopped: type[BaseException] = named("penstock.launcher.inner.outcomes:Stopped")
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        os.register_at_fork(after_in_child=_forget_signals)
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        if self._in_attempt and self._slot.is_to_stop():
+            self._in_attempt = False
+            raise self._stopped("asked to stop")
+
+    # -- the loop ------------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> NoReturn:
+        """Run attempts until nobody can send any more, or this worker is to be replaced."""
+        settings = self._settings
+        artifacts = named(settings.artifacts)(settings.artifacts_arguments)
+        scratch = Path(settings.state) / "scratch"
+        launcher: Launcher = named(settings.launcher)(
+            artifacts=artifacts, scratch=scratch, project=Path(settings.project)
+        )
+        self._listen_to_signals()
+        while datagram := self._next_datagram():
+            kind = datagram[:1]
+            if kind == REQUEST:
+                self._attempt(launcher, datagram)
+            elif kind == REQUEST_FILE:
+                self._attempt(launcher, _take_file(datagram[1:].decode()))
+            elif kind == DESCRIBE:
+                self._describe(datagram[1:], artifacts)
+            else:
+                break
+            if self._leaving:
+                break
+        self._send(retiring=True)
+        os._exit(0)
+
+    def _next_datagram(self) -> bytes:
+        """The next request; b"" when there will be none. Reports go out before this process waits, and every 2 ms."""
+        if self._unsent:
+            try:
+                datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._send()
+            else:
+                if time.monotonic_ns() - self._flushed_ns > FLUSH_NS:
+                    self._send()
+                return datagram
+        return self._requests.recv(DATAGRAM_BYTES_MAX + 1)
+
+    def _attempt(self, launcher: Launcher, text: bytes) -> None:
+        request = request_from_json(json.loads(text))
+        now_ms = time.time_ns() // 1_000_000
+        log_offset = os.fstat(self._log).st_size
+        sequence = self._slot.begin(request.attempt_id.encode(), started_at=now_ms, log_offset=log_offset)
+        ended = self._run(launcher, request, now_ms)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a fork that user code forgot; it has nothing to say here
+        if has_children() and kill_children():
+            self._leaving = True  # what it started may have been shared with this process
+        self._restore_streams()
+        if signal.getsignal(signal.SIGTERM) != self._asked_to_stop:
+            signal.signal(signal.SIGTERM, self._asked_to_stop)
+        segment = LogSegment(self._log_file, log_offset, max(0, os.fstat(self._log).st_size - log_offset))
+        ended = AttemptEnded(
+            attempt_id=request.attempt_id,
+            outcome=ended.outcome,
+            started_at=ended.started_at or now_ms,
+            ended_at=ended.ended_at,
+            duration_us=ended.duration_us,
+            worker=self._name,
+            usage=Usage(ended.usage.cpu_ms, max(ended.usage.memory_bytes_peak, self._slot.peak_of(sequence))),
+            log=segment,
+        )
+        if launcher.retire:
+            self._leaving = True
+        self._record(ended, launcher.observations())
+
+    def _run(self, launcher: Launcher, request: AttemptRequest, now_ms: int) -> AttemptEnded:
+        try:
+            self._in_attempt = True
+            if self._slot.is_to_stop():
+                raise self._stopped("asked to stop")
+            ended = launcher.run(request)
+            self._in_attempt = False
+        except self._stopped:  # the handler has put `_in_attempt` back: it raises once
+            now = time.time_ns() // 1_000_000
+            ended = AttemptEnded(request.attempt_id, Cancelled("stopped"), started_at=now_ms, ended_at=now)
+        return ended
+
+    def _record(self, ended: AttemptEnded, observations: list[Observation]) -> None:
+        text = _TO_JSON(report_to_json(ended))
+        durable = ended.duration_us > DURABLE_US or _has_artifacts(ended)
+        try:
+            if durable and not self._folder_synced:
+                _sync_folder(self._settings.folder)
+                self._folder_synced = True
+            self._records_bytes = append_record(
+                self._records, text.encode(), end=self._records_bytes, durable=durable
+            )
+        except OSError as error:
+            # The slot goes on saying that this attempt runs: should the controller die before it has taken in the report, the
+            # next one finds the attempt Lost and not "never started".
+            print(f"penstock: an outcome could not be recorded: {error}", file=sys.stderr)
+            self._leaving = True
+        else:
+            self._slot.end(self._records_bytes)
+        if observations:
+            self._unsent.append(_TO_JSON(_observed(observations)))
+        self._unsent.append(text)
+        if self._records_bytes > RECORDS_BYTES_MAX:
+            self._leaving = True
+
+    def _describe(self, text: bytes, artifacts: Any) -> None:
+        from penstock.launcher.outer.describe import describe
+        from penstock.wire import DescribeRequest, description_to_json
+
+        description = description_to_json(describe(DescribeRequest(**json.loads(text)), artifacts=artifacts))
+        if os.getpid() != self._pid:
+            os._exit(0)
+        if has_children():
+            kill_children()
+        self._restore_streams()
+        description["worker"] = self._name
+        self._unsent.append(_TO_JSON({"event": "described", "description": description}))
+
+    def _send(self, *, retiring: bool = False) -> None:
+        if retiring:
+            self._unsent.append('{"event":"retiring"}')
+        payload = f"[{','.join(self._unsent)}]".encode()
+        self._unsent.clear()
+        self._reports.sendall(frame_of(payload, recorded_bytes=self._records_bytes))
+        self._flushed_ns = time.monotonic_ns()
+
+
+def _forget_signals() -> None:
+    """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _take_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        data = file.read()
+    os.unlink(path)
+    return data
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _has_artifacts(ended: AttemptEnded) -> bool:
+    return isinstance(ended.outcome, Succeeded) and any(map(_is_artifact, ended.outcome.outputs.values()))
+
+
+def _is_artifact(datum: Datum) -> bool:
+    return isinstance(datum, Artifact) or (isinstance(datum, Counted) and any(map(_is_artifact, datum.items)))
+
+
+def _observed(observations: list[Observation]) -> dict[str, Any]:
+    items = [[o.attempt_id, o.name, o.value, o.step, o.at] for o in observations]
+    return {"event": "observed", "items": items}
+
+
+def begin_worker(
+    settings: WorkerSettings,
+    number: int,
+    *,
+    sockets: Callable[[], tuple[socket.socket, socket.socket]],
+    fresh: bool,
+    keeper_pid: int,
+) -> NoReturn:
+    """Be a worker from here on, in a process just forked from the keeper. `sockets` gives (requests, reports)."""
+    requests, reports = sockets()
+    try:
+        die_with_parent(keeper_pid)
+        become_subreaper()
+        Worker(settings, number, requests=requests, reports=reports, fresh=fresh).serve()
+    except BaseException as error:
+        traceback.print_exc()
+        word = {"event": "unusable", "error": f"{type(error).__name__}: {error}"}
+        try:
+            reports.sendall(frame_of(f"[{_TO_JSON(word)}]".encode(), recorded_bytes=0))
+        except OSError:
+            traceback.print_exc()
+        os._exit(EXIT_UNUSABLE)

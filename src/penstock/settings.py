@@ -1,0 +1,210 @@
+"""What can be set, and where it was set: one frozen `Settings` value made from `[tool.penstock]` in the project's
+pyproject.toml, `PENSTOCK_…` environment variables and options, each overruling the one before.
+
+Knows names, forms and defaults (`TABLE`); not what a setting does. `docs/settings.md` documents every one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import InvalidInput
+from penstock.base.instants import duration_ms
+from penstock.base.sizes import size_bytes
+
+STATE_FOLDER = ".penstock"
+ENVIRONMENT_PREFIX = "PENSTOCK_"
+# Environment variables of ours that are no settings: the test suites' own, and what a worker is told by its executor.
+FOREIGN_PREFIXES = ("PENSTOCK_TEST_", "PENSTOCK_WORKER_")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, in its final form. `project` is the folder that targets are resolved in, `state` the
+    folder that holds the database, artifacts and logs; both absolute. `cpu` counts cores, `resources` are amounts of
+    named resources."""
+
+    project: Path
+    state: Path
+    cpu: float
+    memory_bytes: int
+    resources: Mapping[str, float] = field(default_factory=dict)
+    grace_ms: int = 10_000
+    lease_ms: int = 30_000
+
+
+def _amount(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"not a number: {value!r}")
+    try:
+        amount = float(value)
+    except ValueError:
+        raise ValueError(f"not a number: {value!r}") from None
+    if not 0 < amount < 1e9:
+        raise ValueError(f"not an amount above 0: {value!r}")
+    return amount
+
+
+def _size(value: Any) -> int:
+    return size_bytes(int(value) if isinstance(value, str) and value.isdigit() else value)
+
+
+def _length(value: Any) -> int:
+    """Whole milliseconds: a number of them, or text with a unit (`"10s"`)."""
+    if isinstance(value, str) and not value.strip().isdigit():
+        return duration_ms(value)
+    try:
+        length = int(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"not a length of time: {value!r}") from None
+    if isinstance(value, (bool, float)) or length < 0:
+        raise ValueError(f'not a length of time: {value!r} (write milliseconds as a number, or text such as "10s")')
+    return length
+
+
+def _amounts(value: Any) -> Mapping[str, float]:
+    """`{name: amount}`: a table in TOML, `name=2,other=1` in an environment variable."""
+    if isinstance(value, str):
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        value = {name.strip(): amount.strip() for name, equals, amount in pairs if equals} if pairs else {}
+        if len(value) != len(pairs):
+            raise ValueError("not amounts by name (write name=2,other=1)")
+    if not isinstance(value, Mapping):
+        raise ValueError(f"not a table of amounts by name: {value!r}")
+    return {str(name): _amount(amount) for name, amount in sorted(value.items())}
+
+
+def _folder(value: Any) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError(f"not a folder: {value!r}")
+    return Path(value).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table: how a value is read, and what it means, for messages and for the page in docs."""
+
+    read: Callable[[Any], Any]
+    form: str
+    meaning: str
+
+
+TABLE: Mapping[str, Setting] = {
+    "state": Setting(_folder, "a folder", "where the database, artifacts and logs are kept"),
+    "cpu": Setting(_amount, "a number of cores", "how many cores the tasks on this machine may take together"),
+    "memory_bytes": Setting(_size, 'bytes, or text such as "8GiB"', "how much memory they may take together"),
+    "resources": Setting(_amounts, "amounts by name", "named resources that tasks may ask for"),
+    "grace_ms": Setting(
+        _length, 'milliseconds, or text such as "10s"', "what a task that is stopped has to end by itself"
+    ),
+    "lease_ms": Setting(
+        _length, 'milliseconds, or text such as "30s"', "after how long a silent controller on another host is given up"
+    ),
+}
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` (a folder) that has `.penstock` or a pyproject.toml; else `start`
+    itself."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / STATE_FOLDER).is_dir() or (folder / "pyproject.toml").is_file():
+            return folder
+    return start
+
+
+def load(
+    start: Path, *, environment: Mapping[str, str] = os.environ, options: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings for the project that the folder `start` lies in.
+
+    Raises InvalidInput naming every unknown key, with the nearest known names, and every value of the wrong form.
+    """
+    project = find_project(start)
+    wrong: list[str] = []
+    given: dict[str, Any] = {}
+    for place, values in (
+        (str(project / "pyproject.toml"), _from_pyproject(project / "pyproject.toml")),
+        ("the environment", _from_environment(environment)),
+        ("the options", dict(options or {})),
+    ):
+        for key, value in values.items():
+            try:
+                given[key] = _read(key, value)
+            except ValueError as error:
+                shown = ENVIRONMENT_PREFIX + key.upper() if place == "the environment" else key
+                wrong.append(f"{shown} in {place}: {error}")
+    if wrong:
+        raise InvalidInput("\n".join(wrong), fix="docs/settings.md lists every setting and its form.")
+    state = given.pop("state", Path(STATE_FOLDER))
+    given.setdefault("cpu", _cores())
+    if "memory_bytes" not in given:
+        given["memory_bytes"] = _memory_bytes()
+    return Settings(project=project, state=Path(os.path.normpath(project / state)), **given)
+
+
+def _read(key: str, value: Any) -> Any:
+    if key not in TABLE:
+        from difflib import get_close_matches
+
+        near = get_close_matches(key, TABLE, n=2)
+        raise ValueError(f"no such setting; did you mean {' or '.join(near)}?" if near else "no such setting")
+    try:
+        return TABLE[key].read(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; it takes {TABLE[key].form}") from None
+
+
+def _from_pyproject(file: Path) -> dict[str, Any]:
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    if b"penstock" not in content:
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(content.decode()).get("tool", {}).get("penstock", {})
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(
+            f"{file} is not TOML: {error}", fix="Mend the file; `[tool.penstock]` is read from it."
+        ) from None
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{file}: tool.penstock is not a table", fix="Write its settings below [tool.penstock].")
+    return table
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in sorted(environment.items())
+        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(FOREIGN_PREFIXES)
+    }
+
+
+def _cores() -> float:
+    """Cores that this process may use: its affinity, cut by the control group's quota where there is one."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        return min(float(count), max(int(quota) / int(period), 0.1))
+    return float(count)
+
+
+def _memory_bytes() -> int:
+    """The machine's memory, cut by the control group's limit where there is one."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _first_line("/sys/fs/cgroup/memory.max")
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _first_line(file: str) -> str:
+    try:
+        with open(file) as lines:
+            return lines.readline().strip()
+    except OSError:
+        return ""

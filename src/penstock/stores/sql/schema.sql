@@ -1,0 +1,157 @@
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+CREATE TABLE component_history (
+	component TEXT NOT NULL,
+	succeeded_count INTEGER NOT NULL,
+	duration_us INTEGER NOT NULL,
+	CONSTRAINT pk_component_history PRIMARY KEY (component)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE graphs (
+	graph_digest TEXT NOT NULL,
+	graph TEXT NOT NULL,
+	CONSTRAINT pk_graphs PRIMARY KEY (graph_digest)
+);
+
+CREATE TABLE runs (
+	run_key INTEGER NOT NULL,
+	run_id TEXT NOT NULL,
+	pipeline TEXT NOT NULL,
+	graph_digest TEXT NOT NULL,
+	inputs TEXT NOT NULL,
+	pin TEXT NOT NULL,
+	seed TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	priority INTEGER NOT NULL,
+	retry_of TEXT,
+	labels TEXT NOT NULL,
+	provenance TEXT NOT NULL,
+	state TEXT NOT NULL,
+	cause TEXT NOT NULL,
+	stopping TEXT NOT NULL,
+	started_at INTEGER,
+	ended_at INTEGER,
+	outputs TEXT NOT NULL,
+	CONSTRAINT pk_runs PRIMARY KEY (run_key),
+	CONSTRAINT ck_runs_state CHECK (state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
+	CONSTRAINT ck_runs_stopping CHECK (stopping IN ('', 'fail_fast', 'timed_out', 'cancel', 'kill')),
+	CONSTRAINT uq_runs_run_id UNIQUE (run_id),
+	CONSTRAINT fk_runs_graph_digest FOREIGN KEY(graph_digest) REFERENCES graphs (graph_digest)
+);
+
+CREATE INDEX ix_runs_created_at ON runs (created_at, run_id);
+
+CREATE TABLE attempts (
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	number INTEGER NOT NULL,
+	state TEXT NOT NULL,
+	executor TEXT NOT NULL,
+	amounts TEXT NOT NULL,
+	submitted_at INTEGER NOT NULL,
+	started_at INTEGER,
+	ended_at INTEGER,
+	duration_us INTEGER NOT NULL,
+	worker TEXT NOT NULL,
+	outcome TEXT,
+	failure TEXT,
+	cpu_ms FLOAT NOT NULL,
+	memory_bytes_peak INTEGER NOT NULL,
+	log_file TEXT,
+	log_offset INTEGER,
+	log_size_bytes INTEGER,
+	stop_at INTEGER,
+	CONSTRAINT pk_attempts PRIMARY KEY (run_key, path, number),
+	CONSTRAINT ck_attempts_state CHECK (state IN ('submitted', 'started', 'ended')),
+	CONSTRAINT ck_attempts_outcome CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'out_of_memory', 'lost', 'cancelled', 'skipped', 'not_yet', 'refused', 'input_lost', 'output_invalid')),
+	CONSTRAINT fk_attempts_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE inbox (
+	message_key INTEGER NOT NULL,
+	message_id TEXT NOT NULL,
+	run_key INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	posted_at INTEGER NOT NULL,
+	body TEXT NOT NULL,
+	consumed_at INTEGER,
+	CONSTRAINT pk_inbox PRIMARY KEY (message_key),
+	CONSTRAINT ck_inbox_kind CHECK (kind IN ('submit', 'cancel')),
+	CONSTRAINT uq_inbox_message_id UNIQUE (message_id),
+	CONSTRAINT fk_inbox_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+);
+
+CREATE INDEX ix_inbox_waiting ON inbox (run_key) WHERE consumed_at IS NULL;
+
+CREATE TABLE journal (
+	run_key INTEGER NOT NULL,
+	first_sequence INTEGER NOT NULL,
+	last_sequence INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	entries TEXT NOT NULL,
+	CONSTRAINT pk_journal PRIMARY KEY (run_key, first_sequence),
+	CONSTRAINT ck_journal_sequence CHECK (last_sequence >= first_sequence),
+	CONSTRAINT fk_journal_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE leases (
+	run_key INTEGER NOT NULL,
+	epoch INTEGER NOT NULL,
+	host TEXT NOT NULL,
+	boot_id TEXT NOT NULL,
+	pid INTEGER NOT NULL,
+	process_started INTEGER NOT NULL,
+	token TEXT NOT NULL,
+	expires_at INTEGER,
+	CONSTRAINT pk_leases PRIMARY KEY (run_key),
+	CONSTRAINT fk_leases_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+);
+
+CREATE TABLE metrics (
+	metric_key INTEGER NOT NULL,
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	number INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	value FLOAT,
+	step INTEGER,
+	at INTEGER NOT NULL,
+	CONSTRAINT pk_metrics PRIMARY KEY (metric_key),
+	CONSTRAINT fk_metrics_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+);
+
+CREATE INDEX ix_metrics_path ON metrics (run_key, path);
+
+CREATE TABLE task_runs (
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	component TEXT NOT NULL,
+	state TEXT NOT NULL,
+	cause TEXT NOT NULL,
+	changed_at INTEGER NOT NULL,
+	origin TEXT,
+	outputs TEXT NOT NULL,
+	attempt INTEGER NOT NULL,
+	failed_count INTEGER NOT NULL,
+	oom_count INTEGER NOT NULL,
+	lost_count INTEGER NOT NULL,
+	generation INTEGER NOT NULL,
+	ready_at INTEGER,
+	retry_at INTEGER,
+	started_at INTEGER,
+	ended_at INTEGER,
+	detail TEXT NOT NULL,
+	CONSTRAINT pk_task_runs PRIMARY KEY (run_key, path),
+	CONSTRAINT ck_task_runs_state CHECK (state IN ('waiting', 'ready', 'running', 'backoff', 'succeeded', 'failed', 'skipped', 'cancelled')),
+	CONSTRAINT ck_task_runs_origin CHECK (origin IN ('computed', 'cached')),
+	CONSTRAINT fk_task_runs_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
+INSERT INTO alembic_version (version_num) VALUES ('0001');

@@ -1,0 +1,256 @@
+"""The sqlite3 layer: opening, creating and checking a database file, transactions on it. Knows no table but the one that
+holds the schema's version.
+
+A `Database` may be used from any thread, by one at a time (it holds a lock); not across a fork. Its one connection is dropped
+after an error that may have spoilt it and opened again at the next use, so that the object works on once the cause is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import RLock
+from typing import TypeVar
+from urllib.parse import quote
+
+from penstock.base.errors import StoreUnavailable
+from penstock.stores.sql import complaints
+from penstock.stores.sql.place import refuse_network
+from penstock.stores.sql.versions import BASE, CURRENT, VERSIONS
+
+BUSY_MS = 10_000
+_HAS_TABLES = "SELECT count(*) FROM sqlite_master"
+_VERSION = "SELECT version_num FROM alembic_version"
+_NO_VERSION = "SELECT count(*) = 0 FROM sqlite_master WHERE name = 'alembic_version'"
+# After these the connection itself is as good as before; after any other it is opened anew.
+_HARMLESS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT)
+
+Answer = TypeVar("Answer")
+
+
+class Database:
+    """One SQLite file of the current schema version. Made where it does not exist, migrated where it is older.
+
+    Raises StoreUnavailable (from every method) naming the file, what is wrong and what to do.
+    """
+
+    def __init__(self, path: Path, *, busy_ms: int = BUSY_MS) -> None:
+        self.path = path.absolute()
+        self._busy_ms = busy_ms
+        self._lock = RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+        self._closed = False
+        refuse_network(self.path)
+        _make_file(self.path)
+        with self._named():
+            if not prepare(self.path, busy_ms=busy_ms):
+                _migrate(self.path, busy_ms=busy_ms)
+            self._connect()
+
+    def write(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Do `work` in one transaction that holds the database's write lock. An exception rolls it back; a failed commit of
+        unknown fate is CommitUnknown."""
+        with self._lock:
+            connection = self._usable()
+            with self._named(), self._undone(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                answer = work(connection)
+            with self._undone(connection):
+                try:
+                    connection.execute("COMMIT")
+                except sqlite3.Error as error:
+                    raise complaints.from_commit(self.path, error, busy_ms=self._busy_ms) from error
+            return answer
+
+    def read(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Do `work` in one transaction: everything that it reads is of one moment."""
+        with self._lock:
+            connection = self._usable()
+            with self._named(), self._undone(connection):
+                connection.execute("BEGIN")
+                answer = work(connection)
+                connection.execute("COMMIT")
+            return answer
+
+    def close(self) -> None:
+        """Repeatable. The last one to close a database moves the journal's content into it."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    # -- the connection
+
+    def _usable(self) -> sqlite3.Connection:
+        if self._closed:
+            raise ValueError(f"the state store {self.path} was closed")
+        try:
+            seen = os.stat(self.path)
+        except OSError:
+            raise complaints.moved(self.path) from None
+        if self._connection is None or (seen.st_dev, seen.st_ino) != self._identity:
+            # Another file, or none for a while: it is looked at as on the first day, but never made or migrated now.
+            self._drop()
+            with self._named():
+                if not prepare(self.path, busy_ms=self._busy_ms, may_fill=False):
+                    raise complaints.not_usable(self.path, "another version was put in its place while it was in use")
+                return self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self.path, busy_ms=self._busy_ms)
+        seen = os.stat(self.path)
+        self._identity = (seen.st_dev, seen.st_ino)
+        self._connection = connection
+        return connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # What could not be moved out of the journal now is moved by whoever opens the database next.
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
+                raise  # a mistake of ours
+            raise complaints.from_sqlite(self.path, error, busy_ms=self._busy_ms) from error
+        except OSError as error:
+            raise complaints.from_system(self.path, error) from error
+
+    @contextlib.contextmanager
+    def _undone(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Whatever is raised inside, no transaction stays open."""
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+            spoilt = isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF not in _HARMLESS
+            if spoilt or connection.in_transaction:
+                self._drop()
+            raise
+
+
+def connect(path: Path, *, busy_ms: int, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file; transactions are begun and ended by hand."""
+    mode = "ro" if read_only else "rw"
+    uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+    if read_only:
+        return connection
+    try:
+        _use_wal(connection, busy_ms=busy_ms)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection, *, busy_ms: int) -> None:
+    """Write-ahead logging, for good. Two processes that both switch to it may be refused without waiting, so wait here."""
+    deadline = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the state store's file system has no shared memory for a write-ahead log (journal mode {mode!r})",
+            fix="Set `state` below [tool.penstock] in pyproject.toml to a folder on another disk.",
+        )
+
+
+def prepare(path: Path, *, busy_ms: int, may_fill: bool = True) -> bool:
+    """Whether the database is of the current version; an empty one is filled first. False: it is older.
+
+    Looks through a read-only connection first: a database that cannot be used is not changed by a byte.
+    """
+    if path.stat().st_size == 0:
+        if not may_fill or _size(Path(f"{path}-wal")):
+            raise complaints.not_usable(path, "it is empty, and should not be")
+        version = None
+    else:
+        version = _version(path, busy_ms=busy_ms)
+    if version is None:
+        if not may_fill:
+            raise complaints.not_usable(path, "it is empty, and should not be")
+        _fill(path, busy_ms=busy_ms)
+        version = _version(path, busy_ms=busy_ms)
+    if version == CURRENT:
+        return True
+    if version == BASE or version in VERSIONS:
+        return False
+    if version is not None and version.isdigit() and version > CURRENT:
+        raise complaints.newer(path, found=version, known=CURRENT)
+    raise complaints.not_usable(path, f"its schema version {version!r} is none that any Penstock had")
+
+
+def _version(path: Path, *, busy_ms: int) -> str | None:
+    """The stamped version; None: there is no table at all."""
+    with contextlib.closing(connect(path, busy_ms=busy_ms, read_only=True)) as connection:
+        if connection.execute(_HAS_TABLES).fetchone()[0] == 0:
+            return None
+        if connection.execute(_NO_VERSION).fetchone()[0]:
+            raise complaints.not_usable(path, "it is a database of another program")
+        row = connection.execute(_VERSION).fetchone()
+        return str(row[0]) if row else BASE
+
+
+def _fill(path: Path, *, busy_ms: int) -> None:
+    """Make the tables, in one transaction; of several processes, the first does it."""
+    with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute(_HAS_TABLES).fetchone()[0] == 0:
+            for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def _migrate(path: Path, *, busy_ms: int) -> None:
+    from penstock.stores.sql.migrate import migrate
+
+    migrate(path, busy_ms=busy_ms)
+
+
+def _make_file(path: Path) -> None:
+    """The file, private to its owner, as are those that SQLite puts beside it; and its folder, if there is none.
+
+    An existing file is not opened here: closing it would drop the locks that other connections of this process hold.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.parent.is_dir() and stat.S_ISREG(path.stat().st_mode):
+            return
+        what = f"{path} is not a file" if path.parent.is_dir() else f"{path.parent} is not a folder"
+        raise StoreUnavailable(
+            f"the state store cannot be opened: {what}",
+            fix="Move it away, or set `state` below [tool.penstock] in pyproject.toml to another folder.",
+        ) from None
+    except OSError as error:
+        raise complaints.from_system(path, error) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

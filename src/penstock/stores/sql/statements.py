@@ -1,0 +1,100 @@
+"""The SQL of the state store, as text for the driver. Only what SQLite (3.24 and later) and PostgreSQL both say, with `?` for
+values; a statement that differs says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from penstock.stores.sql.codec import (
+    ATTEMPT_COLUMNS,
+    LEASE_COLUMNS,
+    METRIC_COLUMNS,
+    RUN_CHANGING,
+    RUN_COLUMNS,
+    TASK_RUN_COLUMNS,
+)
+
+
+def _list(columns: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(prefix + column for column in columns)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({_list(columns)}) VALUES ({_list('?' * len(columns))})"
+
+
+def _upsert(table: str, columns: Sequence[str], *, keys: int) -> str:
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
+    return f"{_insert(table, columns)} ON CONFLICT ({_list(columns[:keys])}) DO UPDATE SET {changes}"
+
+
+# -- runs and graphs ---------------------------------------------------------------------------------------------------
+
+RUN_KEY = "SELECT run_key FROM runs WHERE run_id = ?"
+INSERT_RUN = _insert("runs", RUN_COLUMNS) + " ON CONFLICT (run_id) DO NOTHING"
+UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{column} = ?' for column in RUN_CHANGING)} WHERE run_key = ?"
+SELECT_RUN = f"SELECT {_list(RUN_COLUMNS)} FROM runs WHERE run_id = ?"
+HAS_GRAPH = "SELECT 1 FROM graphs WHERE graph_digest = ?"
+INSERT_GRAPH = _insert("graphs", ("graph_digest", "graph")) + " ON CONFLICT (graph_digest) DO NOTHING"
+SELECT_GRAPH = "SELECT graph FROM graphs WHERE graph_digest = ?"
+
+
+def select_runs(*, by_state: bool, by_prefix: bool) -> str:
+    """Newest first. Values: the state, the least and the least greater run id of the prefix, the limit."""
+    conditions = ["state = ?"] * by_state + ["run_id >= ? AND run_id < ?"] * by_prefix
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {_list(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+
+
+# -- commit --------------------------------------------------------------------------------------------------------------
+
+# What a commit must know of one run: whether the lease still stands, whether the run had ended, where its journal ends.
+FENCE = """\
+SELECT leases.epoch, leases.expires_at IS NOT NULL, runs.state,
+  (SELECT journal.last_sequence FROM journal WHERE journal.run_key = runs.run_key ORDER BY first_sequence DESC LIMIT 1)
+FROM runs LEFT JOIN leases ON leases.run_key = runs.run_key WHERE runs.run_key = ?"""
+UPSERT_TASK_RUN = _upsert("task_runs", TASK_RUN_COLUMNS, keys=2)
+UPSERT_ATTEMPT = _upsert("attempts", ATTEMPT_COLUMNS, keys=3)
+INSERT_JOURNAL = _insert("journal", ("run_key", "first_sequence", "last_sequence", "at", "entries"))
+# `WHERE true` lets SQLite tell the SELECT's end from a join's ON.
+FOLD_HISTORY = """\
+INSERT INTO component_history (component, succeeded_count, duration_us)
+SELECT task_runs.component, count(*), sum(attempts.duration_us)
+FROM attempts JOIN task_runs ON task_runs.run_key = attempts.run_key AND task_runs.path = attempts.path
+WHERE attempts.run_key = ? AND attempts.outcome = 'succeeded' GROUP BY task_runs.component
+ON CONFLICT (component) DO UPDATE SET
+  succeeded_count = component_history.succeeded_count + excluded.succeeded_count,
+  duration_us = component_history.duration_us + excluded.duration_us"""
+
+# -- inbox ---------------------------------------------------------------------------------------------------------------
+
+INSERT_MESSAGE = (
+    _insert("inbox", ("message_id", "run_key", "kind", "posted_at", "body")) + " ON CONFLICT (message_id) DO NOTHING"
+)
+SELECT_WAITING = """\
+SELECT message_key, message_id, kind, posted_at, body FROM inbox WHERE run_key = ? AND consumed_at IS NULL
+ORDER BY message_key"""
+MESSAGE_STATE = "SELECT run_key, consumed_at FROM inbox WHERE message_id = ?"
+CONSUME_MESSAGE = "UPDATE inbox SET consumed_at = ? WHERE message_id = ?"
+
+# -- leases --------------------------------------------------------------------------------------------------------------
+
+SELECT_LEASE = f"SELECT {_list(LEASE_COLUMNS)} FROM leases WHERE run_key = ?"
+UPSERT_LEASE = _upsert("leases", ("run_key", *LEASE_COLUMNS), keys=1)
+RENEW_LEASE = "UPDATE leases SET expires_at = ? WHERE run_key = ? AND epoch = ? AND expires_at IS NOT NULL"
+RELEASE_LEASE = "UPDATE leases SET expires_at = NULL WHERE run_key = ? AND epoch = ?"
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+SELECT_TASK_RUNS = f"SELECT {_list(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? ORDER BY path"
+SELECT_ATTEMPTS = f"SELECT {_list(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? ORDER BY path, number"
+SELECT_ATTEMPTS_OF = f"SELECT {_list(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? AND path = ? ORDER BY number"
+SELECT_JOURNAL = """\
+SELECT first_sequence, at, entries FROM journal
+WHERE run_key = ? AND first_sequence >=
+  coalesce((SELECT max(first_sequence) FROM journal WHERE run_key = ? AND first_sequence <= ?), 1)
+ORDER BY first_sequence"""
+INSERT_METRIC = _insert("metrics", METRIC_COLUMNS)
+SELECT_METRICS = f"SELECT {_list(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? ORDER BY metric_key"
+SELECT_METRICS_OF = f"SELECT {_list(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? AND path = ? ORDER BY metric_key"
+SELECT_HISTORY = "SELECT succeeded_count, duration_us FROM component_history WHERE component = ?"

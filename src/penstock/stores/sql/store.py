@@ -1,0 +1,320 @@
+"""The state store over SQLite: `effects.StateStore` as statements and transactions. Decides nothing but what must be decided
+inside a transaction: fences, who gets a lease, where a journal goes on.
+
+Errors beyond the protocol's: KeyError for a run or a graph that is not there; ValueError for a commit that no engine of ours
+may make (a transition without a lease, a message consumed twice), with nothing written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from penstock.base.errors import InvalidInput, LeaseLost
+from penstock.base.ids import split_attempt_id
+from penstock.base.instants import Instant
+from penstock.effects import Commit, ComponentHistory, Holder, JournalEntry, Lease, Message, Submission
+from penstock.engine.events import Transition
+from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
+from penstock.stores.sql import codec
+from penstock.stores.sql import statements as sql
+from penstock.stores.sql.sqlite import BUSY_MS, Database
+from penstock.wire import Observation
+
+PAST_ANY_ID = "\U0010ffff"
+
+
+def open_state(path: Path, *, busy_ms: int = BUSY_MS) -> SqlStateStore:
+    """The state store in the database file `path` (`state.db` in the state folder), made where there is none, migrated where it
+    is older. `busy_ms`: how long to wait for another process's transaction. Raises StoreUnavailable."""
+    return SqlStateStore(Database(path, busy_ms=busy_ms))
+
+
+class SqlStateStore:
+    """May be called from any thread, one at a time; two processes may share the database. Not to be used across a fork."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._key_by_run: dict[str, int] = {}
+        """Keys of one connection's database; only of runs that are committed, so never filled while one is submitted."""
+        self._keyed: Connection | None = None
+
+    def close(self) -> None:
+        self._database.close()
+
+    # -- inbox
+
+    def submit(self, submission: Submission, message: Message) -> None:
+        codec.check_message(message)
+        run = submission.run
+        fixed, changing = codec.encode_run_fixed(run), codec.encode_run_changing(run)
+
+        def work(connection: Connection) -> None:
+            stored = connection.execute(sql.SELECT_RUN, (run.run_id,)).fetchone()
+            if stored is None:
+                if connection.execute(sql.HAS_GRAPH, (run.graph_digest,)).fetchone() is None:
+                    graph = json.dumps(submission.graph, separators=(",", ":"), allow_nan=False)
+                    connection.execute(sql.INSERT_GRAPH, (run.graph_digest, graph))
+                connection.execute(sql.INSERT_RUN, fixed + changing)
+            elif stored[: len(fixed)] != fixed:
+                raise InvalidInput(f"another run has the id {run.run_id}", fix="Give the same command again.")
+            _post(connection, self._stored_key(connection, message.run_id), message)
+
+        self._database.write(work)
+
+    def post(self, message: Message) -> None:
+        codec.check_message(message)
+        self._database.write(lambda connection: _post(connection, self._key(connection, message.run_id), message))
+
+    def inbox(self, run_ids: Sequence[str]) -> Sequence[Message]:
+        def work(connection: Connection) -> Sequence[Message]:
+            found: list[tuple[int, Message]] = []
+            for run_id in dict.fromkeys(run_ids):
+                rows = connection.execute(sql.SELECT_WAITING, (self._key(connection, run_id),))
+                found += [(row[0], codec.decode_message(run_id, row[1:])) for row in rows]
+            return [message for _, message in sorted(found, key=lambda pair: pair[0])]
+
+        return self._database.read(work)
+
+    # -- leases
+
+    def acquire(
+        self, run_id: str, holder: Holder, *, now: Instant, lease_ms: int, dead: Holder | None = None
+    ) -> Lease | None:
+        def work(connection: Connection) -> Lease | None:
+            key = self._key(connection, run_id)
+            row = connection.execute(sql.SELECT_LEASE, (key,)).fetchone()
+            epoch = 1
+            if row is not None:
+                held = row[-1] is not None
+                stored = codec.decode_lease(run_id, row)
+                if held and stored.holder not in (holder, dead) and stored.expires_at > now:
+                    return None
+                epoch = stored.epoch if held and stored.holder == holder else stored.epoch + 1
+            values = codec.encode_lease(epoch, holder, now + lease_ms)
+            connection.execute(sql.UPSERT_LEASE, (key, *values))
+            return codec.decode_lease(run_id, values)
+
+        return self._database.write(work)
+
+    def renew(self, leases: Sequence[Lease], *, now: Instant, lease_ms: int) -> Sequence[Lease]:
+        def work(connection: Connection) -> Sequence[Lease]:
+            kept = []
+            for lease in leases:
+                changes = (now + lease_ms, self._key(connection, lease.run_id), lease.epoch)
+                if connection.execute(sql.RENEW_LEASE, changes).rowcount:
+                    kept.append(Lease(lease.run_id, lease.epoch, lease.holder, Instant(now + lease_ms)))
+            return kept
+
+        return self._database.write(work) if leases else ()
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        def work(connection: Connection) -> None:
+            for lease in leases:
+                connection.execute(sql.RELEASE_LEASE, (self._key(connection, lease.run_id), lease.epoch))
+
+        if leases:
+            self._database.write(work)
+
+    def lease_of(self, run_id: str) -> Lease | None:
+        def work(connection: Connection) -> Lease | None:
+            row = connection.execute(sql.SELECT_LEASE, (self._key(connection, run_id),)).fetchone()
+            return None if row is None or row[-1] is None else codec.decode_lease(run_id, row)
+
+        return self._database.read(work)
+
+    # -- commit
+
+    def commit(self, commit: Commit) -> None:
+        def work(connection: Connection) -> None:
+            key_by_run = self._fence(connection, commit)
+            for run_id, transitions in by_run(commit.transitions).items():
+                key, had_ended, last_sequence = key_by_run[run_id]
+                row = _write_rows(connection, key, transitions)
+                if row is not None and not had_ended and str(row.state) in codec.TERMINAL_RUN_WORDS:
+                    connection.execute(sql.FOLD_HISTORY, (key,))
+                entries = codec.encode_entries(transitions)
+                sequences = (last_sequence + 1, last_sequence + len(transitions))
+                connection.execute(sql.INSERT_JOURNAL, (key, *sequences, commit.at, entries))
+            for message_id in commit.consumed:
+                _consume(connection, message_id, commit.at, {key for key, _, _ in key_by_run.values()})
+
+        check_leased(commit)
+        self._database.write(work)
+
+    def _fence(self, connection: Connection, commit: Commit) -> dict[str, tuple[int, bool, int]]:
+        """By run: its key, whether it had ended, the last sequence number of its journal. Raises LeaseLost."""
+        known: dict[str, tuple[int, bool, int]] = {}
+        lost = []
+        for lease in commit.leases:
+            key = self._key(connection, lease.run_id)
+            epoch, held, state, last_sequence = connection.execute(sql.FENCE, (key,)).fetchone()
+            if epoch != lease.epoch or not held:
+                lost.append(lease.run_id)
+            known[lease.run_id] = (key, state in codec.TERMINAL_RUN_WORDS, last_sequence or 0)
+        if lost:
+            raise LeaseLost(tuple(lost))
+        return known
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Not repeatable: what is given twice is kept twice."""
+
+        def work(connection: Connection) -> None:
+            rows = [
+                codec.encode_observation(self._key(connection, split_attempt_id(o.attempt_id)[0]), o)
+                for o in observations
+            ]
+            connection.executemany(sql.INSERT_METRIC, rows)
+
+        if observations:
+            self._database.write(work)
+
+    # -- reading
+
+    def load(self, run_id: str) -> RunRecord:
+        def work(connection: Connection) -> RunRecord:
+            key = self._key(connection, run_id)
+            run = codec.decode_run(connection.execute(sql.SELECT_RUN, (run_id,)).fetchone())
+            return RunRecord(run, tuple(_task_runs(connection, run_id, key)), tuple(_attempts(connection, run_id, key)))
+
+        return self._database.read(work)
+
+    def graph(self, graph_digest: str) -> Mapping[str, Any]:
+        def work(connection: Connection) -> str:
+            row = connection.execute(sql.SELECT_GRAPH, (graph_digest,)).fetchone()
+            if row is None:
+                raise KeyError(f"no graph {graph_digest}")
+            return str(row[0])
+
+        graph: Mapping[str, Any] = json.loads(self._database.read(work))
+        return graph
+
+    def run(self, run_id: str) -> RunRow | None:
+        if not run_id.isascii():
+            return None
+        row = self._database.read(lambda connection: connection.execute(sql.SELECT_RUN, (run_id,)).fetchone())
+        return None if row is None else codec.decode_run(row)
+
+    def runs(self, *, limit: int = 100, state: str | None = None, prefix: str = "") -> Sequence[RunRow]:
+        if not prefix.isascii():
+            return ()
+        statement = sql.select_runs(by_state=state is not None, by_prefix=bool(prefix))
+        values: list[str | int] = [] if state is None else [str(state)]
+        values += [prefix, prefix + PAST_ANY_ID] if prefix else []
+        values.append(limit)
+        rows = self._database.read(lambda connection: connection.execute(statement, values).fetchall())
+        return [codec.decode_run(row) for row in rows]
+
+    def task_runs(self, run_id: str) -> Sequence[TaskRunRow]:
+        return self._database.read(lambda c: list(_task_runs(c, run_id, self._key(c, run_id))))
+
+    def attempts(self, run_id: str, path: str | None = None) -> Sequence[AttemptRow]:
+        return self._database.read(lambda c: list(_attempts(c, run_id, self._key(c, run_id), path=path)))
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]:
+        def work(connection: Connection) -> Sequence[JournalEntry]:
+            key = self._key(connection, run_id)
+            found: list[JournalEntry] = []
+            for first_sequence, at, text in connection.execute(sql.SELECT_JOURNAL, (key, key, after + 1)):
+                if len(found) >= limit:
+                    break
+                entries = codec.decode_entries(first_sequence, at, text)
+                found += [entry for entry in entries if entry.sequence > after]
+            return found[:limit]
+
+        return self._database.read(work)
+
+    def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]:
+        def work(connection: Connection) -> Sequence[Observation]:
+            key = self._key(connection, run_id)
+            statement, values = (sql.SELECT_METRICS, (key,)) if path is None else (sql.SELECT_METRICS_OF, (key, path))
+            return [codec.decode_observation(run_id, row) for row in connection.execute(statement, values)]
+
+        return self._database.read(work)
+
+    def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
+        def work(connection: Connection) -> Mapping[str, ComponentHistory]:
+            found = {}
+            for component in components:
+                row = connection.execute(sql.SELECT_HISTORY, (component,)).fetchone()
+                if row is not None:
+                    found[component] = ComponentHistory(component, row[0], row[1] / row[0])
+            return found
+
+        return self._database.read(work)
+
+    def _key(self, connection: Connection, run_id: str) -> int:
+        if connection is not self._keyed:
+            self._keyed, self._key_by_run = connection, {}
+        key = self._key_by_run.get(run_id)
+        if key is None:
+            key = self._key_by_run[run_id] = self._stored_key(connection, run_id)
+        return key
+
+    def _stored_key(self, connection: Connection, run_id: str) -> int:
+        row = connection.execute(sql.RUN_KEY, (run_id,)).fetchone() if run_id.isascii() else None
+        if row is None:
+            raise KeyError(f"no run {run_id}")
+        return int(row[0])
+
+
+def _post(connection: Connection, key: int, message: Message) -> None:
+    body = codec.json_text(message.body)
+    connection.execute(sql.INSERT_MESSAGE, (message.message_id, key, message.kind, message.posted_at, body))
+
+
+def by_run(transitions: Iterable[Transition]) -> dict[str, list[Transition]]:
+    """Transitions of each run, in order; runs in order of their first."""
+    grouped: dict[str, list[Transition]] = {}
+    for transition in transitions:
+        grouped.setdefault(transition.run_id, []).append(transition)
+    return grouped
+
+
+def check_leased(commit: Commit) -> None:
+    """Raises ValueError for a transition whose run the commit holds no lease of."""
+    leased = {lease.run_id for lease in commit.leases}
+    for transition in commit.transitions:
+        if transition.run_id not in leased:
+            raise ValueError(f"a commit changes {transition.id} of run {transition.run_id} without its lease")
+
+
+def _write_rows(connection: Connection, key: int, transitions: Sequence[Transition]) -> RunRow | None:
+    """Write the last row of each identity, in order of their first; answers the run's, if it changed."""
+    run: RunRow | None = None
+    task_runs: dict[str, TaskRunRow] = {}
+    attempts: dict[tuple[str, int], AttemptRow] = {}
+    for transition in transitions:
+        match transition.row:
+            case TaskRunRow() as row:
+                task_runs[row.path] = row
+            case AttemptRow() as row:
+                attempts[row.path, row.number] = row
+            case RunRow() as row:
+                run = row
+    if task_runs:
+        connection.executemany(sql.UPSERT_TASK_RUN, [codec.encode_task_run(key, row) for row in task_runs.values()])
+    if attempts:
+        connection.executemany(sql.UPSERT_ATTEMPT, [codec.encode_attempt(key, row) for row in attempts.values()])
+    if run is not None:
+        connection.execute(sql.UPDATE_RUN, (*codec.encode_run_changing(run), key))
+    return run
+
+
+def _consume(connection: Connection, message_id: str, at: Instant, keys: set[int]) -> None:
+    row = connection.execute(sql.MESSAGE_STATE, (message_id,)).fetchone()
+    if row is None or row[0] not in keys or row[1] is not None:
+        what = "is not there" if row is None else "is consumed already" if row[1] is not None else "is not leased"
+        raise ValueError(f"a commit consumes message {message_id}, which {what}")
+    connection.execute(sql.CONSUME_MESSAGE, (at, message_id))
+
+
+def _task_runs(connection: Connection, run_id: str, key: int) -> Iterable[TaskRunRow]:
+    return (codec.decode_task_run(run_id, row) for row in connection.execute(sql.SELECT_TASK_RUNS, (key,)))
+
+
+def _attempts(connection: Connection, run_id: str, key: int, *, path: str | None = None) -> Iterable[AttemptRow]:
+    statement, values = (sql.SELECT_ATTEMPTS, (key,)) if path is None else (sql.SELECT_ATTEMPTS_OF, (key, path))
+    return (codec.decode_attempt(run_id, row) for row in connection.execute(statement, values))

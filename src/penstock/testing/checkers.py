@@ -1,0 +1,247 @@
+"""What must hold whatever happens: looked at after every commit of a simulated world, and at its end.
+
+The checkers know the tables, the store's rows and the naive meaning of a graph; they share no code with the engine's
+decisions. A violation is an AssertionError that says what was broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.engine.events import CapacityReported, Command, StartAttempt, Transition
+from penstock.engine.rows import AttemptRow, RunRecord, TaskRunRow
+from penstock.engine.states import (
+    ATTEMPT_TABLE,
+    RUN_TABLE,
+    TASK_TABLE,
+    TERMINAL_RUN_STATES,
+    TERMINAL_TASK_STATES,
+    AttemptState,
+    RunState,
+    TaskState,
+)
+from penstock.base.ids import split_attempt_id
+from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map
+from penstock.testing import naive
+from penstock.wire import Datum, Inline
+
+GENERATION = re.compile(r"~\d+(?=/)")
+TAKEN_IN = frozenset({"succeeded", "failed", "timed_out", "out_of_memory", "skipped", "not_yet", "output_invalid"})
+"""Outcomes that the function gave, as opposed to what befell its attempt."""
+
+_TABLES: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "run": {str(state): frozenset(map(str, after)) for state, after in RUN_TABLE.items()},
+    "task": {str(state): frozenset(map(str, after)) for state, after in TASK_TABLE.items()},
+    "attempt": {str(state): frozenset(map(str, after)) for state, after in ATTEMPT_TABLE.items()}
+    | {"": frozenset({str(AttemptState.SUBMITTED)})},
+}
+_FIRST = {"run": str(RunState.PENDING), "task": str(TaskState.WAITING), "attempt": ""}
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+def demand(holds: bool, text: str) -> None:
+    if not holds:
+        raise Violation(text)
+
+
+@dataclass(slots=True)
+class Journal:
+    """What has been committed so far, followed transition by transition."""
+
+    states: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    tries: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By run and path without generations: how many outcomes of the function itself were taken in."""
+    open: dict[str, AttemptRow] = field(default_factory=dict)
+    """Attempts that were submitted and have not ended, in order, by id."""
+
+    def follow(self, transitions: Iterable[Transition]) -> list[AttemptRow]:
+        """Check and note what one commit changed; the attempts that it submitted."""
+        submitted = []
+        for change in transitions:
+            self._chain(change)
+            if change.machine != "attempt":
+                continue
+            row = change.row
+            demand(isinstance(row, AttemptRow), f"{change.id}: an attempt's transition without its row")
+            assert isinstance(row, AttemptRow)
+            attempt_id = f"{change.run_id}/{change.id}"
+            if change.before == "":
+                submitted.append(row)
+            if change.after == AttemptState.ENDED:
+                self.open.pop(attempt_id, None)
+                self._count(row)
+            else:
+                self.open[attempt_id] = row
+        return submitted
+
+    def _chain(self, change: Transition) -> None:
+        where = f"{change.machine} {change.run_id}/{change.id}: {change.before!r} -> {change.after!r} ({change.cause.code})"
+        key = (change.run_id, change.machine, change.id)
+        before = self.states.get(key, _FIRST[change.machine])
+        demand(change.before == before, f"{where}, but it was {before!r}")
+        # A run or an attempt that is asked to stop changes its row and stays in its state.
+        same = change.before == change.after and change.machine in ("run", "attempt")
+        live = bool(_TABLES[change.machine][str(before)])
+        allowed = change.after in _TABLES[change.machine][str(before)] or (same and live)
+        demand(allowed, f"{where} is not in the table")
+        self.states[key] = str(change.after)
+
+    def _count(self, row: AttemptRow) -> None:
+        demand(row.outcome is not None, f"{row.path}#{row.number} ended without an outcome")
+        if row.outcome in TAKEN_IN:
+            key = (row.run_id, GENERATION.sub("", row.path))
+            self.tries[key] = self.tries.get(key, 0) + 1
+
+    def tried(self, run_id: str, path: str) -> int:
+        return self.tries.get((run_id, GENERATION.sub("", path)), 0)
+
+
+def check_rows(transitions: Iterable[Transition], record: RunRecord) -> None:
+    """The store holds the last row of each identity in a commit."""
+    last = {(change.machine, change.id): change for change in transitions if change.run_id == record.run.run_id}
+    stored: dict[tuple[str, str], str] = {("run", record.run.run_id): record.run.state}
+    stored |= {("task", row.path): row.state for row in record.task_runs}
+    stored |= {("attempt", f"{row.path}#{row.number}"): row.state for row in record.attempts}
+    for key, change in last.items():
+        demand(stored.get(key) == change.after, f"{key}: committed {change.after!r}, stored {stored.get(key)!r}")
+
+
+def check_capacity(journal: Journal, submitted: Iterable[AttemptRow], reported: CapacityReported) -> None:
+    """What was submitted fits into what the executor reported; `ahead_max` attempts of one shape may wait beyond it."""
+    mine = [row for row in submitted if row.executor == reported.executor]
+    if not mine:
+        return
+    open_rows = [row for row in journal.open.values() if row.executor == reported.executor]
+    shape = mine[-1].amounts
+    waiting = [row for row in open_rows if row.amounts == shape][-reported.ahead_max :] if reported.ahead_max else []
+    used: dict[str, int] = {}
+    for row in open_rows:
+        if not any(row is each for each in waiting):
+            for name, amount in row.amounts:
+                used[name] = used.get(name, 0) + amount
+    over = {name: amount for name, amount in used.items() if amount > reported.amounts.get(name, 0)}
+    demand(not over, f"{mine[-1].path}: submitted beyond capacity {dict(reported.amounts)}: {over}")
+
+
+# -- inputs ------------------------------------------------------------------------------------------------------------
+
+
+def check_inputs(command: Command, graph: Graph, record: RunRecord) -> None:
+    """What an attempt is given is what its upstreams' rows hold."""
+    if not isinstance(command, StartAttempt):
+        return
+    _, path, _ = split_attempt_id(command.request.attempt_id)
+    rows = {row.path: row for row in record.task_runs}
+    given = {spec.name: Inline(spec.default.value) for spec in graph.inputs if spec.default} | dict(record.run.inputs)
+    try:
+        expected = _inputs_of(path.split("/"), graph, given, rows, "")
+    except KeyError as missing:
+        raise Violation(f"{path}: started before {missing} ended") from missing
+    demand(expected == dict(command.request.inputs), f"{path}: started with {command.request.inputs}, not {expected}")
+
+
+def _inputs_of(
+    segments: list[str], graph: Graph, inputs: Mapping[str, Datum], rows: Mapping[str, TaskRunRow], prefix: str
+) -> dict[str, Datum]:
+    name = segments[0].partition("~")[0]
+    node = next(node for node in graph.nodes if node.name == name)
+    scope = scope_of(graph, inputs, rows, prefix)
+    inside = f"{prefix}{segments[0]}/"
+    match node:
+        case Map():
+            index = int(segments[1])
+            item = naive.items_of(node.items, scope)[index]
+            bound = naive.bind(node.body.inputs, node.inputs, naive.replace(scope, item=item, index=index))
+            return _inputs_of(segments[2:], node.body, bound, rows, f"{inside}{index}/")
+        case Branch():
+            case = node.cases[int(segments[1])]
+            bound = naive.bind(case.body.inputs, case.inputs, scope)
+            return _inputs_of(segments[2:], case.body, bound, rows, f"{inside}{segments[1]}/")
+        case Loop():
+            bound = _round_inputs(node, int(segments[1]), scope, rows, inside)
+            return _inputs_of(segments[2:], node.body, bound, rows, f"{inside}{segments[1]}/")
+        case Call() | Finally():
+            if isinstance(node, Finally):
+                scope = naive.replace(scope, watched=node.watch)
+            bound = naive.bind(node.component.inputs, node.inputs, scope)
+            if isinstance(node.component, Function):
+                return bound
+            return _inputs_of(segments[1:], node.component, bound, rows, inside)
+
+
+def scope_of(
+    graph: Graph, inputs: Mapping[str, Datum], rows: Mapping[str, TaskRunRow], prefix: str
+) -> naive._Scope:
+    """A graph's nodes as far as they have ended by the rows."""
+    ended = {}
+    for node in graph.nodes:
+        row = rows.get(prefix + node.name)
+        if row is not None and row.state in TERMINAL_TASK_STATES:
+            ended[node.name] = naive.Ended(row.state.value, row.cause.code, row.outputs)
+    return naive._Scope(inputs, ended)
+
+
+def _round_inputs(
+    node: Loop, number: int, scope: naive._Scope, rows: Mapping[str, TaskRunRow], inside: str
+) -> dict[str, Datum]:
+    bound = naive.bind(node.body.inputs, node.inputs, naive.replace(scope, round=number))
+    if number == 1:
+        return bound
+    before = _round_inputs(node, number - 1, scope, rows, inside)
+    body = scope_of(node.body, before, rows, f"{inside}{number - 1}/")
+    values = {output.name: output.value for output in node.body.outputs}
+    return bound | {into: naive.value_of(values[name], body) for name, into in node.carry.items()}
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def final_task_runs(record: RunRecord) -> dict[str, TaskRunRow]:
+    """Task runs of the last generations, by path without generations."""
+    generation = {row.path: row.generation for row in record.task_runs}
+    found = {}
+    for row in record.task_runs:
+        segments = row.path.split("/")
+        for depth, segment in enumerate(segments[:-1]):
+            name, _, number = segment.partition("~")
+            holder = "/".join([*segments[:depth], name])
+            if generation.get(holder, 0) != int(number or 0):
+                break
+        else:
+            found[GENERATION.sub("", row.path)] = row
+    return found
+
+
+def check_end(record: RunRecord, expected: naive.Result, *, determined: bool, cancelled: bool) -> None:
+    """A run that has ended gave what its graph means. Where faults or a person shaped it, only what is determined counts."""
+    run = record.run
+    demand(run.state in TERMINAL_RUN_STATES, f"{run.run_id} did not end: {run.state}")
+    for row in record.task_runs:
+        demand(row.state in TERMINAL_TASK_STATES, f"{run.run_id} ended while {row.path} is {row.state}")
+    for attempt in record.attempts:
+        demand(attempt.state is AttemptState.ENDED, f"{run.run_id} ended while {attempt.path}#{attempt.number} is open")
+    if cancelled:
+        return
+    if not determined:
+        return
+    demand(run.state.value == expected.state, f"{run.run_id} is {run.state}, and should be {expected.state}")
+    rows = final_task_runs(record)
+    demand(set(rows) == set(expected.task_runs), _difference(set(rows), set(expected.task_runs)))
+    for path, ended in expected.task_runs.items():
+        check_task_run(rows[path], ended)
+    demand(dict(run.outputs) == dict(expected.outputs), f"outputs {run.outputs}, and should be {expected.outputs}")
+
+
+def check_task_run(row: TaskRunRow, ended: naive.Ended) -> None:
+    code = row.cause.code if row.state is not TaskState.SUCCEEDED else ""
+    found = (row.state.value, code, dict(row.outputs))
+    expected = (ended.state, ended.cause, dict(ended.outputs) if ended.state == "succeeded" else {})
+    demand(found == expected, f"{row.path} is {found}, and should be {expected}")
+
+
+def _difference(found: set[str], expected: set[str]) -> str:
+    return f"task runs missing: {sorted(expected - found)}; too many: {sorted(found - expected)}"

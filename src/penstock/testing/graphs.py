@@ -1,0 +1,354 @@
+"""Random graphs of every node kind and feature, from a seed: valid by `graph.check`, with functions that answer by
+`testing.fakes`. Nothing here depends on anything but the seed and the size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from penstock.graph.bindings import (
+    Constant,
+    Expression,
+    Index,
+    Input,
+    Item,
+    OneOf,
+    Output,
+    Round,
+    StateOf,
+    Text,
+    Value,
+)
+from penstock.graph.expression.tree import Literal, Operation, Reference, Tree
+from penstock.graph.model import (
+    DEFAULT_ORDER,
+    DEFAULT_POLICY,
+    Branch,
+    Call,
+    Case,
+    Finally,
+    Function,
+    Graph,
+    GraphOutput,
+    InputSpec,
+    Loop,
+    Map,
+    Node,
+    Order,
+    OutputSpec,
+    Policy,
+    Resources,
+    Retry,
+    Trigger,
+    bodies_of,
+    outputs_of,
+)
+from penstock.graph.types import BOOL, FLOAT, INT, STR, Type, list_of
+from penstock.testing import fakes
+from penstock.wire import Datum, Inline
+
+LOST_MAX = 1_000_000
+"""Losses are the simulator's doing, never the graph's: no run may fail of them."""
+
+_PARAMETERS = (INT, INT, BOOL, FLOAT, STR, list_of(INT))
+_ANY = (*_PARAMETERS, fakes.FRAME, list_of(fakes.FRAME))
+_INDEXES = "indexes"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A graph with what to run it on. `determined`: whether what every task run comes to follows from the graph alone (no
+    `fail_fast`, no limit on time that faults could use up)."""
+
+    graph: Graph
+    inputs: Mapping[str, Datum]
+    determined: bool
+
+
+def random_scenario(seed: int, *, size: int = 14) -> Scenario:
+    """A graph of about `size` nodes, those in bodies counted once; a smaller size gives a simpler graph."""
+    maker = _Maker(Random(f"graph {seed} {size}"), size)
+    return maker.scenario(f"g{seed}")
+
+
+@dataclass(slots=True)
+class _Maker:
+    rng: Random
+    left: int
+    """How many more nodes the whole graph may have."""
+    functions: int = 0
+    loose: bool = False
+
+    def scenario(self, name: str) -> Scenario:
+        inputs = tuple(self._input(f"p{index}", self.rng.choice(_PARAMETERS)) for index in range(self.rng.randrange(4)))
+        graph = self._graph(name, inputs, {}, depth=0)
+        if self._often(0.08):
+            graph, self.loose = replace(graph, fail_fast=True), True
+        given: dict[str, Datum] = {
+            spec.name: Inline(fakes.plain_for(spec.type, f"{name}/{spec.name}"))
+            for spec in inputs
+            if spec.default is None or self._often(0.5)
+        }
+        return Scenario(graph, given, not self.loose)
+
+    def _often(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def _input(self, name: str, type: Type) -> InputSpec:
+        has_default = type.is_parameter and self._often(0.3)
+        return InputSpec(name, type, Constant(fakes.plain_for(type, name)) if has_default else None)
+
+    # -- a graph -------------------------------------------------------------------------------------------------------
+
+    def _graph(self, name: str, inputs: tuple[InputSpec, ...], wanted: Mapping[str, Type], *, depth: int) -> Graph:
+        """A graph that offers outputs of the `wanted` types."""
+        scope = _Scope(self.rng, [(Input(spec.name), spec.type) for spec in inputs])
+        count = self.rng.randint(2, 7) if depth == 0 else self.rng.randint(1, 3)
+        for number in range(max(1, min(count, self.left))):
+            scope.add(self._node(f"n{number}", scope, depth))
+        if depth == 0:
+            while self.left > 0:
+                scope.add(self._node(f"n{len(scope.nodes)}", scope, depth))
+        if self._often(0.25 if depth == 0 else 0.08):
+            scope.nodes.append(self._finally("last", scope, depth))
+        outputs = tuple(GraphOutput(out, type, scope.pick(type, constant=0.05)) for out, type in wanted.items())
+        if depth == 0:
+            picked = [self.rng.choice(_ANY) for _ in range(self.rng.randrange(3))]
+            outputs = tuple(
+                GraphOutput(f"out{i}", type, scope.pick(type)) for i, type in enumerate(picked) if scope.has(type)
+            )
+        return Graph(name, inputs, tuple(scope.nodes), outputs)
+
+    def _node(self, name: str, scope: _Scope, depth: int) -> Node:
+        self.left -= 1
+        deep = (0.55, 0.4, 0.25)[depth] if depth < 3 and self.left > 0 else 0.0
+        kind = self.rng.choice(("call", "map", "map", "branch", "loop")) if self._often(deep) else "function"
+        order, policy = self._order(scope), self._node_policy(scope, holds_graph=kind != "function")
+        match kind:
+            case "call":
+                body, inputs = self._body(name, scope, (), self._wanted(), depth)
+                return Call(name, body, inputs, order, policy)
+            case "map":
+                return self._map(name, scope, order, policy, depth)
+            case "branch":
+                return self._branch(name, scope, order, policy, depth)
+            case "loop":
+                return self._loop(name, scope, order, policy, depth)
+            case _:
+                function, inputs = self._function(scope)
+                return Call(name, function, inputs, order, policy)
+
+    def _wanted(self) -> dict[str, Type]:
+        return {f"r{index}": self.rng.choice(_PARAMETERS) for index in range(self.rng.randrange(3))}
+
+    def _body(
+        self, name: str, scope: _Scope, special: tuple[tuple[Value, Type], ...], wanted: Mapping[str, Type], depth: int
+    ) -> tuple[Graph, dict[str, Value]]:
+        """A body graph and what binds it: `special` Values (an item, a round) and some of the scope's."""
+        sources = [*special]
+        for _ in range(self.rng.randrange(3)):
+            sources.append(scope.any_value())
+        specs, bound = [], dict[str, Value]()
+        for index, (value, type) in enumerate(sources):
+            specs.append(self._input(f"i{index}", type))
+            bound[f"i{index}"] = value
+        if self._often(0.15):
+            spec = InputSpec("spare", INT, Constant(3))
+            specs.append(spec)
+        return self._graph(name, tuple(specs), wanted, depth=depth + 1), bound
+
+    def _map(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Map:
+        lists = [(value, type) for value, type in scope.values if type.is_counted]
+        fallback: tuple[Value, Type] = (Constant([0, 1, 2, 3][: self.rng.randrange(5)]), list_of(INT))
+        items, type = self.rng.choice(lists) if lists and self._often(0.8) else fallback
+        special: list[tuple[Value, Type]] = [(Item(), type.item or INT)]
+        if type.item == INT and self._often(0.15):
+            special = [(Expression(_operation("_/_", Literal(12), Reference(Item()))), INT)]  # an error for item 0
+        if type.item == INT and self._often(0.15):
+            special.append((Text(("i", scope.pick(INT), "-", Item())), STR))
+        if self._often(0.3):
+            special.append((Index(), INT))
+        body, inputs = self._body(name, scope, tuple(special), self._wanted(), depth)
+        parallel_max = self.rng.choice((None, None, 1, 2))
+        failures_max = self.rng.choice((0, 0, 0, 1, 2, 10))
+        return Map(name, body, items, inputs, parallel_max, failures_max, order, policy)
+
+    def _branch(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Branch:
+        wanted = self._wanted()
+        cases = []
+        for number in range(self.rng.randint(1, 3)):
+            body, inputs = self._body(f"{name}_{number}", scope, (), wanted, depth)
+            cases.append(Case(scope.condition(), body, inputs))
+        if self._often(0.5):
+            cases[-1] = replace(cases[-1], when=None)
+        return Branch(name, tuple(cases), order, policy)
+
+    def _loop(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Loop:
+        type = self.rng.choice((INT, STR, FLOAT))
+        first = scope.pick(type)
+        special: list[tuple[Value, Type]] = [(first, type)]
+        if self._often(0.4):
+            special.append((Round(), INT))
+        wanted = {"next": type, "done": BOOL, "score": INT}
+        body, inputs = self._body(name, scope, tuple(special), wanted, depth)
+        carry = {"next": "i0"} if self._often(0.85) else {}
+        own: list[tuple[Value, Type]] = [(Output("", "score"), INT), (Output("", "done"), BOOL), (Round(), INT)]
+        until = _Scope(self.rng, own).condition() if self._often(0.9) else None
+        exhausted = "fail" if self._often(0.2) else "succeed"
+        return Loop(name, body, inputs, carry, until, self.rng.randint(1, 3), exhausted, order, policy)
+
+    def _finally(self, name: str, scope: _Scope, depth: int) -> Finally:
+        self.left -= 1
+        names = [node.name for node in scope.nodes]
+        watch = tuple(sorted(self.rng.sample(names, self.rng.randint(1, len(names)))))
+        inputs: dict[str, Value] = {"how": StateOf("")}
+        specs = [InputSpec("how", STR)]
+        if self._often(0.4):
+            inputs["one"], specs = StateOf(self.rng.choice(watch)), [*specs, InputSpec("one", STR)]
+        if self._often(0.5):
+            value, type = scope.any_value()
+            inputs["value"] = value
+            specs.append(self._input("value", type))
+        function = replace(self._function(scope)[0], inputs=tuple(specs))
+        return Finally(name, function, inputs, watch)
+
+    # -- a function ----------------------------------------------------------------------------------------------------
+
+    def _function(self, scope: _Scope) -> tuple[Function, dict[str, Value]]:
+        behaviour = self.rng.choices(tuple(fakes.BEHAVIOURS), tuple(fakes.BEHAVIOURS.values()))[0]
+        self.functions += 1
+        specs, bound = [], dict[str, Value]()
+        for index in range(self.rng.choice((0, 1, 1, 1, 2, 3))):
+            value, type = scope.any_value(new=0.35)
+            spec = self._input(f"x{index}", type)
+            specs.append(spec)
+            if spec.default is None or self._often(0.7):
+                bound[spec.name] = value
+        types = [self.rng.choice(_ANY) for _ in range(self.rng.choice((1, 1, 1, 2, 3)))]
+        outputs = tuple(OutputSpec(f"y{index}", type) for index, type in enumerate(types))
+        name = f"{behaviour}_f{self.functions}"
+        return Function(fakes.MODULE, name, tuple(specs), outputs, self._function_policy(behaviour)), bound
+
+    def _function_policy(self, behaviour: str) -> Policy:
+        attempts_max = self.rng.choice((1, 1, 2, 3))
+        backoff_ms = self.rng.choice((0, 10, 500, 5_000))
+        retry_on = ("LookupError",) if behaviour in ("lookup", "flaky1") and self._often(0.5) else ()
+        retry = Retry(attempts_max, backoff_ms, backoff_max_ms=20_000, retry_on=retry_on, lost_max=LOST_MAX)
+        cpu = self.rng.choice((1.0, 1.0, 1.0, 0.5, 2.0, 0.0))
+        memory = self.rng.choice((None, None, None, 100_000_000, 1_000_000_000))
+        custom = {"licence": self.rng.choice((1.0, 0.5))} if self._often(0.1) else {}
+        timeout_ms = 3_000 if behaviour == "slow" else (86_400_000 if self._often(0.05) else None)
+        return Policy(
+            resources=Resources(cpu, memory, custom),
+            retry=retry,
+            timeout_ms=timeout_ms,
+            fresh=True if self._often(0.05) else None,
+        )
+
+    def _node_policy(self, scope: _Scope, *, holds_graph: bool) -> Policy:
+        policy = DEFAULT_POLICY
+        if self._often(0.15):
+            policy = replace(policy, priority=self.rng.randint(-2, 5))
+        if holds_graph and self._often(0.15):
+            policy = replace(policy, retry=Retry(2, self.rng.choice((0, 1_000)), lost_max=LOST_MAX))
+        if holds_graph and self._often(0.03):
+            policy, self.loose = replace(policy, timeout_ms=self.rng.choice((500, 5_000))), True
+        if not holds_graph and self._often(0.05):
+            size: Value = Expression(_operation("_+_", Literal(1), Literal(1)))
+            policy = replace(policy, resources=Resources(cpu=size))
+        return policy
+
+    def _order(self, scope: _Scope) -> Order:
+        order = DEFAULT_ORDER
+        names = [node.name for node in scope.nodes]
+        if names and self._often(0.25):
+            after = tuple(sorted(self.rng.sample(names, min(len(names), self.rng.randint(1, 2)))))
+            order = replace(order, after=after)
+        if self._often(0.2):
+            order = replace(order, when=scope.condition())
+        if self._often(0.3):
+            order = replace(order, trigger=self.rng.choice(tuple(Trigger)))
+        return order
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What may be referred to from one place in a graph."""
+
+    rng: Random
+    values: list[tuple[Value, Type]]
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, node: Node) -> None:
+        self.nodes.append(node)
+        self.values += [(Output(node.name, name), type) for name, type in outputs_of(node).items()]
+        self.values += [(Output(node.name, name), type) for name, type in outputs_of(node).items()]
+
+    def has(self, type: Type) -> bool:
+        return type.is_parameter or any(each == type for _, each in self.values)
+
+    def pick(self, type: Type, *, constant: float = 0.15) -> Value:
+        """A value of a type: one there is, one of several, something computed, or a constant."""
+        found = [value for value, each in self.values if each == type]
+        if found and self.rng.random() > constant:
+            if len(found) > 1 and self.rng.random() < 0.2:
+                return OneOf(tuple(dict.fromkeys(self.rng.sample(found, 2))))
+            return self.rng.choice(found)
+        if type == INT and self.rng.random() < 0.5:
+            return Expression(_operation("_+_", self._number(), Literal(1)))
+        if type == STR and self.rng.random() < 0.6:
+            return Text(("v=", self.pick(INT), ";"))
+        return Constant(fakes.plain_for(type, f"constant {self.rng.randrange(5)}"))
+
+    def any_value(self, *, new: float = 0.2) -> tuple[Value, Type]:
+        type = self.rng.choice(_PARAMETERS)
+        if self.values and self.rng.random() > new:
+            type = self.rng.choice(self.values)[1]
+        return self.pick(type), type
+
+    def condition(self) -> Value:
+        kind = self.rng.randrange(10)
+        flags = [value for value, type in self.values if type == BOOL]
+        if kind < 4 and flags:
+            return self.rng.choice(flags)
+        if kind < 6:
+            joined = _operation(self.rng.choice(("_&&_", "_||_")), self._comparison(), self._comparison())
+            return Expression(joined)
+        return Expression(self._comparison())
+
+    def _comparison(self) -> Tree:
+        operator = self.rng.choice(("_<_", "_>=_", "_==_", "_!=_"))
+        return _operation(operator, self._number(), Literal(self.rng.randrange(5)))
+
+    def _number(self) -> Tree:
+        lists = [value for value, type in self.values if type.is_counted]
+        if lists and self.rng.random() < 0.2:
+            return _operation("size", Reference(self.rng.choice(lists)))
+        numbers = [value for value, type in self.values if type == INT]
+        number: Tree = Reference(self.rng.choice(numbers)) if numbers else Literal(self.rng.randrange(4))
+        if self.rng.random() < 0.08:
+            return _operation("_/_", Literal(12), number)  # an error where the number is 0
+        return number
+
+
+def _operation(operator: str, *arguments: Tree) -> Operation:
+    return Operation(operator, arguments)
+
+
+def nodes_within(graph: Graph) -> int:
+    """How many nodes a graph has at every depth, bodies counted once."""
+    return sum(1 + sum(nodes_within(body) for body, _ in bodies_of(node)) for node in graph.nodes)
+
+
+def answer(tried_by_path: dict[str, int]) -> Any:
+    """What the naive evaluator asks: the functions of `testing.fakes`, tries counted per task run."""
+
+    def call(function: Function, inputs: Mapping[str, Datum], path: str) -> Any:
+        tried = tried_by_path.get(path, 0)
+        tried_by_path[path] = tried + 1
+        outputs = {spec.name: spec.type for spec in function.outputs}
+        return fakes.outcome_of(function.name, outputs, inputs, tried)
+
+    return call

@@ -1,0 +1,321 @@
+"""Between Python values and datums: what a task returns is checked against its declared type and stored, what it is
+given is read. A declared type is JSON as `graph.codec.type_to_json` writes it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput, PenstockError, StoreUnavailable
+from penstock.values import data, parameters
+from penstock.values.custom import is_custom
+from penstock.values.families import Family, family_by_form, family_of
+from penstock.values.names import class_name, is_of
+from penstock.values.refusals import ContentLost, ValueRefused
+from penstock.values.store import ArtifactStore
+from penstock.wire import ITEMS_MAX, Artifact, Counted, Datum, Inline
+
+DeclaredType = Mapping[str, Any]
+ANYTHING: DeclaredType = {"name": "any"}
+_SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
+_DISK_TROUBLE_TEXTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
+
+
+class Staging:
+    """New paths in a folder that exists only when it is used. Values are written there before they are sealed in the
+    store, and inputs that are files are put there for the task to own; `clear` removes it all."""
+
+    __slots__ = ("_count", "folder")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._count = 0
+
+    def fresh(self) -> Path:
+        """A path that does not exist, its parent existing."""
+        if not self._count:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._count += 1
+        return self.folder / f"staged-{self._count}"
+
+    def owns(self, path: Path) -> bool:
+        return self._count > 0 and path.is_relative_to(self.folder)
+
+    def clear(self) -> None:
+        if self._count:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._count = 0
+
+
+# -- storing -----------------------------------------------------------------------------------------------------------
+
+
+def to_datum(
+    value: Any, declared: DeclaredType, *, artifacts: ArtifactStore, staging: Staging, movable: bool = False
+) -> Datum:
+    """Check a value against its declared type and store it. `movable`: a file that lies in the staging folder may be
+    moved into the store rather than copied. Raises ValueRefused where the value is not what was declared or cannot be
+    stored, StoreUnavailable where the disk cannot take it."""
+    name = declared["name"]
+    if value is None and (name in ("null", "any", "json") or declared.get("optional")):
+        return Inline(None)
+    if name in _SCALARS:
+        return Inline(_scalar(value, declared))
+    if name == "any":
+        return _undeclared(value, artifacts, staging, movable)
+    if name == "list" and declared.get("item"):
+        if not isinstance(value, (list, tuple)):
+            raise _mismatch(value, declared)
+        return _counted(value, declared["item"], artifacts, staging)
+    if name in ("struct", "json", "list", "enum", "null"):
+        return Inline(_parameter(value, declared))
+    if name == "path":
+        if not isinstance(value, Path):
+            raise _mismatch(value, declared, fix="Return pathlib.Path(...).")
+    elif not is_of(type(value), name):
+        raise _mismatch(value, declared)
+    return _artifact(value, artifacts, staging, movable=movable)
+
+
+def _mismatch(value: Any, declared: DeclaredType, *, fix: str = "") -> ValueRefused:
+    got = "None" if value is None else class_name(type(value)).removeprefix("builtins:")
+    return ValueRefused(f"expected {type_text(declared)}, got {got}", fix=fix)
+
+
+def type_text(declared: DeclaredType) -> str:
+    """A declared type as a person reads it."""
+    text = str(declared["name"])
+    if text == "list" and declared.get("item"):
+        text = f"list[{type_text(declared['item'])}]"
+    if text == "enum":
+        text = f"one of {', '.join(map(repr, declared.get('options', ())))}"
+    return f"{text} or None" if declared.get("optional") else text
+
+
+def _scalar(value: Any, declared: DeclaredType) -> Any:
+    name = declared["name"]
+    cls = _SCALARS[name]
+    if type(value) is not cls:
+        plain = parameters.number(value)
+        if name == "float" and isinstance(plain, int):
+            try:
+                plain = parameters.to_float(plain)
+            except OverflowError:
+                raise ValueRefused("the whole number is too large for a float") from None
+        elif name == "int" and isinstance(plain, bool):
+            plain = int(plain)
+        if type(plain) is not cls:
+            raise _mismatch(value, declared)
+        value = plain
+    if not parameters.is_small(value):
+        raise parameters.too_large()
+    return value
+
+
+def _parameter(value: Any, declared: DeclaredType) -> Any:
+    name = declared["name"]
+    if name == "enum":
+        options = declared.get("options", ())
+        for candidate in (value, getattr(value, "value", None), getattr(value, "name", None)):
+            if isinstance(candidate, str) and str.__str__(candidate) in options:
+                return str.__str__(candidate)
+        raise (
+            _mismatch(value, declared)
+            if not isinstance(value, str)
+            else ValueRefused(f"expected {type_text(declared)}, got {str(value)!r}")
+        )
+    fits = {"struct": isinstance(value, Mapping), "list": isinstance(value, (list, tuple)), "json": True}
+    if not fits.get(name):
+        raise _mismatch(value, declared)
+    plain = parameters.plain(value)
+    if not parameters.is_small(plain):
+        raise parameters.too_large()
+    return plain
+
+
+def _undeclared(value: Any, artifacts: ArtifactStore, staging: Staging, movable: bool) -> Datum:
+    """A value without a declared type: JSON data travels inline while it is small, a list of anything else is
+    counted."""
+    scalar = parameters.number(value) if not isinstance(value, (list, dict)) and _is_numpy(value) else None
+    if scalar is not None:
+        value = scalar
+    if parameters.is_exact(value):
+        if parameters.is_small(value):
+            return Inline(parameters.plain(value))
+    elif type(value) is list:
+        return _counted(value, ANYTHING, artifacts, staging)
+    return _artifact(value, artifacts, staging, movable=movable)
+
+
+def _is_numpy(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "numpy"
+
+
+def _counted(value: Any, item: DeclaredType, artifacts: ArtifactStore, staging: Staging) -> Counted:
+    if len(value) > ITEMS_MAX:
+        raise ValueRefused(
+            f"the list has {len(value):,} items, more than {ITEMS_MAX:,} (items_max)",
+            fix="Raise the setting items_max, or return a table or an array.",
+        )
+    datums = []
+    for index, element in enumerate(value):
+        try:
+            datums.append(to_datum(element, item, artifacts=artifacts, staging=staging))
+        except ValueRefused as refused:
+            raise ValueRefused(f"item {index}: {refused.message}", fix=refused.fix) from refused
+    return Counted(tuple(datums))
+
+
+def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable: bool) -> Artifact:
+    family, form = family_of(value)
+    if form in ("file", "tree"):
+        path = Path(value).resolve()
+        metadata = {"name": path.name}
+        with _Writing(value):
+            digest, size = artifacts.put_path(path, move=movable and staging.owns(path))
+        return Artifact(digest, "path", form, size, metadata)
+    type_name = class_name(type(value))
+    if form == "data":
+        digest, size = _store_data(value, artifacts, staging)
+        return Artifact(digest, type_name, form, size)
+    path = staging.fresh()
+    with _Writing(value, ours=not is_custom(form)):
+        metadata = dict(family.write(value, path, form))
+        digest, size = artifacts.put_path(path, move=True)
+    return Artifact(digest, type_name, form, size, metadata)
+
+
+def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple[str, int]:
+    parts: list[tuple[Any, Family, str]] = []
+
+    def part(inner: Any) -> Mapping[str, Any]:
+        family, form = family_of(inner)
+        if form == "data":
+            raise ValueRefused(f"a value of type {class_name(type(inner))} cannot be stored")
+        parts.append((inner, family, form))
+        type_name = "path" if form in ("file", "tree") else class_name(type(inner))
+        return {"at": f"part-{len(parts) - 1}", "form": form, "type": type_name, "name": _file_name(inner, form)}
+
+    content = data.to_bytes(data.encode(value, part))
+    with _Writing(value):
+        if not parts:
+            return artifacts.put_bytes(content), len(content)
+    folder = staging.fresh()
+    for index, (inner, family, form) in enumerate(parts):
+        with _Writing(inner, ours=not is_custom(form)):
+            folder.mkdir(exist_ok=True)
+            family.write(inner, folder / f"part-{index}", form)
+    with _Writing(value):
+        (folder / data.FOLDER_VALUE).write_bytes(content)
+        return artifacts.put_path(folder, move=True)
+
+
+def _file_name(value: Any, form: str) -> str:
+    return Path(value).resolve().name if form in ("file", "tree") else ""
+
+
+class _Writing:
+    """What goes wrong while a value is written: a full or read-only disk is StoreUnavailable, anything else that a
+    library of others raises is a value that cannot be stored. `ours` False: the writer is the user's, and what it
+    raises is theirs."""
+
+    __slots__ = ("_ours", "_value")
+
+    def __init__(self, value: Any, *, ours: bool = True) -> None:
+        self._value, self._ours = value, ours
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, InvalidInput):  # the store's word for what is neither a file nor a folder
+            raise ValueRefused(error.message, fix=error.fix) from error
+        if error is None or not isinstance(error, Exception) or isinstance(error, (PenstockError, MemoryError)):
+            return
+        number = getattr(error, "errno", None)
+        if number in _DISK_TROUBLE or any(text in str(error) for text in _DISK_TROUBLE_TEXTS):
+            raise StoreUnavailable(
+                f"an output could not be written: {error}",
+                fix="Free disk space or make the folder writable; then retry.",
+            ) from error
+        if self._ours:
+            name = class_name(type(self._value))
+            raise ValueRefused(
+                f"a value of type {name} could not be written: {type(error).__name__}: {error}"
+            ) from error
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def from_datum(datum: Datum, declared: DeclaredType, *, artifacts: ArtifactStore, staging: Staging) -> Any:
+    """The Python value of a datum, as its declared type wants it: whole numbers as floats where a float was declared,
+    files and folders as a copy of the caller's own in the staging folder. Raises ContentLost where the store has the
+    content no longer, ValueUnreadable where it cannot be made into a value."""
+    if isinstance(datum, Inline):
+        return _from_inline(datum.value, declared)
+    if isinstance(datum, Counted):
+        item = declared.get("item") or ANYTHING
+        return [from_datum(each, item, artifacts=artifacts, staging=staging) for each in datum.items]
+    try:
+        if datum.form in ("file", "tree"):
+            destination = _own_place(staging, datum.metadata.get("name", ""))
+            artifacts.materialize(datum.digest, destination)
+            return destination
+        path = artifacts.path(datum.digest)
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        raise ContentLost(datum.digest, error.message) from error
+    return read_stored(path, form=datum.form, type_name=datum.type, fresh=staging.fresh)
+
+
+def _from_inline(value: Any, declared: DeclaredType) -> Any:
+    cls = type(value)
+    name = declared["name"]
+    if cls is int:
+        return float(value) if name == "float" else value
+    if cls is str:
+        return Path(value) if name == "path" else value
+    if cls is list:
+        item = declared.get("item") or ANYTHING
+        return [_from_inline(each, item) for each in value]  # a copy: what a task changes in place stays its own
+    if cls is dict:
+        return {key: _from_inline(each, ANYTHING) for key, each in value.items()}
+    return value
+
+
+def _own_place(staging: Staging, name: str) -> Path:
+    folder = staging.fresh()
+    folder.mkdir()
+    return folder / (name if name not in ("", ".", "..") and "/" not in name else "content")
+
+
+def read_stored(path: Path, *, form: str, type_name: str, fresh: Callable[[], Path]) -> Any:
+    """A value from a read-only file or folder of the store. `fresh` gives places for copies of files inside it."""
+
+    def part(described: Mapping[str, Any]) -> Any:
+        inner = path / described["at"]
+        if described["form"] not in ("file", "tree"):
+            return read_stored(inner, form=described["form"], type_name=described["type"], fresh=fresh)
+        folder = fresh()
+        folder.mkdir()
+        destination = folder / (described["name"] or "content")
+        copy_writable(inner, destination)
+        return destination
+
+    if form == "data":
+        return data.read(path, part)
+    return family_by_form(form).read(path, form, type_name)
+
+
+def copy_writable(source: Path, destination: Path) -> None:
+    """A copy of a file or folder that its owner may write to, whatever the modes of the source."""
+    if not source.is_dir():
+        shutil.copyfile(source, destination)
+        return
+    destination.mkdir()
+    for child in source.iterdir():
+        copy_writable(child, destination / child.name)
