@@ -336,6 +336,9 @@ class Usage:
     memory_bytes_peak: int = 0
 
 
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class LogSegment:
     """Where an attempt's printed text is: bytes `offset` to `offset + size_bytes` of a file below the project's state
@@ -367,7 +370,7 @@ class AttemptEnded:
     ended_at: int = 0
     duration_us: int = 0
     worker: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     log: LogSegment | None = None
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.app.holders import is_live
 from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
-from penstock.effects import StateStore
+from penstock.controller import is_provably_dead
+from penstock.effects import Lease, StateStore
 from penstock.engine.rows import AttemptRow, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.settings import Settings, load
@@ -62,16 +62,20 @@ def find_run(store: StateStore, text: str) -> RunRow:
     raise InvalidInput(f"there is no run {text!r}; the newest: {recent}", fix="`penstock runs` lists them.")
 
 
+def is_live(lease: Lease | None) -> bool:
+    """Whether somebody holds this lease who may still be at work (semantics 23)."""
+    return lease is not None and lease.expires_at > time.time_ns() // 1_000_000 and not is_provably_dead(lease.holder)
+
+
 def shown_state(store: StateStore, run: RunRow) -> str:
     """The run's state; `interrupted` for one that nobody is at work on (semantics 23)."""
     if run.state in TERMINAL_RUN_STATES:
         return run.state.value
     lease = store.lease_of(run.run_id)
-    now = time.time_ns() // 1_000_000
-    if is_live(lease, now=now):
+    if is_live(lease):
         return run.state.value
     # Between a submission and its controller's lease there is a moment without a holder.
-    fresh = lease is None and run.state is RunState.PENDING and now - run.created_at < 5_000
+    fresh = lease is None and run.state is RunState.PENDING and time.time_ns() // 1_000_000 - run.created_at < 5_000
     return run.state.value if fresh else "interrupted"
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.holders import is_live, proved_dead, this_holder
 from penstock.app.places import (
     make_state_folder,
     open_artifacts,
@@ -22,7 +21,7 @@ from penstock.app.places import (
 )
 from penstock.app.progress import Progress, Silent
 from penstock.app.provenance import Commit, made_of
-from penstock.app.reading import find_run, result_of, shown_state, tail_of
+from penstock.app.reading import find_run, is_live, result_of, shown_state, tail_of
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
@@ -48,11 +47,6 @@ SEED = 0
 # How long the loop may sleep when nothing happens; also how fast Ctrl-C is noticed.
 TURN_MS = 200
 CANCEL_POLL_S = 0.1
-
-
-class SystemClock:
-    def now(self) -> Instant:
-        return Instant(time.time_ns() // 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +162,18 @@ def _run_new(
         executor = open_executor(settings)
         stack.callback(executor.close)
         described = describe(executor, target, settings)
+        inputs = bind(described.graph)
+        plan = refuse_unmeetable(described, executor)
         for diagnostic in diagnostics_of(described.description):
             progress.said(str(diagnostic))
-        inputs = bind(described.graph)
         store = open_store(settings)
         stack.callback(store.close)
         run = _new_run(described, inputs, settings, commit=commit.answer(), retry_of=retry_of)
         message = Message(f"submit-{run.run_id}", "submit", run.run_id, run.created_at)
         store.submit(Submission(run, dict(described.description.graph or {})), message)
-        return _drive(Driving(settings, store, executor, progress), run, how="new")
+        driving = Driving(settings, store, executor, progress)
+        driving.graphs[run.graph_digest] = described.graph
+        return _drive(driving, run, how="new")
 
 
 def _new_run(
@@ -327,7 +324,7 @@ def _resume(
 
 def _refuse_live(store: StateStore, run: RunRow) -> None:
     lease = store.lease_of(run.run_id)
-    if lease is not None and is_live(lease, now=SystemClock().now()):
+    if lease is not None and is_live(lease):
         host = lease.holder.host.partition(" ")[0]
         raise InvalidInput(
             f"run {run.run_id} is {run.state}: process {lease.holder.pid} on {host} is at work on it",
@@ -366,7 +363,7 @@ def cancel_run(text: str, *, force: bool, progress: Progress) -> tuple[RunResult
         now = SystemClock().now()
         kind = "kill" if force else "cancel"
         store.post(Message(f"{kind}-{run.run_id}", "cancel", run.run_id, now, {"force": force}))
-        while is_live(store.lease_of(run.run_id), now=SystemClock().now()):
+        while is_live(store.lease_of(run.run_id)):
             time.sleep(CANCEL_POLL_S)
             now_row = store.run(run.run_id)
             if now_row is not None and now_row.state in TERMINAL_RUN_STATES:

@@ -12,6 +12,7 @@ from penstock.engine.attempts import deadline_of
 from penstock.engine.judge import Again, Tried, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
 from penstock.engine.progress import back_off, end, frame_of, make_ready, restore_request
+from penstock.engine.rows import AttemptRow
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
 from penstock.wire import KIND_BY_OUTCOME, AttemptEnded, AttemptStarted, Outcome, Succeeded, outcome_to_json
@@ -38,17 +39,23 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
     assert number == row.number, "only the current attempt is in flight"
     kind = KIND_BY_OUTCOME[type(event.outcome)]
     turn.placement.rooms[row.executor].remove(event.attempt_id)
-    ended = replace(
-        row,
-        state=AttemptState.ENDED,
-        started_at=Instant(event.started_at) if event.started_at else row.started_at,
-        ended_at=Instant(event.ended_at) if event.ended_at else turn.now,
-        duration_us=event.duration_us,
-        worker=event.worker or row.worker,
-        outcome=kind,
-        failure=failure_of(event.outcome),
-        usage=event.usage,
-        log=event.log,
+    ended = AttemptRow(
+        row.run_id,
+        row.path,
+        row.number,
+        AttemptState.ENDED,
+        row.executor,
+        row.amounts,
+        row.submitted_at,
+        Instant(event.started_at) if event.started_at else row.started_at,
+        Instant(event.ended_at) if event.ended_at else turn.now,
+        event.duration_us,
+        event.worker or row.worker,
+        kind,
+        failure_of(event.outcome),
+        event.usage,
+        event.log,
+        row.stop_at,
     )
     turn.move_attempt(task, ended, caused(kind))
     if isinstance(event.outcome, Succeeded):

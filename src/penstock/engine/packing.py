@@ -70,10 +70,17 @@ class Room:
 
     def fits(self, need: Mapping[str, int]) -> bool:
         free = self.free
-        return all(amount <= free.get(name, 0) for name, amount in need.items())
+        for name, amount in need.items():  # plain loops: this is asked several times a task
+            if amount > free.get(name, 0):
+                return False
+        return True
 
     def could_hold(self, need: Mapping[str, int]) -> bool:
-        return all(amount <= self.total.get(name, 0) for name, amount in need.items())
+        total = self.total
+        for name, amount in need.items():
+            if amount > total.get(name, 0):
+                return False
+        return True
 
     def add(self, attempt_id: str, flight: Flight) -> None:
         self.flights[attempt_id] = flight
@@ -112,11 +119,10 @@ class Room:
 
 @dataclass(slots=True)
 class Reservation:
-    """Room kept for the first head that does not fit: it may start at `at` at the latest, if all predictions are known."""
+    """Room kept for the first head that does not fit, since it became ready."""
 
     need: Mapping[str, int]
     since: Instant
-    at: float | None
 
 
 class Placement:
@@ -205,7 +211,7 @@ class Placement:
         if is_short(task) and len(candidate.ahead) < candidate.ahead_max and _joins(candidate, shape):
             return candidate, True
         need = candidate.need(shape)
-        reserved[candidate.name] = Reservation(need, task.ready_at or now, _start_of(need, candidate, now))
+        reserved[candidate.name] = Reservation(need, task.ready_at or now)
         return None
 
 
@@ -217,8 +223,10 @@ def _joins(room: Room, shape: Amounts) -> bool:
 def _harmless(need: Mapping[str, int], task: TaskRun, room: Room, reservation: Reservation, now: Instant) -> bool:
     """Whether starting `need` now cannot delay the reserved task run."""
     predicted = predicted_ms(task)
-    if reservation.at is not None and predicted is not None and now + predicted <= reservation.at:
-        return True
+    if predicted is not None:
+        start = _start_of(reservation.need, room, now)
+        if start is not None and now + predicted <= start:
+            return True
     later = dict(need)
     for flight in room.flights.values():
         if flight.submitted_at >= reservation.since:

@@ -26,6 +26,7 @@ class Cause:
 
 
 NO_CAUSE = Cause("")
+NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class AttemptRow:
     worker: str = ""
     outcome: str | None = None
     failure: Mapping[str, Any] | None = None
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     log: LogSegment | None = None
     stop_at: Instant | None = None
     """When it was asked to stop, if it was."""

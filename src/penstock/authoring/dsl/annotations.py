@@ -1,0 +1,279 @@
+"""What the annotations of a function say: typed inputs, named and typed outputs.
+
+`None`, `bool`, `int`, `float`, `str`, `list[T]`, `dict`, `TypedDict`, `Literal`, `Enum`, `Any` and `| None` are parameter types;
+`pathlib.Path` is a file or folder; any other class is an artifact type under the shortest public module that has it."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from os import PathLike
+from pathlib import PurePath
+from typing import Any
+
+from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
+from penstock.base.diagnostics import Diagnostic, Location
+from penstock.graph.bindings import Constant
+from penstock.graph.model import InputSpec, OutputSpec
+from penstock.graph.parameters import check_parameter, options_of, plain_parameter
+from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Type, enum_of, list_of
+from penstock.graph.value_types import merge_types
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes and gives. `outputs` None: the annotation does not say (a pipeline then says by what it returns).
+    `output_class`: the NamedTuple or dataclass whose fields the outputs are."""
+
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...] | None
+    output_class: type | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """Read a function's parameters and annotations; what cannot be used is a diagnostic at its definition."""
+    reader = _Reader(function_location(function), getattr(function, "__name__", str(function)))
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        reader.report("not-a-function", f"{function!r} has no signature", "Write a function with named parameters.")
+        return Signature((), None, None, tuple(reader.diagnostics))
+    hints = reader.hints(function)
+    inputs = tuple(spec for p in signature.parameters.values() if (spec := reader.input(p, hints)) is not None)
+    outputs, output_class = reader.outputs(hints.get("return", inspect.Signature.empty))
+    return Signature(inputs, outputs, output_class, tuple(reader.diagnostics))
+
+
+def type_of_annotation(annotation: Any) -> Type:
+    """The type that an annotation stands for; `any` for one that has no other meaning here."""
+    if annotation is None:
+        return NULL
+    simple = _SIMPLE.get(annotation) if isinstance(annotation, collections.abc.Hashable) else None
+    if simple is not None:
+        return simple
+    origin = typing.get_origin(annotation)
+    if origin is not None:
+        return _generic_type(origin, annotation)
+    if hasattr(annotation, "__supertype__"):  # NewType
+        return type_of_annotation(annotation.__supertype__)
+    if type(annotation).__name__ == "TypeAliasType":
+        return type_of_annotation(annotation.__value__)
+    return _class_type(annotation) if isinstance(annotation, type) else ANY
+
+
+_SIMPLE: dict[Any, Type] = {
+    type(None): NULL,
+    bool: BOOL,
+    int: INT,
+    float: FLOAT,
+    str: STR,
+    list: Type("list"),
+    tuple: Type("list"),
+    dict: STRUCT,
+    Any: ANY,
+    object: ANY,
+    inspect.Parameter.empty: ANY,
+    typing.Mapping: STRUCT,
+    collections.abc.Mapping: STRUCT,
+    collections.abc.MutableMapping: STRUCT,
+    PathLike: PATH,
+}
+_LISTS = (list, *(getattr(collections.abc, n) for n in ("Sequence", "MutableSequence", "Iterable", "Collection")))
+_STRUCTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_STREAMS = tuple(getattr(collections.abc, n) for n in ("Iterator", "Generator", "AsyncIterator", "AsyncGenerator"))
+_TYPE_BY_CLASS: dict[type, Type] = {}
+
+
+def _generic_type(origin: Any, annotation: Any) -> Type:
+    arguments = typing.get_args(annotation)
+    if origin in (typing.Annotated, typing.Final, typing.ClassVar):
+        return type_of_annotation(arguments[0])
+    if origin is typing.Literal:
+        return _literal_type(arguments)
+    if origin is typing.Union or origin is types.UnionType:
+        return _union_type([type_of_annotation(argument) for argument in arguments])
+    if origin in _LISTS:
+        return list_of(type_of_annotation(arguments[0])) if arguments else Type("list")
+    if origin is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return list_of(type_of_annotation(arguments[0]))
+        return list_of(merge_types([type_of_annotation(argument) for argument in arguments]))
+    if origin in _STRUCTS:
+        return STRUCT
+    if type(origin).__name__ == "TypeAliasType":
+        return type_of_annotation(origin.__value__)
+    return _class_type(origin) if isinstance(origin, type) and origin.__module__ != "collections.abc" else ANY
+
+
+def _literal_type(options: tuple[Any, ...]) -> Type:
+    given = [option for option in options if option is not None]
+    if given and all(isinstance(option, str) for option in given):
+        literal = enum_of(*given)
+    else:
+        literal = merge_types([_SIMPLE.get(type(option), JSON) for option in given]) if given else NULL
+    return literal if len(given) == len(options) or literal is NULL else replace(literal, optional=True)
+
+
+def _union_type(members: list[Type]) -> Type:
+    merged = merge_types(members)
+    # A union of classes keeps none of their names: what comes decides.
+    return merged if merged.is_parameter or len([m for m in members if m.name != "null"]) == 1 else ANY
+
+
+def _class_type(class_: type) -> Type:
+    known = _TYPE_BY_CLASS.get(class_)
+    if known is None:
+        known = _TYPE_BY_CLASS[class_] = _new_class_type(class_)
+    return known
+
+
+def _new_class_type(class_: type) -> Type:
+    if issubclass(class_, Enum):
+        return enum_of(*options_of(class_))
+    if issubclass(class_, PurePath):
+        return PATH
+    if typing.is_typeddict(class_):
+        return STRUCT
+    if getattr(class_, "_is_protocol", False) or class_.__module__ in ("typing", "numbers", "collections.abc"):
+        return ANY  # what satisfies it does not inherit from it
+    bases = [base for base in class_.__mro__[1:-1] if base.__module__ not in ("typing", "abc")]
+    return Type(public_name(class_), bases=tuple(public_name(base) for base in bases))
+
+
+def public_name(class_: type) -> str:
+    """`module:QualifiedName` under the shortest module above the class's own that has the same class under that name."""
+    parts = class_.__module__.split(".")
+    for length in range(1, len(parts)):
+        name = ".".join(parts[:length])
+        if getattr(sys.modules.get(name), class_.__qualname__, None) is class_:
+            return f"{name}:{class_.__qualname__}"
+    return f"{importable_module(class_.__module__)}:{class_.__qualname__}"
+
+
+class _Reader:
+    """Reads one function; collects what is wrong with it."""
+
+    def __init__(self, location: Location | None, name: str) -> None:
+        self.location = location
+        self.name = name
+        self.diagnostics: list[Diagnostic] = []
+
+    def report(self, code: str, message: str, fix: str, *, warning: bool = False) -> None:
+        severity: typing.Literal["error", "warning"] = "warning" if warning else "error"
+        self.diagnostics.append(Diagnostic(code, message, fix, self.location, severity))
+
+    def hints(self, function: Callable[..., Any]) -> Mapping[str, Any]:
+        """The annotations by parameter, those written as text evaluated; one that cannot be is left out."""
+        try:
+            return typing.get_type_hints(function)
+        except Exception:  # whatever an author's annotation raises; found out below which it is
+            pass
+        hints: dict[str, Any] = {}
+        names = getattr(unwrapped(function), "__globals__", {})
+        for name, annotation in getattr(function, "__annotations__", {}).items():
+            try:
+                hints[name] = eval(annotation, names) if isinstance(annotation, str) else annotation  # noqa: S307
+            except Exception as error:  # as above
+                where = "its return value" if name == "return" else f"{name!r}"
+                self.report(
+                    "unresolved-annotation",
+                    f"the annotation {annotation!r} of {where} in {self.name!r} cannot be evaluated: {error}",
+                    "Define or import that name at the top of the module; until then the type is any.",
+                    warning=True,
+                )
+        return hints
+
+    def input(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> InputSpec | None:
+        name = parameter.name
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            self.report(
+                "variable-parameters",
+                f"{self.name!r} takes {str(parameter).split(':')[0]}: inputs must be named one by one",
+                "Give every input a parameter of its own, or take one list or dict.",
+            )
+            return None
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            self.report(
+                "positional-only-parameter",
+                f"parameter {name!r} of {self.name!r} is positional only, but inputs are given by name",
+                "Remove the '/' from the parameters.",
+            )
+        type_ = type_of_annotation(hints.get(name, Any))
+        self._check_dict(hints.get(name), f"parameter {name!r}")
+        if parameter.default is parameter.empty:
+            return InputSpec(name, type_)
+        default = plain_parameter(parameter.default)
+        if check_parameter(ANY, default) is not None:
+            self.report(
+                "unserialisable-default",
+                f"the default of parameter {name!r} of {self.name!r} is not JSON data: {_short(parameter.default)}",
+                "Use None, numbers, text, lists or dicts as defaults and make the object in the function; "
+                "until then the input must be given.",
+                warning=True,
+            )
+            return InputSpec(name, type_)
+        if default is None and type_.name not in ("null", "any"):
+            type_ = replace(type_, optional=True)
+        return InputSpec(name, type_, Constant(default))
+
+    def outputs(self, annotation: Any) -> tuple[tuple[OutputSpec, ...] | None, type | None]:
+        if annotation is inspect.Signature.empty:
+            return None, None
+        if annotation in (None, type(None), typing.NoReturn, typing.Never):
+            return (), None
+        while typing.get_origin(annotation) is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        named = output_fields(annotation)
+        if named is not None:
+            for name, field_annotation in named.items():
+                self._check_dict(field_annotation, f"output {name!r}")
+            return tuple(OutputSpec(name, type_of_annotation(a)) for name, a in named.items()), annotation
+        if typing.get_origin(annotation) in _STREAMS or annotation in _STREAMS:
+            self.report(
+                "generator-function",
+                f"{self.name!r} returns a generator, which cannot be kept",
+                "Return a list, or write a file and return its Path.",
+            )
+        self._check_dict(annotation, "what it returns")
+        return (OutputSpec("output", type_of_annotation(annotation)),), None
+
+    def _check_dict(self, annotation: Any, what: str) -> None:
+        arguments = typing.get_args(annotation)
+        if typing.get_origin(annotation) not in _STRUCTS or len(arguments) != 2:
+            return
+        type_ = type_of_annotation(arguments[1])
+        if not type_.is_parameter and type_.name != "any":
+            self.report(
+                "dict-of-artifacts",
+                f"{what} of {self.name!r} is a dict of {type_}; a dict holds parameters only",
+                "Use a list, or a dataclass with one field for each.",
+            )
+
+
+def output_fields(annotation: Any) -> dict[str, Any] | None:
+    """The annotations by name of a NamedTuple's or dataclass's fields; None for anything else."""
+    if not isinstance(annotation, type):
+        return None
+    if is_dataclass(annotation):
+        names = [field.name for field in fields(annotation)]
+    elif issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+        names = list(annotation._fields)
+    else:
+        return None
+    try:
+        hints = typing.get_type_hints(annotation)
+    except Exception:  # an annotation of the author's that does not evaluate: such fields are of type any
+        hints = {n: a for n, a in getattr(annotation, "__annotations__", {}).items() if not isinstance(a, str)}
+    return {name: hints.get(name, Any) for name in names}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
