@@ -13,7 +13,7 @@ from penstock.stores.artifacts.trees import Entry, FileEntry, FolderEntry, LinkE
 OF_NOTHING = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 
 # Any text that a file system can hold a name in, bytes that are no UTF-8 (lone surrogates in Python) included.
-names = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=()), min_size=1)
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1)
 digests = st.binary(max_size=4).map(digest_of_bytes)
 entries = st.one_of(
     st.builds(FileEntry, names, st.booleans(), digests, st.integers(0, 2**63)),

@@ -1,6 +1,6 @@
-"""The type of a tree before anything has run, and the conversions to double that Python's arithmetic implies and CEL's does
-not make. As CEL's checker: sure mistakes are errors, "dyn" (graph types `json` and `any`) is left to evaluation. Wider than
-it: numbers of different kinds may be compared, anything may be compared with null, lists may mix."""
+"""The type of a tree before anything has run, and the conversions to double that Python's arithmetic implies and CEL's
+does not make. As CEL's checker: sure mistakes are errors, "dyn" (graph types `json` and `any`) is left to evaluation.
+Wider than it: numbers of different kinds may be compared, anything may be compared with null, lists may mix."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ _TAKES = {
 def type_of(tree: Tree, type_of_value: Callable[[Value], Type]) -> Type:
     """The graph type of what `tree` evaluates to; `json` where it can't be known.
 
-    Raises ExpressionError for what would fail, or could never be true, whatever the values: operators on types that they do
-    not take, an artifact where a parameter is needed, a comparison with a text that an enum does not have, a result that is
-    no JSON. Its message ends with the part that is wrong. Errors of `type_of_value` pass through.
+    Raises ExpressionError for what would fail, or could never be true, whatever the values: operators on types that
+    they do not take, an artifact where a parameter is needed, a comparison with a text that an enum does not have, a
+    result that is no JSON. Its message ends with the part that is wrong. Errors of `type_of_value` pass through.
     """
     if (levels := depth(tree)) > DEPTH_MAX:
         raise ExpressionError(f"the expression is {levels} operations deep; at most {DEPTH_MAX} are allowed")
@@ -87,9 +87,10 @@ def type_of(tree: Tree, type_of_value: Callable[[Value], Type]) -> Type:
 
 
 def coerced(tree: Tree, type_of_value: Callable[[Value], Type]) -> Tree:
-    """`tree` with doubles wherever `+ - * /` has a double on one side, as Python's arithmetic would: whole literals become
-    doubles, and `double(...)` goes around whatever could be an int at run time. That includes values of type float: Python
-    code may give 1 for a float, and without it `loss / 2` would then fail, and `hits / total` cut to a whole number.
+    """`tree` with doubles wherever `+ - * /` has a double on one side, as Python's arithmetic would: whole literals
+    become doubles, and `double(...)` goes around whatever could be an int at run time. That includes values of type
+    float: Python code may give 1 for a float, and without it `loss / 2` would then fail, and `hits / total` cut to a
+    whole number.
 
     Division of two ints is left alone (CEL cuts to a whole number; for Python's `/` wrap an operand with `as_double`).
     Never raises for a wrong type: that is for `type_of` to say. Doing it twice changes nothing.
@@ -100,7 +101,8 @@ def coerced(tree: Tree, type_of_value: Callable[[Value], Type]) -> Tree:
 
 
 def as_double(tree: Tree) -> Tree:
-    """`tree` as a double: a whole literal becomes one, what is surely a double stays, all else goes into `double(...)`."""
+    """`tree` as a double: a whole literal becomes one, what is surely a double stays, all else goes into
+    `double(...)`."""
     match tree:
         case Literal(int(value)) if not isinstance(value, bool | UInt):
             return Literal(float(value))

@@ -1,5 +1,6 @@
-"""Trees as compact JSON lists, the first item the kind of node, and back. Exact: int, uint and double stay apart even where a
-reader writes 1.0 as 1; infinities and NaN are text; bytes are base64. Part of what the graph digest is made over."""
+"""Trees as compact JSON lists, the first item the kind of node, and back. Exact: int, uint and double stay apart even
+where a reader writes 1.0 as 1; infinities and NaN are text; bytes are base64. Part of what the graph digest is made
+over."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def tree_to_json(tree: Tree, value_to_json: Callable[[Value], Any]) -> list[Any]:
-    """JSON data of `tree`: `["int", 1]`, `["ref", VALUE]`, `["call", "_+_", LEFT, RIGHT]`, ... Raises ExpressionError for a
-    tree too deep."""
+    """JSON data of `tree`: `["int", 1]`, `["ref", VALUE]`, `["call", "_+_", LEFT, RIGHT]`, ... Raises ExpressionError
+    for a tree too deep."""
     if (levels := depth(tree)) > DEPTH_MAX:
         raise ExpressionError(f"the expression is {levels} operations deep; at most {DEPTH_MAX} are allowed")
 

@@ -1,6 +1,6 @@
-"""The value of a tree over plain Python data. Strict CEL: kinds never mix in arithmetic (`1.5 + 1` is an error), comparison
-and equality of numbers go across kinds, `&&` and `||` absorb the other side's error when they can. Bounded in depth, steps
-and size of what is made. Source: https://github.com/google/cel-spec doc/langdef.md, "Evaluation"."""
+"""The value of a tree over plain Python data. Strict CEL: kinds never mix in arithmetic (`1.5 + 1` is an error),
+comparison and equality of numbers go across kinds, `&&` and `||` absorb the other side's error when they can. Bounded
+in depth, steps and size of what is made. Source: https://github.com/google/cel-spec doc/langdef.md, "Evaluation"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.errors import ExpressionError
-from penstock.graph.expression import regex
 from penstock.graph.expression.grammar import (
     ARITHMETIC,
     CONDITIONAL,
@@ -58,8 +57,8 @@ def evaluate(tree: Tree, resolve: Callable[[Value], Any]) -> Any:
     """The value of `tree`: None, bool, int, UInt, float, str, bytes, or lists and dicts of them.
 
     `resolve` gives the plain data of a value from the graph; it is asked only for what the evaluation comes to, left to
-    right (the branch of `?:` not taken, the right side of a decided `&&` or `||`, are not). What it raises passes through,
-    except an ExpressionError, which counts as an error of the expression, so that `&&` and `||` may absorb it.
+    right (the branch of `?:` not taken, the right side of a decided `&&` or `||`, are not). What it raises passes
+    through, except an ExpressionError, which counts as an error of the expression, so that `&&` and `||` may absorb it.
     Raises ExpressionError saying what is wrong and in which part.
     """
     if (levels := depth(tree)) > DEPTH_MAX:
@@ -172,6 +171,8 @@ class _Evaluation:
                 return size(value)
             case "startsWith" | "endsWith" | "contains" | "matches", (str(text), str(other)):
                 if operator == "matches":
+                    from penstock.graph.expression import regex  # seldom needed, slow to import
+
                     return regex.search(other, text, self._charge)
                 if operator == "contains":
                     return other in text
@@ -190,7 +191,8 @@ class _Evaluation:
         return value
 
     def _logical(self, tree: Operation, *, decisive: bool) -> bool:
-        """`&&` (decided by false) and `||` (decided by true): an error on one side gives way to a decision on the other."""
+        """`&&` (decided by false) and `||` (decided by true): an error on one side gives way to a decision on the
+        other."""
         error: _Failed | ExpressionError | None = None
         for part in tree.arguments:
             try:

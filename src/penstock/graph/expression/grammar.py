@@ -1,5 +1,5 @@
-"""What the parser, the printer, the checker and the evaluator agree on: operators with their precedence, reserved words,
-the functions that exist, and the limits. Source: https://github.com/google/cel-spec doc/langdef.md, "Syntax"."""
+"""What the parser, the printer, the checker and the evaluator agree on: operators with their precedence, reserved
+words, the functions that exist, and the limits. Source: https://github.com/google/cel-spec doc/langdef.md, "Syntax"."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ OPERATORS = {**dict.fromkeys(SYMBOLS, 2), "!_": 1, "-_": 1, CONDITIONAL: 3, INDE
 
 KEYWORDS = frozenset({"true", "false", "null", "in"})
 RESERVED = frozenset(
-    "as break const continue else for function if import let loop package namespace return var void while".split()
+    {
+        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"),
+        *("namespace", "return", "var", "void", "while"),
+    }
 )
 
 CONVERSIONS = frozenset({"bool", "bytes", "double", "dyn", "int", "string", "uint"})

@@ -1,8 +1,9 @@
-"""CEL text to a tree, by precedence; macros are recognised here and names become values through the caller's `resolve_name`.
-Source: https://github.com/google/cel-spec doc/langdef.md, "Syntax" and "Name Resolution".
+"""CEL text to a tree, by precedence; macros are recognised here and names become values through the caller's
+`resolve_name`. Source: https://github.com/google/cel-spec doc/langdef.md, "Syntax" and "Name Resolution".
 
-Narrower than the language: messages (`Type{field: 1}`), durations, timestamps and types as values are refused. Wider: a first
-name may be quoted in backticks, as field names may be, since node names contain dashes (`` `fit-2`.accuracy``)."""
+Narrower than the language: messages (`Type{field: 1}`), durations, timestamps and types as values are refused, and so are
+names and functions that do not exist, which CEL lets pass until they are evaluated. Wider: a first name may stand in
+backticks, as a field's may, since node names contain dashes: "`fit-2`.accuracy"."""
 
 from __future__ import annotations
 
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
     from penstock.graph.bindings import Value
 
 _LEFT_OUT = frozenset(
-    "duration timestamp type getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes "
-    "getMonth getSeconds".split()
+    {
+        *("duration", "timestamp", "type", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear"),
+        *("getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds"),
+    }
 )
 
 
@@ -56,9 +59,9 @@ class UnknownName(ExpressionError):
 
 
 def parse(text: str, resolve_name: Callable[[str], Value | None]) -> Tree:
-    """The tree of `text`. A dotted name is offered to `resolve_name` longest first (`a.b.c`, `a.b`, `a`); what is left over
-    becomes field selection. A variable of a macro hides names from outside, unless they are written with a dot in front.
-    Raises ExpressionError with the position of the first mistake, UnknownName among them."""
+    """The tree of `text`. A dotted name is offered to `resolve_name` longest first (`a.b.c`, `a.b`, `a`); what is left
+    over becomes field selection. A variable of a macro hides names from outside, unless they are written with a dot in
+    front. Raises ExpressionError with the position of the first mistake, UnknownName among them."""
     parser = _Parser(tokens(text), resolve_name)
     try:
         tree = parser.expression()

@@ -1,5 +1,5 @@
-"""A tree back to CEL text, with the fewest brackets. `parse(to_text(tree, name_of), ...)` gives the same tree as long as the
-names from `name_of` are told apart by the parser's rule of the longest name."""
+"""A tree back to CEL text, with the fewest brackets. `parse(to_text(tree, name_of), ...)` gives the same tree as long
+as the names from `name_of` are told apart by the parser's rule of the longest name."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ from penstock.graph.expression.tree import (
 if TYPE_CHECKING:
     from penstock.graph.bindings import Value
 
-_QUOTABLE = re.compile(r"[A-Za-z0-9_.\-/ ]+")
+_QUOTABLE = r"[A-Za-z0-9_.\-/ ]+"
 _SHOWN_MAX = 120
 
 
 def to_text(tree: Tree, name_of: Callable[[Value], str]) -> str:
     """CEL text of `tree`; `name_of` gives the dotted name of a value, quoted here where it has to be.
 
-    A double that is infinite or not a number has no literal and prints as `double("...")`. Raises ExpressionError for what
-    no text can say (a field tested by has() whose name can't be quoted, half a surrogate pair) and for trees too deep.
+    A double that is infinite or not a number has no literal and prints as `double("...")`. Raises ExpressionError for
+    what no text can say (a field tested by has() whose name can't be quoted, half a surrogate pair) and for trees too
+    deep.
     """
     if (levels := depth(tree)) > DEPTH_MAX:
         raise ExpressionError(f"the expression is {levels} operations deep; at most {DEPTH_MAX} are allowed")
@@ -70,7 +71,7 @@ def name_shown(value: Value) -> str:
     return name if isinstance(name, str) else type(value).__name__.lower()
 
 
-def literal_text(value: None | bool | int | float | str | bytes) -> str:
+def literal_text(value: bool | int | float | str | bytes | None) -> str:
     """One literal as CEL writes it."""
     match value:
         case None:
@@ -154,13 +155,13 @@ class _Printer:
         return hidden + ".".join([head, *(s if is_name(s) else self._in_backticks(s) for s in segments[1:])])
 
     def _in_backticks(self, text: str) -> str:
-        if not _QUOTABLE.fullmatch(text):
+        if not re.fullmatch(_QUOTABLE, text):
             raise ExpressionError(f"{text!r} can't be written as a name in an expression")
         return f"`{text}`"
 
     def _select(self, tree: Select) -> str:
         operand = self.at(tree.operand, MEMBER_PRECEDENCE)
-        if not is_name(tree.field) and not _QUOTABLE.fullmatch(tree.field) and not tree.test_only:
+        if not is_name(tree.field) and not re.fullmatch(_QUOTABLE, tree.field) and not tree.test_only:
             return f"{operand}[{_quoted(tree.field)}]"
         selected = f"{operand}.{tree.field if is_name(tree.field) else self._in_backticks(tree.field)}"
         return f"has({selected})" if tree.test_only else selected

@@ -1,6 +1,7 @@
-"""Regular expressions in RE2's syntax, matched in time linear in the text, as CEL asks for: a condition that comes from a user
-must not hang the process that decides. Python's own `re` backtracks and accepts what RE2 refuses (look-around, references).
-Syntax: https://github.com/google/re2/wiki/Syntax. Left out: `\\C` and Unicode scripts (`\\p{Greek}`); categories exist."""
+"""Regular expressions in RE2's syntax, matched in time linear in the text, as CEL asks for: a condition that comes from
+a user must not hang the process that decides. Python's own `re` backtracks and accepts what RE2 refuses (look-around,
+references). Syntax: https://github.com/google/re2/wiki/Syntax. Left out: `\\C` and Unicode scripts (`\\p{Greek}`);
+categories exist."""
 
 from __future__ import annotations
 
@@ -376,7 +377,7 @@ class _Parser:
 
     def _category(self, match: re.Match[str]) -> _Characters:
         name = match[2] or match[3]
-        if len(name) > 2 and name != "Any" or name[0] not in "ACLMNPSZ":
+        if (len(name) > 2 and name != "Any") or name[0] not in "ACLMNPSZ":
             raise self.wrong(f"Unicode class {name} is not supported; general categories (L, Lu, N, ...) are")
         self.at = match.end()
         negated = match[0].startswith("P") != bool(match[1])

@@ -1,4 +1,5 @@
-"""What is known of a value before it exists: finer than graph types in numbers and maps, "dyn" where nothing is known."""
+"""What is known of a value before it exists: finer than graph types in numbers and maps, "dyn" where nothing is
+known."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ NUMBERS = frozenset({"int", "uint", "double"})
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`kind` is a CEL kind, "dyn", or "artifact" (then `artifact` names the type); `item` is the shape of a list's items or a
-    map's values; `key` the kind of a map's keys ("" unknown); `options` the texts that an enum can be."""
+    """`kind` is a CEL kind, "dyn", or "artifact" (then `artifact` names the type); `item` is the shape of a list's
+    items or a map's values; `key` the kind of a map's keys ("" unknown); `options` the texts that an enum can be."""
 
     kind: str
     item: Shape | None = None
@@ -42,20 +43,20 @@ _OF_NAMES = {
 _TYPES = {"null": NULL, "bool": BOOL, "int": INT, "uint": INT, "double": FLOAT, "string": STR, "dyn": JSON}
 
 
-def shape_of(type: Type) -> Shape:
+def shape_of(given: Type) -> Shape:
     """The shape of values of a graph type."""
-    if type.name == "list":
-        found = Shape("list", item=shape_of(type.item) if type.item else DYN)
-    elif type.name == "enum":
-        found = Shape("string", options=type.options)
+    if given.name == "list":
+        found = Shape("list", item=shape_of(given.item) if given.item else DYN)
+    elif given.name == "enum":
+        found = Shape("string", options=given.options)
     else:
-        found = _OF_NAMES.get(type.name) or Shape("artifact", artifact=str(type))
-    return replace(found, optional=True) if type.optional else found
+        found = _OF_NAMES.get(given.name) or Shape("artifact", artifact=str(given))
+    return replace(found, optional=True) if given.optional else found
 
 
 def type_of_shape(shape: Shape) -> Type:
-    """The graph type of values of a shape. Raises ExpressionError where they can't leave an expression: bytes, and maps whose
-    keys are no text, are not JSON."""
+    """The graph type of values of a shape. Raises ExpressionError where they can't leave an expression: bytes, and maps
+    whose keys are no text, are not JSON."""
     if shape.kind == "list":
         item = type_of_shape(shape.item) if shape.item else JSON
         found = list_of(item) if shape.item and shape.item.kind != "dyn" else Type("list")

@@ -1,4 +1,5 @@
-"""CEL text cut into tokens with their positions. Knows the lexis (literals, names, punctuation), nothing of the grammar."""
+"""CEL text cut into tokens with their positions. Knows the lexis (literals, names, punctuation), nothing of the
+grammar."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from penstock.graph.expression.tree import UInt
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`kind` is "literal" (with `value`), "name", "quoted" (a name in backticks), "symbol" or "end"; `text` is the name or the
-    symbol; `position` counts characters from 0."""
+    """`kind` is "literal" (with `value`), "name", "quoted" (a name in backticks), "symbol" or "end"; `text` is the name
+    or the symbol; `position` counts characters from 0."""
 
     kind: str
     text: str
     position: int
-    value: None | bool | int | float | str | bytes = None
+    value: bool | int | float | str | bytes | None = None
 
 
 _BLANK = re.compile(r"(?:[\t\n\f\r ]+|//[^\n]*)+")
@@ -31,7 +32,13 @@ _STRING_START = re.compile(r"([bB]?[rR]?|[rR][bB])(\"\"\"|'''|\"|')")
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _SIMPLE_ESCAPES = {
     **{mark: mark for mark in "\\?\"'`"},
-    **{"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"},
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
 }
 _NUMBERED_ESCAPE = re.compile(r"[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}")
 

@@ -1,5 +1,5 @@
-"""CEL as a typed tree. The leaves that come from outside are graph Values, so one tree serves Python operators, YAML text
-and compiled Kubeflow conditions alike. Language: https://github.com/google/cel-spec (doc/langdef.md)."""
+"""CEL as a typed tree. The leaves that come from outside are graph Values, so one tree serves Python operators, YAML
+text and compiled Kubeflow conditions alike. Language: https://github.com/google/cel-spec (doc/langdef.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UInt(int):
 class Literal:
     """null, bool, int (64 bit), UInt, double, string or bytes."""
 
-    value: None | bool | int | float | str | bytes
+    value: bool | int | float | str | bytes | None
 
     def references(self) -> Iterator[Value]:
         return iter(())
@@ -47,9 +47,9 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operator by its CEL name: `_+_ _-_ _*_ _/_ _%_ -_ !_ _==_ _!=_ _<_ _<=_ _>_ _>=_ _&&_ _||_ _in_ _?_:_ _[_]`, or a
-    global function (`size`, `int`, `string`, ...); a method call `x.f(y)` is the function with the receiver first and
-    `method=True`."""
+    """An operator by its CEL name: `_+_ _-_ _*_ _/_ _%_ -_ !_ _==_ _!=_ _<_ _<=_ _>_ _>=_ _&&_ _||_ _in_ _?_:_ _[_]`,
+    or a global function (`size`, `int`, `string`, ...); a method call `x.f(y)` is the function with the receiver first
+    and `method=True`."""
 
     operator: str
     arguments: tuple[Tree, ...]
@@ -89,8 +89,8 @@ class MapTree:
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
-    """A macro over a list or a map's keys: `all`, `exists`, `exists_one`, `filter`, or `map` (with an optional filter as the
-    first of two steps)."""
+    """A macro over a list or a map's keys: `all`, `exists`, `exists_one`, `filter`, or `map` (with an optional filter
+    as the first of two steps)."""
 
     macro: str
     over: Tree

@@ -1,6 +1,6 @@
-"""What CEL's operators and functions do to plain Python values: overloads by kind, 64-bit ranges, equality across kinds,
-conversions. Source: https://github.com/google/cel-spec doc/langdef.md, "Standard Definitions"; where its prose and its
-conformance vectors leave a choice open, the choice is said at the function.
+"""What CEL's operators and functions do to plain Python values: overloads by kind, 64-bit ranges, equality across
+kinds, conversions. Source: https://github.com/google/cel-spec doc/langdef.md, "Standard Definitions"; where its prose
+and its conformance vectors leave a choice open, the choice is said at the function.
 
 Kinds: null None, bool bool, int int, uint UInt, double float, string str, bytes bytes, list list or tuple, map dict."""
 
@@ -31,8 +31,8 @@ _KINDS: dict[type, str] = {
 }
 _BASES = ((UInt, "uint"), *(pair for pair in _KINDS.items() if pair[0] is not UInt))
 NUMBERS = frozenset({"int", "uint", "double"})
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,40}")
-_DOUBLE = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?i:inf|infinity)|(?i:nan)")
+_DECIMAL = r"[+-]?[0-9]{1,40}"
+_DOUBLE = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?i:inf|infinity)|(?i:nan)"
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -73,8 +73,8 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def compare_numbers(left: Any, right: Any) -> int | None:
-    """-1, 0 or 1; None when one is not a number. Between a double and a whole number, the whole number is rounded to a double
-    first, as the conformance vectors want (`9223372036854775807 < 9223372036854775808.0` is false)."""
+    """-1, 0 or 1; None when one is not a number. Between a double and a whole number, the whole number is rounded to a
+    double first, as the conformance vectors want (`9223372036854775807 < 9223372036854775808.0` is false)."""
     if isinstance(left, float) != isinstance(right, float):
         left, right = float(left), float(right)
     if left != left or right != right:
@@ -104,7 +104,8 @@ def ordered(operator: str, left: Any, right: Any) -> bool:
 
 
 def has_key(mapping: dict[Any, Any], key: Any) -> bool:
-    """Whether a map has a key; `1`, `1u` and `1.0` are one key, `true` is another, though Python's dict thinks it the same."""
+    """Whether a map has a key; `1`, `1u` and `1.0` are one key, `true` is another, though Python's dict thinks it the
+    same."""
     kind = kind_of(key)
     if kind not in ("bool", "int", "uint", "double", "string") or key not in mapping:
         return False
@@ -168,8 +169,8 @@ def size(value: Any) -> int:
 
 
 def arithmetic(operator: str, left: Any, right: Any) -> Any:
-    """`+ - * / %` within one kind: there is no mixed arithmetic in CEL. Raises ExpressionError on overflow and on division of
-    whole numbers by zero; doubles follow IEEE 754."""
+    """`+ - * / %` within one kind: there is no mixed arithmetic in CEL. Raises ExpressionError on overflow and on
+    division of whole numbers by zero; doubles follow IEEE 754."""
     kind, symbol = kind_of(left), operator[1]
     if kind != kind_of(right):
         raise no_overload(symbol, left, right)
@@ -242,7 +243,7 @@ def converted(function: str, value: Any) -> Any:
         return _to_whole(function, kind, value)
     if function == "double" and kind in ("int", "uint"):
         return float(value)
-    if function == "double" and kind == "string" and _DOUBLE.fullmatch(value):
+    if function == "double" and kind == "string" and re.fullmatch(_DOUBLE, value):
         return float(value)
     if function == "string" and kind in ("bool", "int", "uint", "double"):
         return text_of(value)
@@ -267,7 +268,7 @@ def _to_whole(function: str, kind: str, value: Any) -> int:
         if not fits:
             raise ExpressionError(f"{text_of(value)} does not fit into a 64-bit {function}")
         return in_range(math.trunc(value), target)
-    if kind == "string" and _DECIMAL.fullmatch(value) and not (target is UInt and value.startswith("-")):
+    if kind == "string" and re.fullmatch(_DECIMAL, value) and not (target is UInt and value.startswith("-")):
         return in_range(int(value), target)
     if kind == "string":
         raise ExpressionError(f"{shortened(value)} is no {function}")
@@ -275,13 +276,14 @@ def _to_whole(function: str, kind: str, value: Any) -> int:
 
 
 def text_of(value: Any) -> str:
-    """A value as text, the way CEL's `string()` writes it, and the parts of a Text: booleans as true and false, whole numbers
-    in decimal, bytes as the UTF-8 they are. Beyond CEL, which has no text for them: null as "null", lists and maps as JSON
-    without blanks (bytes in base64 and doubles that JSON lacks as text, as CEL maps to JSON).
+    """A value as text, the way CEL's `string()` writes it, and the parts of a Text: booleans as true and false, whole
+    numbers in decimal, bytes as the UTF-8 they are. Beyond CEL, which has no text for them: null as "null", lists and
+    maps as JSON without blanks (bytes in base64 and doubles that JSON lacks as text, as CEL maps to JSON).
 
-    Doubles: the fewest digits that read back as the same double, without exponent from 1e-6 to below 1e21, so 1.0 is "1" and
-    1e6 is "1000000": JSON's canonical form (RFC 8785, ECMAScript), apart from "-0". CEL leaves it open; its implementations
-    disagree. An int given for a float therefore prints the same. Raises ExpressionError for bytes that are no UTF-8."""
+    Doubles: the fewest digits that read back as the same double, without exponent from 1e-6 to below 1e21, so 1.0 is
+    "1" and 1e6 is "1000000": JSON's canonical form (RFC 8785, ECMAScript), apart from "-0". CEL leaves it open; its
+    implementations disagree. An int given for a float therefore prints the same. Raises ExpressionError for bytes that
+    are no UTF-8."""
     match kind_of(value):
         case "null":
             return "null"

@@ -37,8 +37,8 @@ CREATE TABLE runs (
 	ended_at INTEGER,
 	outputs TEXT NOT NULL,
 	CONSTRAINT pk_runs PRIMARY KEY (run_key),
-	CONSTRAINT ck_runs_state CHECK (state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
-	CONSTRAINT ck_runs_stopping CHECK (stopping IN ('', 'fail_fast', 'timed_out', 'cancel', 'kill')),
+	CONSTRAINT ck_runs_state CHECK (state = 'pending' OR state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'),
+	CONSTRAINT ck_runs_stopping CHECK (stopping = '' OR stopping = 'fail_fast' OR stopping = 'timed_out' OR stopping = 'cancel' OR stopping = 'kill'),
 	CONSTRAINT uq_runs_run_id UNIQUE (run_id),
 	CONSTRAINT fk_runs_graph_digest FOREIGN KEY(graph_digest) REFERENCES graphs (graph_digest)
 );
@@ -66,8 +66,8 @@ CREATE TABLE attempts (
 	log_size_bytes INTEGER,
 	stop_at INTEGER,
 	CONSTRAINT pk_attempts PRIMARY KEY (run_key, path, number),
-	CONSTRAINT ck_attempts_state CHECK (state IN ('submitted', 'started', 'ended')),
-	CONSTRAINT ck_attempts_outcome CHECK (outcome IN ('succeeded', 'failed', 'timed_out', 'out_of_memory', 'lost', 'cancelled', 'skipped', 'not_yet', 'refused', 'input_lost', 'output_invalid')),
+	CONSTRAINT ck_attempts_state CHECK (state = 'submitted' OR state = 'started' OR state = 'ended'),
+	CONSTRAINT ck_attempts_outcome CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory' OR outcome = 'lost' OR outcome = 'cancelled' OR outcome = 'skipped' OR outcome = 'not_yet' OR outcome = 'refused' OR outcome = 'input_lost' OR outcome = 'output_invalid'),
 	CONSTRAINT fk_attempts_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 )
  WITHOUT ROWID;
@@ -81,7 +81,7 @@ CREATE TABLE inbox (
 	body TEXT NOT NULL,
 	consumed_at INTEGER,
 	CONSTRAINT pk_inbox PRIMARY KEY (message_key),
-	CONSTRAINT ck_inbox_kind CHECK (kind IN ('submit', 'cancel')),
+	CONSTRAINT ck_inbox_kind CHECK (kind = 'submit' OR kind = 'cancel'),
 	CONSTRAINT uq_inbox_message_id UNIQUE (message_id),
 	CONSTRAINT fk_inbox_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 );
@@ -148,8 +148,8 @@ CREATE TABLE task_runs (
 	ended_at INTEGER,
 	detail TEXT NOT NULL,
 	CONSTRAINT pk_task_runs PRIMARY KEY (run_key, path),
-	CONSTRAINT ck_task_runs_state CHECK (state IN ('waiting', 'ready', 'running', 'backoff', 'succeeded', 'failed', 'skipped', 'cancelled')),
-	CONSTRAINT ck_task_runs_origin CHECK (origin IN ('computed', 'cached')),
+	CONSTRAINT ck_task_runs_state CHECK (state = 'waiting' OR state = 'ready' OR state = 'running' OR state = 'backoff' OR state = 'succeeded' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
+	CONSTRAINT ck_task_runs_origin CHECK (origin = 'computed' OR origin = 'cached'),
 	CONSTRAINT fk_task_runs_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 )
  WITHOUT ROWID;

@@ -26,8 +26,9 @@ def _primary(table: str, *columns: str) -> sa.PrimaryKeyConstraint:
     return sa.PrimaryKeyConstraint(*columns, name=op.f(f"pk_{table}"))
 
 
-def _check(table: str, name: str, condition: str) -> sa.CheckConstraint:
-    return sa.CheckConstraint(condition, name=op.f(f"ck_{table}_{name}"))
+def _one_of(table: str, column: str, words: str) -> sa.CheckConstraint:
+    condition = " OR ".join(f"{column} = '{word}'" for word in words.split(" "))
+    return sa.CheckConstraint(condition, name=op.f(f"ck_{table}_{column}"))
 
 
 def _run(table: str) -> sa.ForeignKeyConstraint:
@@ -66,8 +67,8 @@ def _graphs_and_runs() -> None:
         _number("ended_at", nullable=True),
         _text("outputs"),
         _primary("runs", "run_key"),
-        _check("runs", "state", "state IN ('pending', 'running', 'succeeded', 'failed', 'cancelled')"),
-        _check("runs", "stopping", "stopping IN ('', 'fail_fast', 'timed_out', 'cancel', 'kill')"),
+        _one_of("runs", "state", "pending running succeeded failed cancelled"),
+        _one_of("runs", "stopping", " fail_fast timed_out cancel kill"),
         sa.UniqueConstraint("run_id", name=op.f("uq_runs_run_id")),
         sa.ForeignKeyConstraint(["graph_digest"], ["graphs.graph_digest"], name=op.f("fk_runs_graph_digest")),
     )
@@ -75,7 +76,7 @@ def _graphs_and_runs() -> None:
 
 
 def _task_runs() -> None:
-    states = "'waiting', 'ready', 'running', 'backoff', 'succeeded', 'failed', 'skipped', 'cancelled'"
+    states = "waiting ready running backoff succeeded failed skipped cancelled"
     op.create_table(
         "task_runs",
         _number("run_key"),
@@ -97,18 +98,15 @@ def _task_runs() -> None:
         _number("ended_at", nullable=True),
         _text("detail"),
         _primary("task_runs", "run_key", "path"),
-        _check("task_runs", "state", f"state IN ({states})"),
-        _check("task_runs", "origin", "origin IN ('computed', 'cached')"),
+        _one_of("task_runs", "state", states),
+        _one_of("task_runs", "origin", "computed cached"),
         _run("task_runs"),
         sqlite_with_rowid=False,
     )
 
 
 def _attempts() -> None:
-    outcomes = (
-        "'succeeded', 'failed', 'timed_out', 'out_of_memory', 'lost', 'cancelled', 'skipped', 'not_yet', 'refused', "
-        "'input_lost', 'output_invalid'"
-    )
+    outcomes = "succeeded failed timed_out out_of_memory lost cancelled skipped not_yet refused input_lost output_invalid"
     op.create_table(
         "attempts",
         _number("run_key"),
@@ -131,8 +129,8 @@ def _attempts() -> None:
         _number("log_size_bytes", nullable=True),
         _number("stop_at", nullable=True),
         _primary("attempts", "run_key", "path", "number"),
-        _check("attempts", "state", "state IN ('submitted', 'started', 'ended')"),
-        _check("attempts", "outcome", f"outcome IN ({outcomes})"),
+        _one_of("attempts", "state", "submitted started ended"),
+        _one_of("attempts", "outcome", outcomes),
         _run("attempts"),
         sqlite_with_rowid=False,
     )
@@ -147,7 +145,7 @@ def _journal() -> None:
         _number("at"),
         _text("entries"),
         _primary("journal", "run_key", "first_sequence"),
-        _check("journal", "sequence", "last_sequence >= first_sequence"),
+        sa.CheckConstraint("last_sequence >= first_sequence", name=op.f("ck_journal_sequence")),
         _run("journal"),
         sqlite_with_rowid=False,
     )
@@ -164,7 +162,7 @@ def _inbox_and_leases() -> None:
         _text("body"),
         _number("consumed_at", nullable=True),
         _primary("inbox", "message_key"),
-        _check("inbox", "kind", "kind IN ('submit', 'cancel')"),
+        _one_of("inbox", "kind", "submit cancel"),
         sa.UniqueConstraint("message_id", name=op.f("uq_inbox_message_id")),
         _run("inbox"),
     )

@@ -1,0 +1,447 @@
+"""What a call gives inside a pipeline: a handle on values that will be known in a run.
+
+Operators on handles build CEL expressions. Asking a handle for what only a run can know (its truth, its length, its items) is
+recorded as a diagnostic, and building goes on."""
+
+from __future__ import annotations
+
+import opcode
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from penstock.authoring.dsl.building import Building, current_building
+from penstock.authoring.dsl.places import caller_location
+from penstock.base.errors import InvalidInput
+from penstock.graph.bindings import Constant, Expression, Text, Value
+from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
+from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Reference, Select, Tree
+from penstock.graph.names import nearest
+from penstock.graph.parameters import plain_parameter
+from penstock.graph.value_types import type_of_constant
+
+MARK = "\u2063"  # INVISIBLE SEPARATOR around the stand-in for a value in text
+_TOKEN = re.compile(f"{MARK}{{[^{{}}{MARK}]*#([0-9]+)}}{MARK}")
+_UNPACK = opcode.opmap["UNPACK_SEQUENCE"]
+_EXTRAS = frozenset({"indexes", "met", "rounds"})  # outputs that a map or loop adds to those of its component
+
+
+class Handle:
+    """Values to come: the outputs of a node (by attribute; a single one is the handle itself), a pipeline's parameter, or what
+    operators made of them.
+
+    `== != < <= > >=`, `+ - * / %`, `& | ~` (and, or, not), `[index]` and `.field` build expressions; so do `contains`,
+    `is_in`, `size`, `starts_with`, `ends_with`, `matches`, `to_int`, `to_float` and `to_text`. `.state` is how the node ended, as
+    text. In an f-string a handle stands for its value in a run. An output or field whose name is taken here is reached by
+    `handle["name"]`.
+    """
+
+    __slots__ = ("_ref", "_scoped")
+    __array_ufunc__ = None  # NumPy numbers leave operators to us
+
+    def __init__(self, ref: NodeRef | None, scoped: Scoped | None = None) -> None:
+        self._ref = ref
+        self._scoped = scoped
+
+    # -- parts -----------------------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        ref = self._ref
+        if ref is not None and name in ref.outputs:
+            return Handle(ref, ref.output(name))
+        if self._scoped is None and ref is not None and len(primary_outputs(ref)) != 1:
+            _report("unknown-output", f"{ref.name!r} has no output {name!r}", nearest(name, ref.outputs))
+            return UNKNOWN_HANDLE
+        return _select(self, name)
+
+    def __getitem__(self, key: Any) -> Handle:
+        ref = self._ref
+        if self._scoped is None and ref is not None and isinstance(key, str) and len(primary_outputs(ref)) != 1:
+            return Handle(ref, ref.output(key)) if key in ref.outputs else self.__getattr__(key)
+        if isinstance(key, slice):
+            return _unsupported("a slice")
+        return operate("_[_]", self, key)
+
+    @property
+    def state(self) -> Handle:
+        """How the node ended: succeeded, failed, skipped or cancelled."""
+        if self._ref is None:
+            _report("no-state", "only a task run has a state, not a parameter or expression", "Use a task's .state.")
+            return UNKNOWN_HANDLE
+        return Handle(None, self._ref.state())
+
+    def __iter__(self) -> Iterator[Any]:
+        unpacked = _unpacked_count(sys._getframe(1))
+        outputs = primary_outputs(self._ref) if self._ref is not None and self._scoped is None else ()
+        if len(outputs) > 1 and unpacked in (None, len(outputs)):
+            assert self._ref is not None
+            return iter([Handle(self._ref, self._ref.output(name)) for name in outputs])
+        if len(outputs) > 1 or unpacked is not None:
+            has = f"{len(outputs)} outputs ({', '.join(outputs)})" if len(outputs) > 1 else "one value"
+            _report("cannot-unpack", f"{self!r} has {has}, not {unpacked}", "Name outputs: fit(...).model.")
+        else:
+            _report(
+                "not-known-yet",
+                f"the items of {self!r} are not known while the pipeline is built",
+                "Use map_over(component, items) to do something for each of them.",
+            )
+        return iter([UNKNOWN_HANDLE] * (unpacked or 1))
+
+    # -- what only a run knows -------------------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        building, location = _building(), caller_location()
+        first = building.is_first_answer(location)
+        if first:
+            building.report(
+                "not-known-yet",
+                f"the truth of {self!r} is not known while the pipeline is built",
+                "Instead of `if` use `with when(...):`; for and, or, not use & | ~; "
+                "for a < b < c use (a < b) & (b < c); for `in` use .contains(...) or .is_in(...).",
+                location,
+            )
+        return not first
+
+    def __len__(self) -> int:
+        _report("not-known-yet", f"the length of {self!r} is not known while the pipeline is built", "Use .size().")
+        return 1
+
+    def __index__(self) -> int:
+        return int(_number_asked(self))
+
+    def __int__(self) -> int:
+        return int(_number_asked(self))
+
+    def __float__(self) -> float:
+        return _number_asked(self)
+
+    def __round__(self, digits: int = 0) -> Handle:
+        return _unsupported("round()")
+
+    def __abs__(self) -> Handle:
+        return _unsupported("abs()")
+
+    # -- text ------------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        if self._scoped is not None:
+            value, type_ = self._scoped.value, self._scoped.type
+            names = [getattr(value, part) for part in ("node", "name") if hasattr(value, part)]
+            return f"<{'.'.join(names) or 'expression'}: {type_}>"
+        return f"<{self._ref.name if self._ref else 'value'}>"
+
+    def __str__(self) -> str:
+        building = current_building()
+        if building is None:
+            return repr(self)
+        building.tokens.append(value_of(self))
+        return f"{MARK}{{{repr(self)[1:-1].split(':')[0]}#{len(building.tokens) - 1}}}{MARK}"
+
+    def __format__(self, format_spec: str) -> str:
+        if format_spec:
+            _report(
+                "format-not-supported",
+                f"{self!r} cannot be formatted as {format_spec!r}: its value is not known while the pipeline is built",
+                "Leave the format out, or make the text in a task.",
+            )
+        return str(self)
+
+    # -- operators -------------------------------------------------------------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Handle:  # type: ignore[override]
+        return operate("_==_", self, other)
+
+    def __ne__(self, other: object) -> Handle:  # type: ignore[override]
+        return operate("_!=_", self, other)
+
+    def __lt__(self, other: Any) -> Handle:
+        return operate("_<_", self, other)
+
+    def __le__(self, other: Any) -> Handle:
+        return operate("_<=_", self, other)
+
+    def __gt__(self, other: Any) -> Handle:
+        return operate("_>_", self, other)
+
+    def __ge__(self, other: Any) -> Handle:
+        return operate("_>=_", self, other)
+
+    def __and__(self, other: Any) -> Handle:
+        return operate("_&&_", self, other)
+
+    def __rand__(self, other: Any) -> Handle:
+        return operate("_&&_", other, self)
+
+    def __or__(self, other: Any) -> Handle:
+        return operate("_||_", self, other)
+
+    def __ror__(self, other: Any) -> Handle:
+        return operate("_||_", other, self)
+
+    def __invert__(self) -> Handle:
+        return operate("!_", self)
+
+    def __neg__(self) -> Handle:
+        return operate("-_", self)
+
+    def __add__(self, other: Any) -> Handle:
+        return _calculate("_+_", self, other)
+
+    def __radd__(self, other: Any) -> Handle:
+        return _calculate("_+_", other, self)
+
+    def __sub__(self, other: Any) -> Handle:
+        return _calculate("_-_", self, other)
+
+    def __rsub__(self, other: Any) -> Handle:
+        return _calculate("_-_", other, self)
+
+    def __mul__(self, other: Any) -> Handle:
+        return _calculate("_*_", self, other)
+
+    def __rmul__(self, other: Any) -> Handle:
+        return _calculate("_*_", other, self)
+
+    def __truediv__(self, other: Any) -> Handle:
+        return _calculate("_/_", self, other)
+
+    def __rtruediv__(self, other: Any) -> Handle:
+        return _calculate("_/_", other, self)
+
+    def __mod__(self, other: Any) -> Handle:
+        return operate("_%_", self, other)
+
+    def __rmod__(self, other: Any) -> Handle:
+        return operate("_%_", other, self)
+
+    def __floordiv__(self, other: Any) -> Handle:
+        return _unsupported("//")
+
+    def __pow__(self, other: Any) -> Handle:
+        return _unsupported("**")
+
+    __rfloordiv__, __rpow__ = __floordiv__, __pow__
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(self.contains(item))
+
+    # -- functions -------------------------------------------------------------------------------------------------------
+
+    def contains(self, item: Any) -> Handle:
+        """Whether a list has this item, a struct this key, or text this part."""
+        if value_of(self).type.name in ("str", "enum"):
+            return operate("contains", self, item, method=True)
+        return operate("_in_", item, self)
+
+    def is_in(self, options: Any) -> Handle:
+        """Whether the value is one of a list."""
+        return operate("_in_", self, options)
+
+    def size(self) -> Handle:
+        """The number of items of a list or struct, or of characters of text."""
+        return operate("size", self)
+
+    def starts_with(self, text: Any) -> Handle:
+        return operate("startsWith", self, text, method=True)
+
+    def ends_with(self, text: Any) -> Handle:
+        return operate("endsWith", self, text, method=True)
+
+    def matches(self, pattern: Any) -> Handle:
+        """Whether a regular expression is found anywhere in the text."""
+        return operate("matches", self, pattern, method=True)
+
+    def to_int(self) -> Handle:
+        """The value as a whole number, fractions cut off."""
+        return operate("int", self)
+
+    def to_float(self) -> Handle:
+        return operate("double", self)
+
+    def to_text(self) -> Handle:
+        return operate("string", self)
+
+
+UNKNOWN_HANDLE = Handle(None, UNKNOWN_SCOPED)
+
+
+def primary_outputs(ref: NodeRef) -> tuple[str, ...]:
+    """The outputs that a node has from its component."""
+    names = tuple(ref.outputs)
+    if "indexes" in names or ("met" in names and "rounds" in names):
+        return tuple(name for name in names if name not in _EXTRAS)
+    return names
+
+
+def ref_of(handle: Handle) -> NodeRef | None:
+    """The node that a handle is of; None for parameters and expressions."""
+    return handle._ref
+
+
+def value_of(handle: Handle) -> Scoped:
+    """The one value that a handle stands for; a node with none or several is recorded."""
+    if handle._scoped is not None:
+        return handle._scoped
+    ref = handle._ref
+    if ref is None:
+        return UNKNOWN_SCOPED
+    names = primary_outputs(ref)
+    if len(names) == 1:
+        return ref.output(names[0])
+    if names:
+        fix = f"Name one: {' or '.join(f'{ref.name}.{name}' for name in names[:5])}."
+        _report("ambiguous-output", f"{ref.name!r} has several outputs, where one value is asked for", fix)
+    else:
+        fix = "Annotate what it returns, or use after= if only the order matters."
+        _report("no-output", f"{ref.name!r} gives no output, where a value is asked for", fix)
+    return UNKNOWN_SCOPED
+
+
+def as_scoped(value: Any) -> Scoped:
+    """Any Python value as a Value of the graph: handles as what they stand for, lists and dicts with handles in them as
+    expressions, text with handles in it as Text, anything else as a constant."""
+    if isinstance(value, Handle):
+        return value_of(value)
+    if _holds_handles(value):
+        return _text_with_handles(value) if isinstance(value, str) else _collection(value)
+    plain = plain_parameter(value)
+    return Scoped(None, Constant(plain), type_of_constant(plain))
+
+
+def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
+    """The handle of a CEL operation over values and handles."""
+    return _combine([as_scoped(operand) for operand in operands], lambda trees: Operation(operator, trees, method))
+
+
+def _combine(operands: Sequence[Scoped], make: Callable[[tuple[Tree, ...]], Tree]) -> Handle:
+    if any(operand is UNKNOWN_SCOPED for operand in operands):
+        return UNKNOWN_HANDLE
+    owner = _building().builder.common_owner(operands)
+    location = caller_location()
+    trees = tuple([_tree_of(owner.bring(operand, location)) for operand in operands])
+    return Handle(None, owner.scoped(Expression(make(trees)), location))
+
+
+def _select(handle: Handle, field: str) -> Handle:
+    scoped = value_of(handle)
+    name = scoped.type.name
+    if name not in ("struct", "json", "any"):
+        what = f"{handle!r} has no field {field!r}"
+        fix = "Only structs (a dict, a TypedDict) have fields; read an artifact in a task that returns what is needed."
+        ref = handle._ref
+        if ref is not None and ref.outputs:
+            fix = f"{ref.name!r} has the output{'s' if len(ref.outputs) > 1 else ''} {', '.join(ref.outputs)}. {fix}"
+        _report("unknown-output", what, fix)
+        return UNKNOWN_HANDLE
+    return _combine([scoped], lambda trees: Select(trees[0], field))
+
+
+def _calculate(operator: str, left: Any, right: Any) -> Handle:
+    """Arithmetic as Python means it. CEL has no `1.5 + 1` and cuts `1 / 2` to 0, so operands become floats where one of them is
+    (or may be) one."""
+    operands = [as_scoped(left), as_scoped(right)]
+    names = [operand.type.name for operand in operands]
+    numbers = [name in ("int", "float") for name in names]
+    open_ = [name in ("any", "json") for name in names]
+    as_floats = "float" in names or operator == "_/_" or any(open_)
+    if as_floats and any(numbers) and all(a or b for a, b in zip(numbers, open_, strict=True)):
+        return _combine(operands, lambda trees: Operation(operator, tuple(_float_tree(tree) for tree in trees)))
+    return _combine(operands, lambda trees: Operation(operator, trees))
+
+
+def _float_tree(tree: Tree) -> Tree:
+    if isinstance(tree, Literal) and isinstance(tree.value, (int, float)):
+        return Literal(float(tree.value))
+    if isinstance(tree, Operation) and tree.operator == "double":
+        return tree
+    return Operation("double", (tree,))
+
+
+def _tree_of(value: Value) -> Tree:
+    if isinstance(value, Expression):
+        return value.tree
+    return constant_tree(value.value) if isinstance(value, Constant) and value.value is not ... else Reference(value)
+
+
+def constant_tree(value: Any) -> Tree:
+    """JSON data as an expression; anything else as a constant that `graph.check` complains about."""
+    if isinstance(value, list):
+        return ListTree(tuple(constant_tree(item) for item in value))
+    if isinstance(value, dict):
+        return MapTree(tuple((constant_tree(key), constant_tree(item)) for key, item in value.items()))
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return Literal(value)
+    return Reference(Constant(value))
+
+
+def _holds_handles(value: Any) -> bool:
+    if isinstance(value, str):
+        return MARK in value
+    if isinstance(value, (list, tuple)):
+        return any(isinstance(item, Handle) or _holds_handles(item) for item in value)
+    if isinstance(value, dict):
+        return any(isinstance(item, Handle) or _holds_handles(item) for pair in value.items() for item in pair)
+    return False
+
+
+def _collection(value: Any) -> Scoped:
+    """A list or dict with handles in it."""
+    if isinstance(value, dict):
+        parts = [as_scoped(part) for pair in value.items() for part in pair]
+        return value_of(_combine(parts, lambda t: MapTree(tuple(zip(t[::2], t[1::2], strict=True)))))
+    return value_of(_combine([as_scoped(item) for item in value], ListTree))
+
+
+def _text_with_handles(text: str) -> Scoped:
+    building, location = _building(), caller_location()
+    pieces = _TOKEN.split(text)
+    numbers = [int(number) for number in pieces[1::2]]
+    if any(number >= len(building.tokens) for number in numbers):
+        building.report("value-out-of-scope", "text holds a value of another pipeline", "Make the text here.", location)
+        return UNKNOWN_SCOPED
+    operands = [building.tokens[number] for number in numbers]
+    if any(operand is UNKNOWN_SCOPED for operand in operands):
+        return UNKNOWN_SCOPED
+    owner = building.builder.common_owner(operands)
+    values = iter([owner.bring(operand, location) for operand in operands])
+    parts: list[str | Value] = [piece if i % 2 == 0 else next(values) for i, piece in enumerate(pieces)]
+    return owner.scoped(Text(tuple(part for part in parts if part != "")), location)
+
+
+def _building() -> Building:
+    building = current_building()
+    if building is None:
+        raise InvalidInput(
+            "a value of a pipeline is used after its pipeline was built",
+            fix="What a run gave is in pipeline.run(...).outputs.",
+        )
+    return building
+
+
+def _report(code: str, message: str, fix: str) -> None:
+    _building().report(code, message, fix)
+
+
+def _number_asked(handle: Handle) -> float:
+    _report(
+        "not-known-yet",
+        f"the number that {handle!r} stands for is not known while the pipeline is built",
+        "Calculate with operators on it, or in a task; .to_int() and .to_float() convert in a run.",
+    )
+    return 1.0
+
+
+def _unsupported(what: str) -> Handle:
+    _report("unsupported-operator", f"{what} cannot be used on values of a pipeline", "Do it in a task.")
+    return UNKNOWN_HANDLE
+
+
+def _unpacked_count(frame: Any) -> int | None:
+    """How many names the values are unpacked into by the instruction that `frame` is at; None if it unpacks nothing."""
+    code, position = frame.f_code.co_code, frame.f_lasti
+    return code[position + 1] if position >= 0 and code[position] == _UNPACK else None

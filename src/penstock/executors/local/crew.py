@@ -1,0 +1,146 @@
+"""Workers and their pools, as the controller sees them: sockets, slots, and what an end without a word means. A pool is the
+workers that serve one pin; they all take requests from the same end of one socket."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.executors.local.admission import Shape
+from penstock.executors.local.keeper_link import DATAGRAM
+from penstock.launcher.outer.records import Frames
+from penstock.launcher.outer.slot import Slot
+from penstock.wire import Cancelled, Lost, Outcome, OutOfMemory
+
+BUFFER_BYTES = 1 << 20
+RECEIVE_BYTES = 1 << 18
+
+
+@dataclass(slots=True)
+class Entry:
+    """An attempt that was asked for and has not ended. `datagram` is its request, as a worker reads it."""
+
+    attempt_id: str
+    pool: str
+    shape: Shape
+    datagram: bytes
+    fresh: bool
+    sent: bool = False
+    started: bool = False
+    """It was reported as started."""
+    stop_grace_ms: int | None = None
+    lost_at: float | None = None
+    """It was in a socket when a worker of its pool died, and isn't there any more: when it is given up, unless some worker
+    shows it before."""
+
+
+class Pool:
+    """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers, and reads
+    from it to take requests back."""
+
+    __slots__ = ("_ours", "_theirs", "error", "failures", "fresh", "key", "not_before", "sent", "workers")
+
+    def __init__(self, key: str, *, fresh: bool = False) -> None:
+        self.key = key
+        self.fresh = fresh
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, DATAGRAM)
+        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        self.workers: dict[int, Hand] = {}
+        self.sent: dict[str, Entry] = {}
+        """Attempts given to the socket that have not ended, oldest first."""
+        self.failures = 0
+        """How many workers in a row could not be started."""
+        self.not_before = 0.0
+        self.error = ""
+
+    @property
+    def worker_end(self) -> socket.socket:
+        return self._theirs
+
+    def send(self, datagram: bytes) -> bool:
+        """Put a request into the socket; False: it takes no more now."""
+        try:
+            self._ours.send(datagram, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+    def take_back(self) -> list[bytes]:
+        """The requests that no worker has taken, out of the socket again."""
+        taken = []
+        while True:
+            try:
+                datagram = self._theirs.recv(BUFFER_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return taken
+            if not datagram:
+                return taken
+            taken.append(datagram)
+
+    def close(self) -> None:
+        """Its workers leave once they have ended what they are at."""
+        self._ours.close()
+        self._theirs.close()
+
+
+@dataclass(slots=True)
+class Hand:
+    """One worker. `recorded` is how much of its file of records has been taken in; `leaving`: it takes no more requests."""
+
+    number: int
+    pool: Pool
+    slot: Slot
+    reports: socket.socket
+    frames: Frames = field(default_factory=Frames)
+    recorded: int = 0
+    leaving: bool = False
+    describing: bool = False
+    ended_count: int = 0
+    error: str = ""
+    exit: int | None = None
+    """What it ended with: an exit status, or minus a signal."""
+
+    def receive(self) -> list[bytes]:
+        """The frames that have arrived."""
+        arrived = []
+        while True:
+            try:
+                data = self.reports.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except (BlockingIOError, ConnectionResetError):
+                return arrived
+            if not data:
+                return arrived
+            for recorded, payload in self.frames.feed(data):
+                self.recorded = max(self.recorded, recorded)
+                arrived.append(payload)
+            if len(data) < RECEIVE_BYTES:
+                return arrived
+
+    def close(self) -> None:
+        self.reports.close()
+        self.slot.close()
+
+
+def open_hand(number: int, pool: Pool, slot: Path) -> tuple[Hand, socket.socket]:
+    """A new worker's slot and sockets, and the end of its reports that goes to it. Raises OSError."""
+    mapped = Slot(slot, create=True)
+    ours, theirs = socket.socketpair()
+    return Hand(number, pool, mapped, ours), theirs
+
+
+def how_it_ended(exit_code: int, *, stopped: bool, oom: bool) -> Outcome:
+    """What became of an attempt whose process ended without a word. `oom`: the kernel has killed for want of memory since it
+    was last asked."""
+    if stopped:
+        return Cancelled("killed after its grace")
+    if exit_code >= 0:
+        return Lost(f"the process ended with exit status {exit_code} (os._exit?)")
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    if exit_code == -signal.SIGKILL and oom:
+        return OutOfMemory("the kernel killed the process for want of memory")
+    return Lost(f"the process was killed by {name}")

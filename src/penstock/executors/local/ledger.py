@@ -1,0 +1,136 @@
+"""The ledger of a host: one small file per user in which every local executor notes what it uses, so that several controllers
+share one machine (semantics 28). It is advice: it says what is left, it stops nobody.
+
+An executor is told the larger of what the others leave and its equal share, so a late comer is not starved by an early one,
+whose own capacity shrinks as the late comer's use grows. Entries of dead processes are dropped by whoever comes next."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from penstock.launcher.outer.processes import boot_id, started_ticks
+
+PUBLISH_S = 0.1
+"""How often an executor writes to the ledger at most."""
+
+READ_S = 0.5
+"""How often it looks at the entries of others at most."""
+
+SHARED = ("cpu", "memory")
+"""What machines have and executors share; custom resources are each controller's own."""
+
+
+def ledger_folder() -> Path | None:
+    """The user's own folder for such files, made if need be; None where there is no safe one."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime, "penstock") if runtime else Path("/tmp", f"penstock-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        info = folder.lstat()
+    except OSError:
+        return None
+    private = info.st_uid == os.getuid() and not info.st_mode & 0o077
+    return folder if private and not folder.is_symlink() else None
+
+
+class Ledger:
+    """This executor's entry, and its sight of the others'."""
+
+    def __init__(self, folder: Path | None, *, entry: str, total: Mapping[str, int]) -> None:
+        """`entry` names this executor; `total` is what the machine has."""
+        self._folder = folder
+        self._entry = entry
+        self._total = dict(total)
+        self._published: dict[str, int] = {}
+        self._published_at = 0.0
+        self._read_at = 0.0
+        self._left = dict(total)
+        with self._entries() as entries:
+            self._put(entries)
+            self._left = self._leaves(entries)
+
+    def left(self) -> Mapping[str, int]:
+        """What this executor may count on; at most half a second old."""
+        now = time.monotonic()
+        if now - self._read_at > READ_S:
+            self._read_at = now
+            with self._entries() as entries:
+                self._left = self._leaves(entries)
+        return self._left
+
+    def publish(self, used: Mapping[str, int]) -> None:
+        """Note what this executor uses now, unless it was noted a moment ago or hasn't changed."""
+        now = time.monotonic()
+        if now - self._published_at < PUBLISH_S:
+            return
+        wanted = {name: used[name] for name in SHARED if used.get(name)}
+        if wanted != self._published:
+            self._published, self._published_at = wanted, now
+            with self._entries() as entries:
+                self._put(entries)
+
+    def close(self) -> None:
+        with self._entries() as entries:
+            entries.pop(self._entry, None)
+
+    def _put(self, entries: dict[str, Any]) -> None:
+        entries[self._entry] = {
+            "boot_id": boot_id(),
+            "pid": os.getpid(),
+            "started": started_ticks(os.getpid()),
+            "used": self._published,
+        }
+
+    def _leaves(self, entries: Mapping[str, Any]) -> dict[str, int]:
+        others = [each["used"] for name, each in entries.items() if name != self._entry]
+        left = {}
+        for name, total in self._total.items():
+            used = sum(each.get(name, 0) for each in others)
+            share = total // (len(others) + 1)
+            left[name] = max(total - used, share, 1000 if name == "cpu" else 0)
+        return left
+
+    @contextlib.contextmanager
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """The living entries, under the file's lock; written back if they changed. A ledger that cannot be used is empty."""
+        if self._folder is None:
+            yield {}
+            return
+        try:
+            fd = os.open(self._folder / "ledger.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            yield {}
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            text = os.pread(fd, 1 << 20, 0)
+            entries = _living(text)
+            yield entries
+            now = json.dumps(entries).encode()
+            if now != text:
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, now, 0)
+        except OSError:
+            pass  # a full or read-only disk: this machine is then shared without advice
+        finally:
+            os.close(fd)
+
+
+def _living(text: bytes) -> dict[str, Any]:
+    try:
+        entries = json.loads(text) if text else {}
+        boot = boot_id()
+        return {
+            name: entry
+            for name, entry in entries.items()
+            if entry["boot_id"] == boot and started_ticks(entry["pid"]) == entry["started"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}

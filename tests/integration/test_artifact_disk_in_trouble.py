@@ -1,0 +1,364 @@
+"""The artifact store in trouble: many processes at once, kills, a full disk, a read-only one, another user's."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import ArtifactCorrupt, StoreUnavailable
+from penstock.stores.artifacts.digests import digest_of_bytes
+from penstock.stores.artifacts.disk import DiskArtifactStore
+from penstock.stores.artifacts.partial import ABANDONED_AFTER_S
+from penstock.testing.conformance.artifact_store import LARGE, make_folder
+from penstock.values.store import ArtifactStore
+
+
+def required(reason: str) -> None:
+    """Skip, visibly; or fail, where every test has to run."""
+    if os.environ.get("PENSTOCK_TEST_REQUIRE_ALL") == "1":
+        pytest.fail(f"required, but {reason}")
+    pytest.skip(reason)
+
+
+def addresses(root: Path) -> list[str]:
+    """Every address that a store holds content under."""
+    found = [f"blake3:{path.parent.name}{path.name}" for path in (root / "files").glob("??/*")]
+    return found + [f"tree:{path.parent.name}{path.name}" for path in (root / "trees").glob("??/*")]
+
+
+def assert_whole(root: Path) -> int:
+    """Every address in the store stands for content that verifies; answers how many there are."""
+    store = DiskArtifactStore(root)
+    held = addresses(root)
+    for digest in held:
+        store.path(digest)
+    assert not (root / "corrupt").exists()
+    return len(held)
+
+
+def unfinished(root: Path) -> list[str]:
+    return os.listdir(root / "partial") if (root / "partial").exists() else []
+
+
+# -- writers at the same time
+# -----------------------------------------------------------------------------------------------
+
+
+def write_the_same(root: Path, folder: Path, start: object) -> None:
+    assert hasattr(start, "wait")
+    store = DiskArtifactStore(root)
+    start.wait(30)
+    for number in range(100):
+        assert store.get_bytes(store.put_bytes(b"%d" % number)) == b"%d" % number
+    digest, _ = store.put_path(folder)
+    store.path(digest)
+
+
+def test_processes_that_write_the_same_do_not_disturb_each_other(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    root, folder = tmp_path / "artifacts", make_folder(tmp_path / "folder", {f"d/{n}": b"%d" % n for n in range(50)})
+    start = context.Barrier(4)
+    writers = [context.Process(target=write_the_same, args=(root, folder, start)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert assert_whole(root) == 101
+    assert unfinished(root) == []
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    store = DiskArtifactStore(tmp_path)
+    raised: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for number in range(100):
+                assert store.get_bytes(store.put_bytes(b"%d" % number)) == b"%d" % number
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert raised == []
+    assert assert_whole(tmp_path) == 100
+
+
+FORKING = """
+    import os, sys
+    from pathlib import Path
+    from penstock.stores.artifacts.disk import DiskArtifactStore
+
+    digest = DiskArtifactStore(Path(sys.argv[1])).put_bytes(bytes(16 << 20))
+    if os.fork() == 0:
+        os._exit(0 if DiskArtifactStore(Path(sys.argv[1])).get_bytes(digest) == bytes(16 << 20) else 1)
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_child_made_by_fork_can_hash_in_threads(tmp_path: Path) -> None:
+    program = tmp_path / "forking.py"
+    program.write_text(textwrap.dedent(FORKING))
+    # Python warns of any fork beside threads; that the child gets on all the same is what is tested here.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(program), str(tmp_path / "artifacts")]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
+
+
+WRITER = """
+    import os, sys
+    from pathlib import Path
+    from penstock.stores.artifacts.disk import DiskArtifactStore
+
+    root, scratch = Path(sys.argv[1]), Path(sys.argv[2])
+    store = DiskArtifactStore(root)
+    number = 0
+    while True:
+        data = os.urandom(8) * (1 + (number * 7919) % 200_000)
+        print(store.put_bytes(data), flush=True)
+        (scratch / "file").write_bytes(data + b"!")
+        print(store.put_path(scratch / "file", move=True)[0], flush=True)
+        folder = scratch / "folder"
+        (folder / "in").mkdir(parents=True, exist_ok=True)
+        (folder / "in" / "data").write_bytes(data)
+        (folder / "run").write_bytes(b"%d" % number)
+        (folder / "run").chmod(0o755)
+        print(store.put_path(folder)[0], flush=True)
+        number += 1
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path: Path) -> None:
+    root, scratch = tmp_path / "artifacts", tmp_path / "scratch"
+    scratch.mkdir()
+    program = tmp_path / "writer.py"
+    program.write_text(textwrap.dedent(WRITER))
+    chance = random.Random(20_13)
+    told: set[str] = set()
+    for _ in range(20):
+        with subprocess.Popen(
+            [sys.executable, str(program), str(root), str(scratch)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            told.add(writer.stdout.readline().strip())  # it writes by now
+            time.sleep(chance.random() * 0.05)  # the moment of the kill, not a wait for anything
+            writer.kill()
+            lines = writer.stdout.read().split("\n")
+            told.update(lines[:-1])
+        assert_whole(root)
+    assert len(told) > 60
+    store = DiskArtifactStore(root)
+    for digest in told:
+        assert store.has(digest), "an address that was answered is gone"
+    # What the dead left behind harms nobody and is cleaned once it is old.
+    for name in unfinished(root):
+        os.utime(root / "partial" / name, (1, 1))
+    store.put_bytes(b"after")
+    assert assert_whole(root) >= len(told)
+
+
+def test_what_dead_writers_left_is_cleaned_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DiskArtifactStore(tmp_path).put_bytes(b"x")
+    partial = tmp_path / "partial"
+    (partial / "dead").write_bytes(b"half")
+    make_folder(partial / "dead-tree", {"content/a": b"half"})
+    DiskArtifactStore(tmp_path).put_bytes(b"y")
+    assert sorted(unfinished(tmp_path)) == ["dead", "dead-tree"]  # too young to be told from the living
+    future = time.time() + ABANDONED_AFTER_S + 60
+    monkeypatch.setattr(time, "time", lambda: future)
+    living = DiskArtifactStore(tmp_path)._layout.partial
+    with living.file() as (_, path), living.tree() as tree:
+        DiskArtifactStore(tmp_path).put_bytes(b"z")
+        assert sorted(unfinished(tmp_path)) == sorted([os.path.basename(path), os.path.basename(tree)])
+        os.unlink(path)
+    assert unfinished(tmp_path) == []
+
+
+# -- a disk that says no
+# ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB that can be filled and turned read-only."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        required(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(folder: Path, *, leave_bytes: int) -> Path:
+    """Take all space but about `leave_bytes`; removing the file gives it back."""
+    ballast = folder / "ballast"
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    ballast.write_bytes(b"\1" * (free - leave_bytes))
+    return ballast
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half(small_disk: Path, tmp_path: Path) -> None:
+    root = small_disk / "artifacts"
+    store = DiskArtifactStore(root)
+    kept = store.put_bytes(b"kept")
+    ballast = fill(small_disk, leave_bytes=1 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(LARGE[: 5 << 20])
+    folder = make_folder(tmp_path / "folder", {"a": LARGE[: 5 << 20]})
+    for write in (
+        lambda: store.put_bytes(LARGE),
+        lambda: store.put_path(source),
+        lambda: store.put_path(folder, move=True),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            write()
+        assert str(root) in caught.value.message
+        assert "no space is left" in caught.value.message
+        assert "free)" in caught.value.message
+        assert "Free space there" in caught.value.fix
+        assert unfinished(root) == []
+        assert assert_whole(root) == 1
+    assert (folder / "a").exists()
+    with pytest.raises(StoreUnavailable, match="cannot write an artifact to"):
+        DiskArtifactStore(tmp_path / "other").put_bytes(LARGE[: 5 << 20])
+        DiskArtifactStore(tmp_path / "other").materialize(digest_of_bytes(LARGE[: 5 << 20]), small_disk / "out")
+    assert sorted(os.listdir(small_disk)) == ["artifacts", "ballast"]
+    ballast.unlink()
+    assert store.get_bytes(store.put_path(source, move=True)[0]) == LARGE[: 5 << 20]
+    assert not source.exists()  # from another file system: copied, then removed
+    assert store.get_bytes(kept) == b"kept"
+
+
+def test_storing_again_needs_no_space(small_disk: Path, tmp_path: Path) -> None:
+    store = DiskArtifactStore(small_disk / "artifacts")
+    source = tmp_path / "source"
+    source.write_bytes(LARGE[: 5 << 20])
+    first = store.put_path(source)
+    assert DiskArtifactStore(small_disk / "artifacts").put_path(source) == first
+    assert store.put_bytes(LARGE[: 5 << 20]) == first[0]
+
+
+def test_a_read_only_disk_is_named_and_still_read(small_disk: Path, tmp_path: Path) -> None:
+    root = small_disk / "artifacts"
+    folder = make_folder(tmp_path / "folder", {"a": b"1"})
+    digest, tree = DiskArtifactStore(root).put_bytes(b"kept"), DiskArtifactStore(root).put_path(folder)[0]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    store = DiskArtifactStore(root)
+    assert store.get_bytes(digest) == b"kept"
+    assert store.put_bytes(b"kept") == digest
+    assert store.put_path(folder)[0] == tree
+    store.materialize(tree, tmp_path / "target")
+    with pytest.raises(StoreUnavailable) as caught:
+        store.put_bytes(b"new")
+    assert "read-only" in caught.value.message
+    assert str(root) in caught.value.message
+    assert caught.value.fix
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert store.get_bytes(store.put_bytes(b"new")) == b"new"
+
+
+def test_a_corrupt_file_on_a_read_only_disk_is_named(small_disk: Path) -> None:
+    root = small_disk / "artifacts"
+    digest = DiskArtifactStore(root).put_bytes(b"kept")
+    path = DiskArtifactStore(root).path(digest)
+    path.chmod(0o600)
+    path.write_bytes(b"Kept")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for _ in range(2):
+        with pytest.raises(ArtifactCorrupt, match="could not be moved aside"):
+            DiskArtifactStore(root).get_bytes(digest)
+
+
+@contextmanager
+def as_another_user() -> Iterator[None]:
+    """The rights of nobody in particular, for the thread's file system calls."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_of_somebody_else_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "artifacts"
+    digest = DiskArtifactStore(root).put_bytes(b"kept")
+    root.chmod(0o000)
+    try:
+        with as_another_user():
+            store = DiskArtifactStore(root)
+            for call in (lambda: store.put_bytes(b"new"), lambda: store.get_bytes(digest)):
+                with pytest.raises(StoreUnavailable) as caught:
+                    call()
+                assert "permission is denied" in caught.value.message
+                assert "mode" in caught.value.message
+                assert "owner" in caught.value.fix
+    finally:
+        root.chmod(0o700)
+    assert DiskArtifactStore(root).get_bytes(digest) == b"kept"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_what_only_synchronising_says_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """A disk may take the bytes and fail when they are synchronised, also in the second thread of a large file."""
+    store: ArtifactStore = DiskArtifactStore(tmp_path / "artifacts")
+    source = tmp_path / "source"
+    source.write_bytes(LARGE)
+
+    def refuse(fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        for write in (
+            lambda: store.put_bytes(b"small"),
+            lambda: store.put_path(source),
+            lambda: store.put_path(source, move=True),
+        ):
+            with pytest.raises(StoreUnavailable, match="cannot store an artifact in"):
+                write()
+    assert addresses(tmp_path / "artifacts") == []
+    assert unfinished(tmp_path / "artifacts") == []
+    assert source.read_bytes() == LARGE
+    assert store.get_bytes(store.put_path(source, move=True)[0]) == LARGE
+
+
+def test_a_copy_shares_blocks_where_the_file_system_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the kernel offers (shared blocks, copying by itself, neither), the copy is whole."""
+    store = DiskArtifactStore(tmp_path / "artifacts")
+    digest = store.put_bytes(LARGE)
+    store.materialize(digest, tmp_path / "by-kernel")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    store.materialize(digest, tmp_path / "by-hand")
+    assert (tmp_path / "by-kernel").read_bytes() == (tmp_path / "by-hand").read_bytes() == LARGE
