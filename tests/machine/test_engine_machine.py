@@ -100,7 +100,14 @@ class EngineMachine(RuleBasedStateMachine):
             alone.clock.advance(200)
             alone.handle(TimePassed())
         record = alone.asked["r"].record()
-        checkers.check_end(record, self.expected, determined=self.scenario.determined, cancelled=self.cancelled)
+        checkers.check_end(
+            record,
+            self.expected,
+            self.scenario.graph,
+            determined=self.scenario.determined,
+            cancelled=self.cancelled,
+            killed=self.cancelled,
+        )
 
 
 EngineMachine.TestCase.settings = settings(

@@ -28,7 +28,6 @@ FORBIDDEN = {
     "runner": "launcher",
     "fingerprint": "digest",
     "checksum": "digest",
-    "zombie": "lost",
     "tenant": "project",
     "ttl": "lease",
     "utils": "a name for what it does",

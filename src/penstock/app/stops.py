@@ -36,5 +36,5 @@ def counted_stops() -> Iterator[Stops]:
     try:
         yield stops
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, reaction in before.items():
+            signal.signal(number, reaction)

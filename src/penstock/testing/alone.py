@@ -65,7 +65,7 @@ class EngineAlone:
         for change in decision.transitions:
             self.asked[change.run_id].rows[change.machine, change.id] = change.row
         submitted = self.journal.follow(decision.transitions)
-        checkers.check_capacity(self.journal, submitted, self.capacity)
+        checkers.check_capacity(self.journal, submitted, self.capacity, self.asked)
         for command in decision.commands:
             if isinstance(command, StartAttempt):
                 self._start(command)

@@ -6,7 +6,7 @@ decisions. A violation is an AssertionError that says what was broken."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.engine.events import CapacityReported, Command, StartAttempt, Transition
@@ -110,21 +110,28 @@ def check_rows(transitions: Iterable[Transition], record: RunRecord) -> None:
         demand(stored.get(key) == change.after, f"{key}: committed {change.after!r}, stored {stored.get(key)!r}")
 
 
-def check_capacity(journal: Journal, submitted: Iterable[AttemptRow], reported: CapacityReported) -> None:
-    """What was submitted fits into what the executor reported; `ahead_max` attempts of one shape may wait beyond it."""
+def check_capacity(
+    journal: Journal, submitted: Iterable[AttemptRow], reported: CapacityReported, run_ids: Container[str]
+) -> None:
+    """What was submitted for some runs fits into what the executor reported; `ahead_max` attempts of one shape may wait
+    beyond it."""
     mine = [row for row in submitted if row.executor == reported.executor]
     if not mine:
         return
-    open_rows = [row for row in journal.open.values() if row.executor == reported.executor]
-    shape = mine[-1].amounts
-    waiting = [row for row in open_rows if row.amounts == shape][-reported.ahead_max :] if reported.ahead_max else []
-    used: dict[str, int] = {}
-    for row in open_rows:
-        if not any(row is each for each in waiting):
+    rows = [row for row in journal.open.values() if row.executor == reported.executor and row.run_id in run_ids]
+    over: dict[str, int] = {}
+    for shape in dict.fromkeys(row.amounts for row in rows):
+        over = dict(reported.amounts)
+        ahead = reported.ahead_max
+        for row in reversed(rows):
+            if row.amounts == shape and ahead:
+                ahead -= 1
+                continue
             for name, amount in row.amounts:
-                used[name] = used.get(name, 0) + amount
-    over = {name: amount for name, amount in used.items() if amount > reported.amounts.get(name, 0)}
-    demand(not over, f"{mine[-1].path}: submitted beyond capacity {dict(reported.amounts)}: {over}")
+                over[name] = over.get(name, 0) - amount
+        if min(over.values()) >= 0:
+            return
+    raise Violation(f"{mine[-1].path}: submitted beyond capacity {reported}; left {over}: {[r.path for r in rows]}")
 
 
 # -- inputs ------------------------------------------------------------------------------------------------------------
@@ -216,20 +223,36 @@ def final_task_runs(record: RunRecord) -> dict[str, TaskRunRow]:
     return found
 
 
-def check_end(record: RunRecord, expected: naive.Result, *, determined: bool, cancelled: bool) -> None:
-    """A run that has ended gave what its graph means. Where faults or a person shaped it, only what is determined counts."""
+def check_end(
+    record: RunRecord,
+    expected: naive.Result,
+    graph: Graph,
+    *,
+    determined: bool,
+    cancelled: bool = False,
+    killed: bool = False,
+) -> None:
+    """A run that has ended gave what its graph means. Where a person or time shaped it, only what is determined counts."""
     run = record.run
     demand(run.state in TERMINAL_RUN_STATES, f"{run.run_id} did not end: {run.state}")
     for row in record.task_runs:
         demand(row.state in TERMINAL_TASK_STATES, f"{run.run_id} ended while {row.path} is {row.state}")
     for attempt in record.attempts:
         demand(attempt.state is AttemptState.ENDED, f"{run.run_id} ended while {attempt.path}#{attempt.number} is open")
+    rows = final_task_runs(record)
+    direct = {node.name for node in graph.nodes}
+    demand(direct <= set(rows), f"{run.run_id} ended without {sorted(direct - set(rows))}")
+    if not killed:
+        for node in graph.nodes:
+            stopped = isinstance(node, Finally) and rows[node.name].state is TaskState.CANCELLED
+            demand(not stopped, f"finally node {node.name} did not run")
     if cancelled:
+        demand(run.state is RunState.CANCELLED or run.stopping == "", f"{run.run_id} was cancelled and is {run.state}")
         return
+    if determined or graph.fail_fast:
+        demand(run.state.value == expected.state, f"{run.run_id} is {run.state}, and should be {expected.state}")
     if not determined:
         return
-    demand(run.state.value == expected.state, f"{run.run_id} is {run.state}, and should be {expected.state}")
-    rows = final_task_runs(record)
     demand(set(rows) == set(expected.task_runs), _difference(set(rows), set(expected.task_runs)))
     for path, ended in expected.task_runs.items():
         check_task_run(rows[path], ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,10 +45,26 @@ def plain(value: Any, *, depth: int = 0) -> Any:
                     f"the key {key!r} of a dictionary is not text", fix="JSON has text keys only: use str(key)."
                 )
         return {str(key): plain(item, depth=depth + 1) for key, item in value.items()}
+    option = option_of(value)
+    if option is not None:
+        return option
     scalar = number(value)
     if scalar is not None:
         return scalar
-    raise ValueRefused(f"{class_name(cls)} is not JSON data (null, bool, int, float, str, list, dict)")
+    raise ValueRefused(
+        f"{class_name(cls)} is not JSON data (null, bool, int, float, str, list, dict)",
+        fix="Return a dataclass with a field for each value, or declare the output as typing.Any.",
+    )
+
+
+def option_of(value: Any) -> str | None:
+    """The text that stands for a member of an enumeration: its value where all members' values are text, else its
+    name. None for anything else."""
+    enum = sys.modules.get("enum")
+    if enum is None or not isinstance(value, enum.Enum) or isinstance(value, enum.Flag):
+        return None
+    texts = all(isinstance(member.value, str) for member in type(value))
+    return str.__str__(value.value) if texts else value.name
 
 
 def number(value: Any) -> Any:

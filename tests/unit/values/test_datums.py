@@ -255,7 +255,9 @@ def _kinds(value: Any) -> Any:
 
 @settings(max_examples=150, deadline=None)
 @given(_data)
-def test_python_data_comes_back_equal_and_of_the_same_types(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_python_data_comes_back_equal_and_of_the_same_types(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     store, staging = MemoryArtifactStore(folder), Staging(folder / "staging")
     datum = to_datum(value, ANYTHING, artifacts=store, staging=staging)
@@ -295,7 +297,9 @@ def test_equal_sets_give_equal_bytes(stored: Trip_) -> None:
 
 def test_a_table_and_a_path_inside_a_dataclass(pass_through: Trip_, stored: Trip_, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("hello")
-    config = Config(1.0, nested={"table": pl.DataFrame({"a": [1]}), "file": tmp_path / "note.txt", "rest": [np.arange(3)]})
+    config = Config(
+        1.0, nested={"table": pl.DataFrame({"a": [1]}), "file": tmp_path / "note.txt", "rest": [np.arange(3)]}
+    )
     assert stored(config).digest.startswith("tree:")
     back = pass_through(config).nested
     assert back["table"].equals(config.nested["table"])

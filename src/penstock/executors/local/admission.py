@@ -62,9 +62,15 @@ class Admission:
         if self.workers < self._workers_max and self._fits(shape):
             return Place.GROW
         alike = len(pool.shapes) == 1 and shape in pool.shapes
-        if alike and pool.workers and pool.count - pool.workers < self._ahead_max:
+        if alike and pool.workers and pool.count - pool.workers < self._ahead_max and self._is_within(pool):
             return Place.AHEAD
         return Place.WAIT
+
+    def _is_within(self, pool: _Pool) -> bool:
+        """Whether a pool may go on with all its workers: its attempts stop going ahead once the capacity has shrunk, and are
+        then let in as they fit."""
+        used, capacity = self.used, self.capacity
+        return pool.workers == 1 or all(used[name] <= capacity.get(name, 0) for name in pool.used)
 
     def _fits(self, shape: Shape) -> bool:
         """Whether it fits beside what is used. Where nothing is used it fits: capacity is advice, standing still is none."""

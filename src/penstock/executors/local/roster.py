@@ -1,0 +1,230 @@
+"""The workers of one executor: the keeper that forks them, the pools that they serve, and what they say. It carries words; what
+they mean for attempts is decided in `executor`."""
+
+from __future__ import annotations
+
+import json
+import select
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.executors.local.crew import Hand, Pool, open_hand
+from penstock.executors.local.incarnation import Incarnation
+from penstock.executors.local.keeper_link import KeeperLink
+from penstock.launcher.outer.worker import WorkerSettings
+
+KEEPER_FAILURES_MAX = 3
+"""After so many keepers in a row that ended before they were at work, no more are started for a while."""
+
+KEEPER_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word from a worker: `ended`, `observed`, `retiring`, `unusable` or `described`, with what belongs to it."""
+
+    hand: Hand
+    word: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker has ended; everything that it said was said before."""
+
+    hand: Hand
+
+
+@dataclass(frozen=True, slots=True)
+class Unforked:
+    """A worker could not be made."""
+
+    hand: Hand
+    error: str
+
+
+class Roster:
+    def __init__(self, incarnation: Incarnation, settings: WorkerSettings) -> None:
+        """Start the keeper. Raises OSError."""
+        self._incarnation = incarnation
+        self._settings = settings
+        self._poller = select.poll()
+        self._by_fd: dict[int, Hand] = {}
+        self._numbers = 0
+        self._failures = 0
+        self._not_before = 0.0
+        self._link: KeeperLink | None = None
+        self.hands: dict[int, Hand] = {}
+        self.pools: dict[str, Pool] = {}
+        self._start_keeper()
+
+    # -- the keeper ----------------------------------------------------------------------------------------------------------
+
+    def _start_keeper(self) -> KeeperLink:
+        link = self._link = KeeperLink(self._settings)
+        self._poller.register(link.fileno(), select.POLLIN)
+        return link
+
+    def _keeper(self) -> KeeperLink:
+        """The keeper, a new one if the last has gone. Raises OSError."""
+        if self._link is not None:
+            return self._link
+        if time.monotonic() < self._not_before:
+            raise OSError("the keeper of workers keeps ending; its log says why: " + self.keeper_log())
+        return self._start_keeper()
+
+    def keeper_log(self) -> str:
+        try:
+            text = (self._incarnation.logs / "keeper.log").read_text(errors="replace").strip()
+        except OSError:
+            return ""
+        return text[-2000:]
+
+    @property
+    def keeper_pid(self) -> int | None:
+        return self._link.pid if self._link is not None else None
+
+    def stop(self, hand: Hand, *, sequence: int, grace_ms: int) -> None:
+        if self._link is not None:
+            self._link.stop(hand.number, sequence=sequence, grace_ms=grace_ms)
+
+    def kill(self, hand: Hand) -> None:
+        if self._link is not None:
+            self._link.kill(hand.number)
+
+    def sample_memory(self) -> None:
+        if self._link is not None:
+            self._link.sample()
+
+    # -- pools and workers -----------------------------------------------------------------------------------------------------
+
+    def pool(self, key: str, *, fresh: bool = False) -> Pool:
+        pool = self.pools.get(key)
+        if pool is None:
+            pool = self.pools[key] = Pool(key, fresh=fresh)
+        return pool
+
+    def hire(self, pool: Pool, *, watched: bool = True) -> Hand:
+        """One more worker for a pool; it is there some milliseconds later, or news says that it couldn't be made. Raises
+        OSError."""
+        link = self._keeper()
+        self._numbers += 1
+        hand, theirs = open_hand(self._numbers, pool, self._incarnation.slot(self._numbers))
+        with theirs:
+            link.fork(hand.number, requests=pool.worker_end, reports=theirs, fresh=pool.fresh)
+        self.hands[hand.number] = hand
+        pool.workers[hand.number] = hand
+        if watched:
+            self.watch(hand)
+        return hand
+
+    def watch(self, hand: Hand) -> None:
+        """Hear this worker from now on."""
+        self._by_fd[hand.reports.fileno()] = hand
+        self._poller.register(hand.reports.fileno(), select.POLLIN)
+
+    def dismiss(self, pool: Pool) -> None:
+        """Close a pool; its workers leave by themselves."""
+        if self.pools.get(pool.key) is pool:
+            del self.pools[pool.key]
+        pool.close()
+
+    # -- hearing ---------------------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout_ms: float) -> list[int]:
+        """Who has something to say; waits for the first one."""
+        return [fd for fd, _ in self._poller.poll(timeout_ms)]
+
+    def hear(self, ready: list[int]) -> list[Said | Gone | Unforked]:
+        heard: list[Said | Gone | Unforked] = []
+        for fd in ready:
+            hand = self._by_fd.get(fd)
+            if hand is not None:
+                heard.extend(self._words(hand))
+            elif self._link is not None and fd == self._link.fileno():
+                heard.extend(self.hear_keeper())
+        return heard
+
+    def hear_hand(self, hand: Hand) -> list[Said]:
+        """What one worker has said, without waiting."""
+        return [Said(hand, word) for payload in hand.receive() for word in json.loads(payload)]
+
+    def _words(self, hand: Hand) -> list[Said]:
+        words = self.hear_hand(hand)
+        if not words and hand.exit is None and _is_at_end(hand):
+            self._unwatch(hand)  # its end comes as news from the keeper
+        return words
+
+    def hear_keeper(self) -> list[Said | Gone | Unforked]:
+        """The keeper's news, without waiting."""
+        heard: list[Said | Gone | Unforked] = []
+        if self._link is None:
+            return heard
+        news = self._link.news()
+        if news is None:
+            return self._lose_keeper()
+        for each in news:
+            if each["event"] == "ready":
+                self._failures = 0
+                continue
+            hand = self.hands.get(each["worker"])
+            if hand is None or each["event"] == "forked":
+                continue
+            hand.exit = each.get("exit", 0)
+            heard.extend(self._part(hand))
+            if each["event"] == "unforked":
+                heard[-1] = Unforked(hand, each["error"])
+        return heard
+
+    def _part(self, hand: Hand) -> list[Said | Gone | Unforked]:
+        """The last words of a worker that has ended, and its end."""
+        last: list[Said | Gone | Unforked] = [] if hand.describing else [*self.hear_hand(hand)]
+        self._unwatch(hand)
+        del self.hands[hand.number]
+        hand.pool.workers.pop(hand.number, None)
+        return [*last, Gone(hand)]
+
+    def _lose_keeper(self) -> list[Said | Gone | Unforked]:
+        """The keeper has gone, and its workers with it: end what is left of them."""
+        link, self._link = self._link, None
+        assert link is not None
+        self._poller.unregister(link.fileno())
+        link.close()
+        if not link.ready:
+            self._failures += 1
+            if self._failures >= KEEPER_FAILURES_MAX:
+                self._failures = 0
+                self._not_before = time.monotonic() + KEEPER_WAIT_S
+        heard: list[Said | Gone | Unforked] = []
+        for hand in list(self.hands.values()):
+            hand.exit = -9
+            hand.error = hand.error or ("" if link.ready else f"the keeper ended: {self.keeper_log()}")
+            heard.extend(self._part(hand))
+        return heard
+
+    def _unwatch(self, hand: Hand) -> None:
+        if self._by_fd.pop(hand.reports.fileno(), None) is not None:
+            self._poller.unregister(hand.reports.fileno())
+
+    def close(self) -> None:
+        """End every process; afterwards none is left."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        for hand in self.hands.values():
+            hand.close()
+        for pool in self.pools.values():
+            pool.close()
+        self.hands.clear()
+        self.pools.clear()
+
+
+def _is_at_end(hand: Hand) -> bool:
+    import socket
+
+    try:
+        return not hand.reports.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True

@@ -1,0 +1,122 @@
+"""What a task can ask about the attempt it runs in, from any thread of it. Outside an attempt there is a context too,
+so that a task can be called as the plain function that it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.base.ids import split_attempt_id
+from penstock.wire import Observation
+
+if TYPE_CHECKING:
+    import logging
+
+LOGGER = "penstock.task"
+METRIC_NAME_LENGTH_MAX = 200
+
+
+class Context:
+    """Ids, logger, metrics and scratch folder of one attempt. Ids differ between runs: nothing that a task returns
+    may depend on them."""
+
+    __slots__ = ("_fresh", "_observe", "_scratch", "attempt_id", "pipeline", "seed")
+
+    def __init__(
+        self,
+        attempt_id: str,
+        *,
+        pipeline: str,
+        seed: int,
+        fresh: Callable[[], Path],
+        observe: Callable[[Observation], None],
+    ) -> None:
+        self.attempt_id = attempt_id
+        """`RUN/PATH#NUMBER`."""
+        self.pipeline = pipeline
+        self.seed = seed
+        """What `random` and numpy are seeded with; the same for the same task and inputs."""
+        self._fresh = fresh
+        self._observe = observe
+        self._scratch: Path | None = None
+
+    @property
+    def run_id(self) -> str:
+        return split_attempt_id(self.attempt_id)[0]
+
+    @property
+    def task_path(self) -> str:
+        """The path of the task run in its run: `train/3/fit`."""
+        return split_attempt_id(self.attempt_id)[1]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt, from 1."""
+        return split_attempt_id(self.attempt_id)[2]
+
+    @property
+    def logger(self) -> logging.Logger:
+        import logging
+
+        return logging.getLogger(LOGGER)
+
+    @property
+    def scratch(self) -> Path:
+        """An empty folder of the attempt's own, removed when it ends. A file in it may be returned as an output."""
+        if self._scratch is None:
+            folder = self._fresh()
+            folder.mkdir()
+            self._scratch = folder
+        return self._scratch
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record a number under a name, at most 200 characters long; `step` orders the numbers of one name. Raises
+        ValueError, TypeError for what is not a number or not a name."""
+        if not isinstance(name, str) or not 0 < len(name) <= METRIC_NAME_LENGTH_MAX:
+            raise ValueError(f"a metric's name is text of 1 to {METRIC_NAME_LENGTH_MAX} characters, not {name!r:.80}")
+        if step is not None:
+            step = int(step)
+        self._observe(Observation(self.attempt_id, name, float(value), step, time.time_ns() // 1_000_000))
+
+    def __repr__(self) -> str:
+        return f"Context({self.attempt_id!r})"
+
+
+_current: Context | None = None
+_outside: Context | None = None
+
+
+def context() -> Context:
+    """The context of the attempt that runs in this process; outside of one, a context whose metrics go nowhere."""
+    return _current if _current is not None else _outside_context()
+
+
+def enter(entered: Context | None) -> None:
+    """Make this the context of the process; None: there is no attempt."""
+    global _current
+    _current = entered
+
+
+def _outside_context() -> Context:
+    global _outside
+    if _outside is None:
+        _outside = Context("local/call#1", pipeline="", seed=0, fresh=_outside_folder, observe=_forget)
+    return _outside
+
+
+def _outside_folder() -> Path:
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="penstock-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "scratch"
+
+
+def _forget(observation: Observation) -> None:
+    if sys.flags.verbose:
+        print(observation, file=sys.stderr)
