@@ -1,1 +1,65 @@
-"""Penstock."""
+"""Penstock: machine-learning pipelines from plain Python functions.
+
+These are the public names. They are looked up when first used, so that importing the package costs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
+    from penstock.authoring.dsl.options import Resources, Retry
+    from penstock.authoring.dsl.pipelines import pipeline
+    from penstock.authoring.dsl.tasks import task
+    from penstock.launcher.inner.answers import Fail, NotYet, Skip
+    from penstock.launcher.inner.context import context
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Fail",
+    "NotYet",
+    "Resources",
+    "Retry",
+    "Skip",
+    "context",
+    "finally_",
+    "loop_until",
+    "map_over",
+    "one_of",
+    "otherwise",
+    "pipeline",
+    "task",
+    "when",
+]
+
+_MODULE_BY_NAME = {
+    "Fail": "launcher.inner.answers",
+    "NotYet": "launcher.inner.answers",
+    "Resources": "authoring.dsl.options",
+    "Retry": "authoring.dsl.options",
+    "Skip": "launcher.inner.answers",
+    "context": "launcher.inner.context",
+    "finally_": "authoring.dsl.control",
+    "loop_until": "authoring.dsl.control",
+    "map_over": "authoring.dsl.control",
+    "one_of": "authoring.dsl.control",
+    "otherwise": "authoring.dsl.control",
+    "pipeline": "authoring.dsl.pipelines",
+    "task": "authoring.dsl.tasks",
+    "when": "authoring.dsl.control",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_BY_NAME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    public = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return public
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -17,20 +17,20 @@ from penstock.base.sizes import size_bytes
 
 STATE_FOLDER = ".penstock"
 ENVIRONMENT_PREFIX = "PENSTOCK_"
-# Environment variables of ours that are no settings: the test suites' own, and what a worker is told by its executor.
-FOREIGN_PREFIXES = ("PENSTOCK_TEST_", "PENSTOCK_WORKER_")
+# Environment variables of ours that are no settings: the test suites' own, and the mark that every process below an executor carries.
+FOREIGN_PREFIXES = ("PENSTOCK_TEST_", "PENSTOCK_INCARNATION")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, in its final form. `project` is the folder that targets are resolved in, `state` the
-    folder that holds the database, artifacts and logs; both absolute. `cpu` counts cores, `resources` are amounts of
-    named resources."""
+    folder that holds the database, artifacts and logs; both absolute. `cpu` counts cores; it and `memory_bytes` are
+    None where all that the machine has may be used. `resources` are amounts of named resources."""
 
     project: Path
     state: Path
-    cpu: float
-    memory_bytes: int
+    cpu: float | None = None
+    memory_bytes: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     grace_ms: int = 10_000
     lease_ms: int = 30_000
@@ -140,9 +140,6 @@ def load(
     if wrong:
         raise InvalidInput("\n".join(wrong), fix="docs/settings.md lists every setting and its form.")
     state = given.pop("state", Path(STATE_FOLDER))
-    given.setdefault("cpu", _cores())
-    if "memory_bytes" not in given:
-        given["memory_bytes"] = _memory_bytes()
     return Settings(project=project, state=Path(os.path.normpath(project / state)), **given)
 
 
@@ -184,27 +181,3 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(FOREIGN_PREFIXES)
     }
-
-
-def _cores() -> float:
-    """Cores that this process may use: its affinity, cut by the control group's quota where there is one."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        return min(float(count), max(int(quota) / int(period), 0.1))
-    return float(count)
-
-
-def _memory_bytes() -> int:
-    """The machine's memory, cut by the control group's limit where there is one."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _first_line("/sys/fs/cgroup/memory.max")
-    return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _first_line(file: str) -> str:
-    try:
-        with open(file) as lines:
-            return lines.readline().strip()
-    except OSError:
-        return ""

@@ -104,7 +104,7 @@ class EngineMachine(RuleBasedStateMachine):
             record,
             self.expected,
             self.scenario.graph,
-            determined=self.scenario.determined,
+            timed=self.scenario.timed,
             cancelled=self.cancelled,
             killed=self.cancelled,
         )

@@ -102,7 +102,7 @@ def versions() -> dict[str, Any]:
 
     import penstock
 
-    degradations = []
+    degradations: list[str] = []
     if sys.platform == "darwin":
         degradations = [
             "macOS: children of a task that is killed may outlive it (there is no subreaper)",

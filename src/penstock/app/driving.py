@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from penstock.app.places import open_artifacts
 from penstock.app.progress import Progress
 from penstock.app.reading import is_live, result_of, shown_state, tail_of
 from penstock.app.results import RunResult
@@ -27,7 +26,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
-    from penstock.executors.local import LocalExecutor
+    from penstock.executors.local.executor import LocalExecutor
 
 # How long the loop may sleep when nothing happens; also how fast Ctrl-C is noticed.
 TURN_MS = 200
@@ -99,7 +98,7 @@ def drive(driving: Driving, run: RunRow, *, how: str, cancel: bool = False, forc
         _turn_until_ended(controller, run.run_id, stops=stops, progress=progress)
     ended = store.run(run.run_id)
     assert ended is not None, run.run_id
-    return result_of(store, open_artifacts(settings), ended)
+    return result_of(store, settings, ended)
 
 
 def _take(driving: Driving, controller: Controller, run: RunRow, *, how: str) -> None:

@@ -10,6 +10,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
+    from penstock.executors.local.executor import LocalExecutor
     from penstock.values.store import ArtifactStore
 
 DATABASE = "state.db"
@@ -58,6 +59,22 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     from penstock.app_artifacts import open_artifacts
 
     return open_artifacts(artifacts_arguments(settings))
+
+
+def open_executor(settings: Settings) -> LocalExecutor:
+    """Start the local executor: its keeper process is on its way when this returns."""
+    from penstock.executors.local.executor import LocalExecutor, LocalSettings
+
+    return LocalExecutor(
+        LocalSettings(
+            project=settings.project,
+            state=settings.state,
+            cpu=settings.cpu,
+            memory_bytes=settings.memory_bytes,
+            resources=settings.resources,
+            artifacts_arguments=artifacts_arguments(settings),
+        )
+    )
 
 
 def artifacts_arguments(settings: Settings) -> dict[str, str]:

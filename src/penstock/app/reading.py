@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store
+from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.controller import is_provably_dead
@@ -33,14 +35,13 @@ def list_runs(*, limit: int) -> Sequence[RunResult]:
     if not (settings.state / DATABASE).exists():
         return ()
     with closing(open_store(settings)) as store:
-        artifacts = open_artifacts(settings)
-        return [result_of(store, artifacts, run) for run in store.runs(limit=limit)]
+        return [result_of(store, settings, run) for run in store.runs(limit=limit)]
 
 
 def show_run(text: str) -> RunResult:
     settings = load(Path.cwd())
     with closing(open_existing_store(settings)) as store:
-        return result_of(store, open_artifacts(settings), find_run(store, text))
+        return result_of(store, settings, find_run(store, text))
 
 
 def find_run(store: StateStore, text: str) -> RunRow:
@@ -79,7 +80,7 @@ def shown_state(store: StateStore, run: RunRow) -> str:
     return run.state.value if fresh else "interrupted"
 
 
-def result_of(store: StateStore, artifacts: ArtifactStore, run: RunRow) -> RunResult:
+def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
     attempts = {row.path: row for row in store.attempts(run.run_id)}
     rows = tuple(task_run_result(row, attempts.get(row.path)) for row in store.task_runs(run.run_id))
     if run.state not in TERMINAL_RUN_STATES:
@@ -88,7 +89,7 @@ def result_of(store: StateStore, artifacts: ArtifactStore, run: RunRow) -> RunRe
         run_id=run.run_id,
         pipeline=run.pipeline,
         state=shown_state(store, run),
-        outputs=Outputs(run.outputs, lambda datum: load_value(datum, artifacts)),
+        outputs=open_outputs(settings, open_artifacts(settings), run.outputs),
         task_runs=rows,
         row=run,
     )
@@ -109,16 +110,17 @@ def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[
     return tuple(waiting)
 
 
-def load_value(datum: Datum, artifacts: ArtifactStore) -> Any:
-    """A value as Python has it: a parameter itself, an artifact read by its type's handler, a counted list as a
-    list."""
-    if isinstance(datum, Inline):
-        return datum.value
-    if isinstance(datum, Counted):
-        return [load_value(item, artifacts) for item in datum.items]
-    from penstock.values import read_artifact
+def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str, Datum]) -> Outputs:
+    """A run's outputs. Files among them are copies of the reader's own, which last as long as its process."""
 
-    return read_artifact(datum, artifacts)
+    def load_value(datum: Datum) -> Any:
+        from penstock.values.datums import ANYTHING, Staging, from_datum
+
+        staging = Staging(settings.state / SCRATCH / f"read-{os.getpid()}-{os.urandom(4).hex()}")
+        atexit.register(staging.clear)
+        return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
+
+    return Outputs(data, load_value)
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------

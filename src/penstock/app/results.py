@@ -88,8 +88,17 @@ class Outputs:
     def keys(self) -> Sequence[str]:
         return list(self._data)
 
+    def values(self) -> Sequence[Any]:
+        return [self[name] for name in self._data]
+
+    def items(self) -> Sequence[tuple[str, Any]]:
+        return [(name, self[name]) for name in self._data]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._data else default
+
     def __dir__(self) -> list[str]:
-        return [*self._data, "keys"]
+        return [*self._data, "get", "items", "keys", "values"]
 
     def __repr__(self) -> str:
         shown = {
@@ -114,6 +123,10 @@ class RunResult:
     outputs: Outputs
     task_runs: tuple[TaskRunResult, ...]
     row: RunRow
+
+    @property
+    def id(self) -> str:
+        return self.run_id
 
     def raise_for_state(self) -> RunResult:
         """Itself when the run succeeded. Raises RunFailed otherwise, naming the task runs that failed."""

@@ -13,7 +13,6 @@ from penstock.app.driving import Driving, drive, plan_for, refuse_unmeetable, wa
 from penstock.app.places import (
     DATABASE,
     make_state_folder,
-    open_artifacts,
     open_executor,
     open_existing_store,
     open_store,
@@ -39,7 +38,7 @@ from penstock.wire import Datum, DescribeRequest, Description, Inline
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
-    from penstock.executors.local import LocalExecutor
+    from penstock.executors.local.executor import LocalExecutor
 
 # The seed of a run's chance (tasks' random generators, jitter). One for all runs: the same inputs give the same
 # outputs.
@@ -194,7 +193,7 @@ def retry_run(text: str, *, progress: Progress) -> tuple[RunResult, bool]:
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         if run.state is RunState.SUCCEEDED:
-            return result_of(store, open_artifacts(settings), run), False
+            return result_of(store, settings, run), False
         if run.state not in TERMINAL_RUN_STATES:
             _refuse_live(store, run)
             with closing(open_executor(settings)) as executor:
@@ -234,13 +233,13 @@ def cancel_run(text: str, *, force: bool, progress: Progress) -> tuple[RunResult
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         if run.state in TERMINAL_RUN_STATES:
-            return result_of(store, open_artifacts(settings), run), False
+            return result_of(store, settings, run), False
         kind = "kill" if force else "cancel"
         message = Message(f"{kind}-{run.run_id}", "cancel", run.run_id, SystemClock().now(), {"force": force})
         store.post(message)
         ended = wait_for_live_holder(store, run.run_id)
         if ended is not None:
-            return result_of(store, open_artifacts(settings), ended), True
+            return result_of(store, settings, ended), True
         with closing(open_executor(settings)) as executor:
             driving = Driving(settings, store, executor, progress)
             return drive(driving, run, how="cancelled", cancel=True, force=force), True

@@ -61,7 +61,7 @@ class ProgressLines:
                 row: Any = transition.row
                 self._task(transition, row, attempts.get((transition.run_id, transition.id)))
             elif transition.machine == "attempt" and transition.after == "started" != transition.before:
-                if transition.row.state == "started":  # type: ignore[union-attr]
+                if transition.row.state == "started":
                     self._quiet_line(
                         self._named(transition.run_id, transition.id.rpartition("#")[0]), "started", kind=""
                     )

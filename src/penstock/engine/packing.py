@@ -90,6 +90,10 @@ class Room:
         self.ahead[attempt_id] = flight
         self.ahead_shape = shape
 
+    def joins(self, shape: Amounts) -> bool:
+        """Whether a shape may queue ahead: the queue holds one shape."""
+        return not self.ahead or self.ahead_shape == shape
+
     def remove(self, attempt_id: str) -> None:
         if self.ahead.pop(attempt_id, None) is not None:
             return
@@ -208,16 +212,11 @@ class Placement:
                 candidate = room
         if candidate is None:
             return None
-        if is_short(task) and len(candidate.ahead) < candidate.ahead_max and _joins(candidate, shape):
+        if is_short(task) and len(candidate.ahead) < candidate.ahead_max and candidate.joins(shape):
             return candidate, True
         need = candidate.need(shape)
         reserved[candidate.name] = Reservation(need, task.ready_at or now)
         return None
-
-
-def _joins(room: Room, shape: Amounts) -> bool:
-    """Whether a shape may queue ahead: the queue holds one shape, and what runs is of that shape or will end."""
-    return not room.ahead or room.ahead_shape == shape
 
 
 def _harmless(need: Mapping[str, int], task: TaskRun, room: Room, reservation: Reservation, now: Instant) -> bool:

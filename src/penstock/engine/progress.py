@@ -82,7 +82,7 @@ def verdict_of(scope: Scope) -> tuple[TaskState, Cause]:
     if scope.failed:
         first = next(run for run in scope.runs if run is not None and run.state is TaskState.FAILED)
         return TaskState.FAILED, Cause("body_failed", first.path, first.cause.text)
-    if scope.cancelled or scope.stopping:
+    if scope.cancelled:
         return TaskState.CANCELLED, caused("cancelled")
     return TaskState.SUCCEEDED, caused("succeeded")
 
@@ -333,7 +333,7 @@ def retry_body(turn: Turn, task: TaskRun, cause: Cause) -> bool:
     tried = Tried(task.failed_count, 0, 0, f"{run.run_id}/{task.path}~{task.generation}", run.row_fixed.seed)
     task.failed_count += 1
     task.generation += 1
-    task.live, task.progress, task.detail = NO_SCOPES, None, {}
+    task.live, task.progress, task.detail, task.inputs = NO_SCOPES, None, {}, NO_OUTPUTS
     back_off(turn, task, Instant(turn.now + wait_ms(retry, tried)), cause)
     return True
 

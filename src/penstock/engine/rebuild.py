@@ -133,7 +133,7 @@ def _restore_function(turn: Turn, task: TaskRun, attempt: AttemptRow | None) -> 
         task.scope.run.in_flight[identity] = task
         room = turn.placement.room(attempt.executor)
         flight = Flight(room.need(attempt.amounts), attempt.submitted_at, predicted_ms(task))
-        if room.total and not room.fits(flight.amounts):
+        if len(room.ahead) < room.ahead_max and not room.fits(flight.amounts) and room.joins(attempt.amounts):
             room.add_ahead(identity, flight, attempt.amounts)
         else:
             room.add(identity, flight)

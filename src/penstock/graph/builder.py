@@ -101,6 +101,7 @@ class GraphBuilder:
         self._names = UniqueNames()
         self._input_names = UniqueNames()
         self._outputs_by_component: dict[int, tuple[Function | Graph, Mapping[str, Type]]] = {}
+        self._last_branch: BranchBuilder | None = None
         self._graph: Graph | None = None
 
     def child(self, name: str, *, location: Location | None = None) -> GraphBuilder:
@@ -286,6 +287,14 @@ class GraphBuilder:
         name = self._node_name("branch", options)
         branch = BranchBuilder(self, name, self._order(options), options)
         self._add_holder(name, branch.finish, branch.outputs, None)
+        self._last_branch = branch
+        return branch
+
+    def open_branch(self) -> BranchBuilder | None:
+        """The branch that was added last, if nothing was added since and it can have another case."""
+        branch = self._last_branch
+        if branch is None or branch.is_closed or next(reversed(self._nodes)) != branch.name:
+            return None
         return branch
 
     def add_finally(
@@ -334,11 +343,6 @@ class GraphBuilder:
     def lifted(self) -> dict[str, Value]:
         """What this body captured: Values of the parent's graph by the names of the inputs they were made."""
         return {name.name: value for name, value in self._lifted.values()}
-
-    @property
-    def last_node(self) -> str:
-        """The name of the node added last; empty if there is none."""
-        return next(reversed(self._nodes), "")
 
     # -- inside ----------------------------------------------------------------------------------------------------------
 

@@ -411,7 +411,9 @@ class _Reader:
         return Case(when, self._graphs[data["graph"]], self._bindings(data["inputs"]))
 
     def _component(self, data: Mapping[str, Any]) -> Function | Graph:
-        return self._functions[data["function"]] if "function" in data else self._graphs[data["graph"]]
+        if "function" in data:
+            return self._functions[data["function"]]
+        return self._graphs[data["graph"]]
 
     def _bindings(self, pairs: list[Any]) -> dict[str, Value]:
         return {self._name(name): self._value(value) for name, value in pairs}

@@ -228,11 +228,12 @@ def check_end(
     expected: naive.Result,
     graph: Graph,
     *,
-    determined: bool,
+    timed: bool = False,
     cancelled: bool = False,
     killed: bool = False,
 ) -> None:
-    """A run that has ended gave what its graph means. Where a person or time shaped it, only what is determined counts."""
+    """A run that has ended gave what its graph means. Where a person, `fail_fast` or limits on time (`timed`) shaped it, only
+    what is determined counts."""
     run = record.run
     demand(run.state in TERMINAL_RUN_STATES, f"{run.run_id} did not end: {run.state}")
     for row in record.task_runs:
@@ -249,9 +250,10 @@ def check_end(
     if cancelled:
         demand(run.state is RunState.CANCELLED or run.stopping == "", f"{run.run_id} was cancelled and is {run.state}")
         return
-    if determined or graph.fail_fast:
-        demand(run.state.value == expected.state, f"{run.run_id} is {run.state}, and should be {expected.state}")
-    if not determined:
+    if timed:
+        return
+    demand(run.state.value == expected.state, f"{run.run_id} is {run.state}, and should be {expected.state}")
+    if graph.fail_fast and run.state is RunState.FAILED:
         return
     demand(set(rows) == set(expected.task_runs), _difference(set(rows), set(expected.task_runs)))
     for path, ended in expected.task_runs.items():

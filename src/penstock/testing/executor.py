@@ -221,6 +221,8 @@ class FakeExecutor:
         elif happening.end is not None:
             self.send(happening.end, again=True)
         elif self._world.rng.random() < self._world.mishaps.lost_sight:
+            if happening.ends_ms is None:
+                happening.ends_ms = self._world.clock.elapsed_ms + self._world.mishaps.delay_ms_max
             self.send(AttemptEnded(attempt_id, Lost("it may still run")), again=True)
         else:
             self.send(AttemptStarted(attempt_id, happening.started_at, "w1"), again=False)
@@ -262,12 +264,13 @@ class FakeExecutor:
         now = self._world.clock.elapsed_ms
         if again:
             self._unanswered[report.attempt_id] = (now + REPEAT_MS, report)
-        if rng.random() >= mishaps.report_lost:
-            copies = 2 if rng.random() < mishaps.report_doubled else 1
-            for _ in range(copies):
-                late = rng.randint(1, mishaps.delay_ms_max) if rng.random() < mishaps.report_delayed else 0
-                self._count += 1
-                heapq.heappush(self._mail, (now + late, self._count, report))
+        lost = rng.random() < mishaps.report_lost
+        if lost and again:
+            return
+        for _ in range(2 if rng.random() < mishaps.report_doubled else 1):
+            late = rng.randint(1, mishaps.delay_ms_max) if rng.random() < mishaps.report_delayed else 0
+            self._count += 1
+            heapq.heappush(self._mail, (now + late + (REPEAT_MS if lost else 0), self._count, report))
 
     def observations(self) -> Sequence[Observation]:
         return ()

@@ -59,12 +59,12 @@ _INDEXES = "indexes"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A graph with what to run it on. `determined`: whether what every task run comes to follows from the graph alone (no
-    `fail_fast`, no limit on time that faults could use up)."""
+    """A graph with what to run it on. `timed`: it has limits on time that faults could use up, so that what it comes to does
+    not follow from the graph alone; `fail_fast` leaves only its state determined."""
 
     graph: Graph
     inputs: Mapping[str, Datum]
-    determined: bool
+    timed: bool
 
 
 def random_scenario(seed: int, *, size: int = 14) -> Scenario:
@@ -79,19 +79,19 @@ class _Maker:
     left: int
     """How many more nodes the whole graph may have."""
     functions: int = 0
-    loose: bool = False
+    timed: bool = False
 
     def scenario(self, name: str) -> Scenario:
         inputs = tuple(self._input(f"p{index}", self.rng.choice(_PARAMETERS)) for index in range(self.rng.randrange(4)))
         graph = self._graph(name, inputs, {}, depth=0)
         if self._often(0.08):
-            graph, self.loose = replace(graph, fail_fast=True), True
+            graph = replace(graph, fail_fast=True)
         given: dict[str, Datum] = {
             spec.name: Inline(fakes.plain_for(spec.type, f"{name}/{spec.name}"))
             for spec in inputs
             if spec.default is None or self._often(0.5)
         }
-        return Scenario(graph, given, not self.loose)
+        return Scenario(graph, given, self.timed)
 
     def _often(self, probability: float) -> bool:
         return self.rng.random() < probability
@@ -254,7 +254,7 @@ class _Maker:
         if holds_graph and self._often(0.15):
             policy = replace(policy, retry=Retry(2, self.rng.choice((0, 1_000)), lost_max=LOST_MAX))
         if holds_graph and self._often(0.03):
-            policy, self.loose = replace(policy, timeout_ms=self.rng.choice((500, 5_000))), True
+            policy, self.timed = replace(policy, timeout_ms=self.rng.choice((500, 5_000))), True
         if not holds_graph and self._often(0.05):
             size: Value = Expression(_operation("_+_", Literal(1), Literal(1)))
             policy = replace(policy, resources=Resources(cpu=size))

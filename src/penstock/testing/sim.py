@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -29,12 +31,13 @@ from penstock.plan.passes import make_plan
 from penstock.testing import checkers, graphs, naive
 from penstock.testing.clock import FakeClock
 from penstock.testing.executor import FakeExecutor, Mishaps, World
-from penstock.testing.memory_state import MemoryState, MemoryStateStore, Moment
+from penstock.testing.memory_state import MemoryState, MemoryStateStore
 from penstock.wire import AttemptRequest, Inline, Report
 
 AMOUNTS = {"cpu": 4_000, "memory": 8_000_000_000, "licence": 1_000}
 LEASE_MS = 10_000
 STEPS_MAX = 6_000
+SIZE = 20
 
 
 class Crash(BaseException):
@@ -127,38 +130,36 @@ class Alive:
 class WatchedStore:
     """A controller's store, with the simulation listening at commits and cutting in around every call."""
 
-    def __init__(self, sim: Simulation, state: MemoryState) -> None:
+    def __init__(self, sim: Simulation, inner: StateStore) -> None:
         self._sim = sim
-        self._inner = MemoryStateStore(state, interrupt=self._interrupt)
-        self._commit: Commit | None = None
+        self.inner = inner
         self.alive: Alive | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        call = getattr(self.inner, name)
+
+        def struck(*arguments: Any, **named: Any) -> Any:
+            fault = "crash_starting" if name in ("acquire", "load") else "crash_reading"
+            self._sim.strike(fault)
+            answer = call(*arguments, **named)
+            self._sim.strike(fault)
+            return answer
+
+        return struck
 
     def commit(self, commit: Commit) -> None:
-        self._commit = commit
-        self._inner.commit(commit)
-
-    def _interrupt(self, call: str, moment: Moment) -> None:
         sim = self._sim
-        if call == "commit":
-            if moment is Moment.BEFORE:
-                sim.strike("crash_before_commit")
-                if sim.chance("commit_lost_unknown"):
-                    raise CommitUnknown("it did not happen")
-                if sim.chance("unavailable"):
-                    raise StoreUnavailable("the disk is full")
-            else:
-                assert self._commit is not None and self.alive is not None
-                sim.committed(self.alive, self._commit)
-                sim.strike("crash_after_commit")
-                if sim.chance("commit_kept_unknown"):
-                    raise CommitUnknown("it did happen")
-        elif call in ("acquire", "load"):
-            sim.strike("crash_starting")
-        else:
-            sim.strike("crash_reading")
+        sim.strike("crash_before_commit")
+        if sim.chance("commit_lost_unknown"):
+            raise CommitUnknown("it did not happen")
+        if sim.chance("unavailable"):
+            raise StoreUnavailable("the disk is full")
+        self.inner.commit(commit)
+        assert self.alive is not None
+        sim.committed(self.alive, commit)
+        sim.strike("crash_after_commit")
+        if sim.chance("commit_kept_unknown"):
+            raise CommitUnknown("it did happen")
 
 
 class WatchedExecutor:
@@ -211,12 +212,14 @@ class WatchedExecutor:
 @dataclass(slots=True)
 class Simulation:
     seed: int
-    size: int = 14
+    size: int = SIZE
     verbose: bool = False
     rng: Random = field(init=False)
     clock: FakeClock = field(init=False)
     world: World = field(init=False)
-    state: MemoryState = field(default_factory=MemoryState)
+    open_store: Callable[[], StateStore] | None = None
+    store: StateStore = field(init=False)
+    """The simulation's own view of the state store."""
     journal: checkers.Journal = field(default_factory=checkers.Journal)
     faults: Faults = field(init=False)
     asked: dict[str, Asked] = field(default_factory=dict)
@@ -233,6 +236,9 @@ class Simulation:
     def __post_init__(self) -> None:
         self.rng = Random(f"sim {self.seed}")
         self.clock = FakeClock()
+        if self.open_store is None:
+            self.open_store = partial(MemoryStateStore, MemoryState())
+        self.store = self.open_store()
         self.faults, mishaps = some_faults(self.rng)
         ahead_max = self.rng.choice((0, 0, 2))
         self.world = World(self.clock, self.rng, AMOUNTS, ahead_max, mishaps, tried=self.journal.tried)
@@ -270,7 +276,8 @@ class Simulation:
         self.controllers += 1
         number = self.controllers
         holder = Holder("host", "boot", number, 0, f"c{number}")
-        store, executor = WatchedStore(self, self.state), WatchedExecutor(self)
+        assert self.open_store is not None
+        store, executor = WatchedStore(self, self.open_store()), WatchedExecutor(self)
         controller = Controller(
             store=cast(StateStore, store),
             executors=[cast(Executor, executor)],
@@ -287,7 +294,7 @@ class Simulation:
 
     def plan_of(self, run: RunRow) -> Plan:
         if run.run_id not in self.plans:
-            stored = MemoryStateStore(self.state).graph(run.graph_digest)
+            stored = self.store.graph(run.graph_digest)
             self.plans[run.run_id] = make_plan(graph_from_json(stored), graph_digest=run.graph_digest, pin=run.pin)
         return self.plans[run.run_id]
 
@@ -301,15 +308,15 @@ class Simulation:
         self.note(f"controller {alive.number} is gone ({why}); what it ran {'goes on' if survive else 'dies'}")
         alive.executor.inner.crash(survive=survive)
         self.alive.remove(alive)
+        alive.store.inner.close()
         self.dead.append(alive.holder)
 
     def take_runs(self, alive: Alive) -> None:
         """As whoever starts a controller does: take what is free, or held by somebody who is proved dead."""
-        reader = MemoryStateStore(self.state)
         for run_id, asked in self.asked.items():
             if not asked.submitted or run_id in alive.controller.active():
                 continue
-            row, lease = reader.run(run_id), reader.lease_of(run_id)
+            row, lease = self.store.run(run_id), self.store.lease_of(run_id)
             if row is None or row.state in TERMINAL_RUN_STATES:
                 continue
             proved = lease.holder if lease and lease.holder in self.dead and self.rng.random() < 0.5 else None
@@ -357,11 +364,10 @@ class Simulation:
             self.note(f"  {change.run_id}/{change.id} {change.machine} {change.before} -> {change.after} {change.cause.code}")
             self.trace((change.machine, change.run_id, change.id, change.before, change.after, change.cause, change.row))
         submitted = self.journal.follow(commit.transitions)
-        reader = MemoryStateStore(self.state)
         for run_id in dict.fromkeys(change.run_id for change in commit.transitions):
-            lease = reader.lease_of(run_id)
+            lease = self.store.lease_of(run_id)
             checkers.demand(lease is not None and lease.holder == alive.holder, f"{run_id} changed by who does not hold it")
-            checkers.check_rows(commit.transitions, reader.load(run_id))
+            checkers.check_rows(commit.transitions, self.store.load(run_id))
         held = {run_id for run_id in self.asked if run_id in alive.controller.active()}
         checkers.check_capacity(self.journal, submitted, alive.reported, held)
 
@@ -369,21 +375,20 @@ class Simulation:
         run_id = request.attempt_id.partition("/")[0]
         self.note(f"    start {request.attempt_id}")
         self.trace(("start", request))
-        record = MemoryStateStore(self.state).load(run_id)
+        record = self.store.load(run_id)
         known = {f"{run_id}/{row.path}#{row.number}" for row in record.attempts}
         checkers.demand(request.attempt_id in known, f"{request.attempt_id} is started and was not committed")
         checkers.check_inputs(StartAttempt("local", request), self.asked[run_id].scenario.graph, record)
 
     def check_memory(self, alive: Alive) -> None:
         """What a controller remembers is what could be made again from the store."""
-        reader = MemoryStateStore(self.state)
         for run_id in alive.controller.active():
-            lease = reader.lease_of(run_id)
+            lease = self.store.lease_of(run_id)
             if lease is None or lease.holder != alive.holder:
                 return
         rebuilt = Engine()
         for run_id in alive.controller._engine.runs():
-            record = reader.load(run_id)
+            record = self.store.load(run_id)
             rebuilt.load(record, self.plan_of(record.run), now=self.clock.now())
         found, expected = rebuilt.dump(), alive.controller._engine.dump()
         checkers.demand(found == expected, f"rebuilt is not what was remembered:\n{difference(found, expected)}")
@@ -420,9 +425,8 @@ class Simulation:
             self.seed,
             self.clock.now(),
         )
-        store = MemoryStateStore(self.state)
         message = Message(f"submit {asked.run_id}", "submit", asked.run_id, self.clock.now())
-        store.submit(Submission(row, graph_to_json(scenario.graph)), message)
+        self.store.submit(Submission(row, graph_to_json(scenario.graph)), message)
         self.note(f"{asked.run_id} is submitted: {len(asked.expected.task_runs)} task runs, {asked.expected.state}")
 
     def cancel(self, asked: Asked) -> None:
@@ -430,7 +434,7 @@ class Simulation:
         force = self.rng.random() < 0.3
         asked.cancelled, asked.killed = True, asked.killed or force
         message = Message(f"cancel {self.messages}", "cancel", asked.run_id, self.clock.now(), {"force": force})
-        MemoryStateStore(self.state).post(message)
+        self.store.post(message)
         self.note(f"{asked.run_id} is asked to stop{' at once' if force else ''}")
 
     def calm(self) -> None:
@@ -466,12 +470,12 @@ class Simulation:
                 if each.asleep_until <= self.step_number:
                     self.gone(each, "nothing to do")
         for asked in self.asked.values():
-            record = MemoryStateStore(self.state).load(asked.run_id)
+            record = self.store.load(asked.run_id)
             checkers.check_end(
                 record,
                 asked.expected,
                 asked.scenario.graph,
-                determined=asked.scenario.determined and not asked.cancelled,
+                timed=asked.scenario.timed,
                 cancelled=asked.cancelled,
                 killed=asked.killed,
             )
@@ -481,8 +485,7 @@ class Simulation:
         self.counts["steps"] += self.step_number
 
     def _all_ended(self) -> bool:
-        reader = MemoryStateStore(self.state)
-        rows = [reader.run(run_id) if asked.submitted else None for run_id, asked in self.asked.items()]
+        rows = [self.store.run(run_id) if asked.submitted else None for run_id, asked in self.asked.items()]
         return all(row is not None and row.state in TERMINAL_RUN_STATES for row in rows)
 
 
@@ -504,9 +507,18 @@ class Verdict:
     counts: Counter[str]
 
 
-def simulate(seed: int, *, size: int = 14, verbose: bool = False) -> Verdict:
-    """One world from its beginning to its end."""
-    sim = Simulation(seed, size=size, verbose=verbose)
+def simulate(seed: int, *, size: int = SIZE, verbose: bool = False, sqlite: bool = False) -> Verdict:
+    """One world from its beginning to its end; its state in memory, or in a real database file."""
+    if not sqlite:
+        return _simulate(Simulation(seed, size=size, verbose=verbose))
+    from penstock.stores.sql.store import open_state
+
+    with tempfile.TemporaryDirectory() as folder:
+        open_store = partial(open_state, Path(folder) / "state.db")
+        return _simulate(Simulation(seed, size=size, verbose=verbose, open_store=open_store))
+
+
+def _simulate(sim: Simulation) -> Verdict:
     failure = ""
     try:
         sim.run()
@@ -516,17 +528,23 @@ def simulate(seed: int, *, size: int = 14, verbose: bool = False) -> Verdict:
             import traceback
 
             failure += "\n" + "".join(traceback.format_tb(error.__traceback__)[-6:])
-    return Verdict(seed, failure, tuple(sim.story), sim.digest.hexdigest(), sim.counts)
+    finally:
+        for alive in sim.alive:
+            alive.store.inner.close()
+        sim.store.close()
+    return Verdict(sim.seed, failure, tuple(sim.story), sim.digest.hexdigest(), sim.counts)
 
 
-def simulate_many(seeds: Sequence[int], *, size: int = 14, processes: int = 1) -> list[Verdict]:
+def simulate_many(
+    seeds: Sequence[int], *, size: int = SIZE, processes: int = 1, sqlite: bool = False
+) -> list[Verdict]:
     if processes <= 1:
-        return [simulate(seed, size=size) for seed in seeds]
+        return [simulate(seed, size=size, sqlite=sqlite) for seed in seeds]
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(partial(simulate, size=size), seeds, chunksize=8))
+        return list(pool.map(partial(simulate, size=size, sqlite=sqlite), seeds, chunksize=8))
 
 
 def trace_digest(verdicts: Sequence[Verdict]) -> str:
@@ -538,23 +556,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many worlds")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="only this one")
-    parser.add_argument("--size", type=int, default=14, help="how large the graphs are")
+    parser.add_argument("--size", type=int, default=SIZE, help="how large the graphs are")
+    parser.add_argument("--sqlite", action="store_true", help="over a real database file rather than memory")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="tell everything that happens")
     parser.add_argument("--brief", action="store_true", help="stop at the first failure and say only which")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     if given.seed is not None:
-        verdicts = [simulate(given.seed, size=given.size, verbose=given.verbose)]
+        verdicts = [simulate(given.seed, size=given.size, verbose=given.verbose, sqlite=given.sqlite)]
     elif given.brief:
         verdicts = []
         for seed in range(given.first, given.first + given.seeds):
-            verdicts.append(simulate(seed, size=given.size))
+            verdicts.append(simulate(seed, size=given.size, sqlite=given.sqlite))
             if verdicts[-1].failure:
                 break
     else:
         seeds = range(given.first, given.first + given.seeds)
-        verdicts = simulate_many(seeds, size=given.size, processes=given.processes)
+        verdicts = simulate_many(seeds, size=given.size, processes=given.processes, sqlite=given.sqlite)
     return report(verdicts, seconds=time.monotonic() - began, brief=given.brief)
 
 

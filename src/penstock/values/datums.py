@@ -26,28 +26,31 @@ _DISK_TROUBLE_TEXTS = ("No space left on device", "Read-only file system", "Disk
 
 
 class Staging:
-    """New paths in a folder that exists only when it is used. Values are written there before they are sealed in the
-    store, and inputs that are files are put there for the task to own; `clear` removes it all."""
+    """New paths in a folder that exists only when it is used: `name` below `parent`. Values are written there before
+    they are sealed in the store, and inputs that are files are put there for the task to own; `clear` removes it
+    all."""
 
-    __slots__ = ("_count", "folder")
+    __slots__ = ("_count", "_name", "_parent")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, parent: Path, name: str) -> None:
+        self._parent = parent
+        self._name = name
         self._count = 0
 
     def fresh(self) -> Path:
         """A path that does not exist, its parent existing."""
+        folder = self._parent / self._name
         if not self._count:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._count += 1
-        return self.folder / f"staged-{self._count}"
+        return folder / f"staged-{self._count}"
 
     def owns(self, path: Path) -> bool:
-        return self._count > 0 and path.is_relative_to(self.folder)
+        return self._count > 0 and path.is_relative_to((self._parent / self._name).resolve())
 
     def clear(self) -> None:
         if self._count:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self._parent / self._name, ignore_errors=True)
             self._count = 0
 
 
@@ -120,14 +123,12 @@ def _parameter(value: Any, declared: DeclaredType) -> Any:
     name = declared["name"]
     if name == "enum":
         options = declared.get("options", ())
-        for candidate in (value, getattr(value, "value", None), getattr(value, "name", None)):
-            if isinstance(candidate, str) and str.__str__(candidate) in options:
-                return str.__str__(candidate)
-        raise (
-            _mismatch(value, declared)
-            if not isinstance(value, str)
-            else ValueRefused(f"expected {type_text(declared)}, got {str(value)!r}")
-        )
+        option = parameters.option_of(value) or (str.__str__(value) if isinstance(value, str) else None)
+        if option in options:
+            return option
+        if option is not None:
+            raise ValueRefused(f"expected {type_text(declared)}, got {option!r}")
+        raise _mismatch(value, declared)
     fits = {"struct": isinstance(value, Mapping), "list": isinstance(value, (list, tuple)), "json": True}
     if not fits.get(name):
         raise _mismatch(value, declared)

@@ -179,7 +179,7 @@ class _Reader:
         names = getattr(unwrapped(function), "__globals__", {})
         for name, annotation in getattr(function, "__annotations__", {}).items():
             try:
-                hints[name] = eval(annotation, names) if isinstance(annotation, str) else annotation  # noqa: S307
+                hints[name] = eval(annotation, names) if isinstance(annotation, str) else annotation
             except Exception as error:  # as above
                 where = "its return value" if name == "return" else f"{name!r}"
                 self.report(

@@ -32,6 +32,7 @@ class Building:
         self.root = root
         self.builder = root
         self.tokens: list[Scoped] = []
+        self.unopened: dict[int, tuple[object, Location]] = {}  # `when(...)` that no `with` has opened yet
         self._asked: dict[Location, int] = {}
         self._used: dict[int, tuple[Component, Function | Graph]] = {}
         self._inherited: dict[int, Diagnostic] = {}
@@ -50,6 +51,9 @@ class Building:
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was recorded here and in the components used."""
+        for _block, location in self.unopened.values():
+            self.report("when-without-with", "when or otherwise without `with`", "Write `with when(...):`.", location)
+        self.unopened.clear()
         return (*self._inherited.values(), *self.root.diagnostics)
 
     def is_first_answer(self, location: Location) -> bool:

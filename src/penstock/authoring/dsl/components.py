@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from penstock.authoring.dsl.building import Building, Component, current_building
@@ -135,7 +135,9 @@ def component_of(given: Any, what: str) -> tuple[Component, Options] | None:
         fix = "Write it as a function at the top of a module and mark it with @task."
         building.report("closure-as-component" if closure else "not-a-component", message, fix)
     else:
-        building.report("not-a-component", f"{what} takes a task or pipeline, not {given!r}", "Give a function with @task.")
+        building.report(
+            "not-a-component", f"{what} takes a task or pipeline, not {given!r}", "Give a function with @task."
+        )
     return None
 
 
@@ -145,6 +147,3 @@ def building_for(what: str) -> Building:
     if building is None:
         raise InvalidInput(f"{what} is for use inside a pipeline", fix="Call it in the body of a @pipeline function.")
     return building
-
-
-Decorated = Callable[P, R]

@@ -112,7 +112,9 @@ def node_options(
         return NodeOptions(policy=_graph_policy(component), location=location)
     name = options.name
     if name is not None and not isinstance(name, str):
-        report("bad-name", f"{name!r} cannot be a name", "Give text: a node's name is fixed when the pipeline is built.")
+        report(
+            "bad-name", f"{name!r} cannot be a name", "Give text: a node's name is fixed when the pipeline is built."
+        )
         name = None
     return NodeOptions(
         name=name,
@@ -177,7 +179,11 @@ def limit_of(what: str, given: Any, minimum: int, report: Report) -> int | None:
     """A whole number of at least `minimum`, or None for a mistake, which is recorded."""
     if isinstance(given, int) and not isinstance(given, bool) and given >= minimum:
         return given
-    report("bad-limit", f"{what} must be a whole number of at least {minimum}, not {given!r}", f"Give {what}={minimum} or more.")
+    report(
+        "bad-limit",
+        f"{what} must be a whole number of at least {minimum}, not {given!r}",
+        f"Give {what}={minimum} or more.",
+    )
     return None
 
 
@@ -197,7 +203,10 @@ def _graph_policy(component: model.Function | model.Graph | None) -> model.Polic
 
 
 def _resources(
-    options: Options, base: model.Resources | None, amount: Callable[[str, Any, Callable[[Any], float]], Any], report: Report
+    options: Options,
+    base: model.Resources | None,
+    amount: Callable[[str, Any, Callable[[Any], float]], Any],
+    report: Report,
 ) -> model.Resources | None:
     given: dict[str, Any] = {}
     if isinstance(options.resources, Resources):
@@ -210,7 +219,9 @@ def _resources(
             f"resources: {options.resources!r} is neither a dict nor Resources(...)",
             'Write resources={"licence": 1} or resources=Resources(cpu=2, licence=1).',
         )
-    given.update({name: value for name, value in (("cpu", options.cpu), ("memory", options.memory)) if value is not None})
+    given.update(
+        {name: value for name, value in (("cpu", options.cpu), ("memory", options.memory)) if value is not None}
+    )
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return None
@@ -230,7 +241,9 @@ def _retry(given: Any, report: Report) -> model.Retry:
     retry = Retry(given) if isinstance(given, int) and not isinstance(given, bool) else given
     default = model.Retry()
     if not isinstance(retry, Retry):
-        report("bad-retry", f"retry: {given!r} is neither a number nor Retry(...)", "Write retry=3 or retry=Retry(3, ...).")
+        report(
+            "bad-retry", f"retry: {given!r} is neither a number nor Retry(...)", "Write retry=3 or retry=Retry(3, ...)."
+        )
         return default
 
     def checked(name: str, parse: Callable[[Any], Any], otherwise: Any) -> Any:
@@ -317,7 +330,11 @@ def _refs(after: Any, report: Report) -> Sequence[NodeRef]:
         if ref is not None:
             refs.append(ref)
         elif not isinstance(handle, Handle) or value_of(handle).owner is not None:
-            report("bad-after", f"after: {handle!r} is not what a task gave", "Give what calls of tasks return: after=[load].")
+            report(
+                "bad-after",
+                f"after: {handle!r} is not what a task gave",
+                "Give what calls of tasks return: after=[load].",
+            )
     return refs
 
 
@@ -333,7 +350,9 @@ def _trigger(given: Any, report: Report) -> model.Trigger:
     try:
         return model.Trigger(given)
     except ValueError:
-        report("unknown-trigger", f"there is no trigger {given!r}", nearest(str(given), [str(t) for t in model.Trigger]))
+        report(
+            "unknown-trigger", f"there is no trigger {given!r}", nearest(str(given), [str(t) for t in model.Trigger])
+        )
         return model.Trigger.ALL_SUCCEEDED
 
 

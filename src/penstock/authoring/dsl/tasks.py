@@ -11,7 +11,7 @@ from typing import Any, Generic, overload
 from penstock.authoring.dsl.annotations import signature_of
 from penstock.authoring.dsl.building import current_building
 from penstock.authoring.dsl.components import Configured, P, R, call, known_options
-from penstock.authoring.dsl.options import NO_OPTIONS, Options, labels_of, policy_of
+from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, Options, policy_of
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
 from penstock.base.diagnostics import Diagnostic
 from penstock.graph.model import Function, OutputSpec
@@ -30,9 +30,7 @@ class Task(Generic[P, R]):
 
     @property
     def name(self) -> str:
-        """The name of its nodes where they are given none."""
-        given = self._options.name
-        return given if isinstance(given, str) else str(getattr(self.function, "__name__", type(self.function).__name__))
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
 
     @property
     def component(self) -> Function:
@@ -57,7 +55,7 @@ class Task(Generic[P, R]):
         building = current_building()
         if building is None:
             return self.function(*args, **kwargs)
-        called: Any = call(building, self, self._call_options(), args=args, kwargs=kwargs)
+        called: Any = call(building, self, NO_OPTIONS, args=args, kwargs=kwargs)
         return called  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
@@ -65,10 +63,6 @@ class Task(Generic[P, R]):
 
     def __reduce__(self) -> str:
         return str(getattr(self, "__qualname__", self.name))
-
-    def _call_options(self) -> Options:
-        labels = self._options.labels
-        return NO_OPTIONS if labels is None else Options(labels=labels)
 
     def _build(self) -> tuple[Function, tuple[Diagnostic, ...]]:
         diagnostics: list[Diagnostic] = []
@@ -90,7 +84,6 @@ class Task(Generic[P, R]):
             location=location,
             description=cleandoc(self.function.__doc__ or ""),
         )
-        labels_of(self._options.labels, report)
         return function, tuple(diagnostics)
 
     def _check_function(self, report: Callable[[str, str, str], None]) -> None:
@@ -112,7 +105,11 @@ class Task(Generic[P, R]):
         elif "." in name:
             report("not-a-function", f"@task on the method {name!r}", f"{top} The object becomes a parameter.")
         elif iscoroutinefunction(function) or isasyncgenfunction(function):
-            report("async-function", f"{name!r} is an async function", "Write a plain one; asyncio.run(...) runs async code in it.")
+            report(
+                "async-function",
+                f"{name!r} is an async function",
+                "Write a plain one; asyncio.run(...) runs async code in it.",
+            )
         elif isgeneratorfunction(function):
             fix = "Return a list, or write a file and return its Path."
             report("generator-function", f"{name!r} is a generator, whose values cannot be kept", fix)
@@ -138,7 +135,6 @@ def task(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(
     *,
-    name: str | None = None,
     cpu: float | None = None,
     memory: int | str | None = None,
     resources: Any = None,
@@ -147,7 +143,6 @@ def task(
     priority: int | None = None,
     cache: bool | None = None,
     fresh: bool | None = None,
-    labels: dict[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -157,9 +152,9 @@ def task(function: Any = None, /, **options: Any) -> Any:
     Its parameters are the inputs, its return annotation the outputs: one named `output`, or the fields of a NamedTuple or
     dataclass. `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or
     `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `cache=False` always runs it; `fresh` gives each attempt
-    a process of its own; `name` is what its nodes are called. None of these counts as a change of the task.
+    a process of its own. None of these counts as a change of the task.
     """
-    for name in ("after", "when", "trigger"):
+    for name in CALL_OPTION_NAMES:
         if name in options:
             raise TypeError(f"{name!r} belongs to a use of a task: task.options({name}=...)")
     chosen = NO_OPTIONS.with_more(known_options(options))

@@ -40,7 +40,7 @@ class Pool:
     """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers, and reads
     from it to take requests back."""
 
-    __slots__ = ("_ours", "_theirs", "error", "failures", "fresh", "key", "not_before", "sent", "workers")
+    __slots__ = ("_ours", "_theirs", "failures", "fresh", "key", "not_before", "sent", "used_at", "workers")
 
     def __init__(self, key: str, *, fresh: bool = False) -> None:
         self.key = key
@@ -53,7 +53,8 @@ class Pool:
         self.failures = 0
         """How many workers in a row could not be started."""
         self.not_before = 0.0
-        self.error = ""
+        self.used_at = 0.0
+        """When it was given an attempt last."""
 
     @property
     def worker_end(self) -> socket.socket:
@@ -69,7 +70,7 @@ class Pool:
 
     def take_back(self) -> list[bytes]:
         """The requests that no worker has taken, out of the socket again."""
-        taken = []
+        taken: list[bytes] = []
         while True:
             try:
                 datagram = self._theirs.recv(BUFFER_BYTES, socket.MSG_DONTWAIT)
@@ -104,7 +105,7 @@ class Hand:
 
     def receive(self) -> list[bytes]:
         """The frames that have arrived."""
-        arrived = []
+        arrived: list[bytes] = []
         while True:
             try:
                 data = self.reports.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)

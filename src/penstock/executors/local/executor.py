@@ -1,13 +1,11 @@
 """The local executor: runs attempts in worker processes on this machine, as many at once as fit.
 
-It knows which attempts were asked for and where they are; it decides nothing about runs. All it remembers can be lost: what
-ended is in the records of the incarnation's folder, what was begun is in the slots."""
+It knows which attempts were asked for and where they are; it decides nothing about runs. All that it remembers can be lost:
+what has ended is in the records of the incarnation's folder, what was begun is in the slots."""
 
 from __future__ import annotations
 
 import json
-import os
-import select
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,16 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.effects import CapacityReported
+from penstock.engine.events import CapacityReported
 from penstock.executors.local import machine
 from penstock.executors.local.admission import Admission, Place
-from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended, open_hand
+from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
+from penstock.executors.local.describing import describe_in
 from penstock.executors.local.incarnation import Incarnation, examine, forget_past
-from penstock.executors.local.keeper_link import KeeperLink
 from penstock.executors.local.ledger import Ledger, ledger_folder
-from penstock.launcher.outer.processes import kill_marked
+from penstock.executors.local.roster import Gone, Roster, Said, Unforked
+from penstock.executors.local.tally import Tally
 from penstock.launcher.outer.records import read_records
-from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX
+from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX, Begun
 from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX, WorkerSettings
 from penstock.wire import (
     AttemptEnded,
@@ -39,7 +38,503 @@ from penstock.wire import (
     Refused,
     Report,
     Usage,
-    description_from_json,
     report_from_json,
     request_to_json,
 )
+
+SCAN_S = 0.02
+"""How long an attempt runs before it is worth a report that it has started."""
+
+STOP_SCAN_S = 0.002
+TAKEN_S = 1.0
+"""How long a worker may have a request without showing it in its slot, once another worker of its pool has died."""
+
+START_FAILURES_MAX = 3
+"""After so many workers in a row that could not be started, the attempts that wait for one are lost."""
+
+IDLE_S = 60.0
+"""How long a pool keeps its workers without an attempt, when another pool grows."""
+
+_TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """`state` is the project's state folder, made if need be. `cpu` (processors) and `memory_bytes` None: what the machine has.
+    `artifacts` names a function, `module:name`, that opens the artifact store when called with `artifacts_arguments` (JSON).
+    `ahead_max`: how many short attempts are taken beyond what fits. `launcher` names what runs an attempt in a worker."""
+
+    project: Path
+    state: Path
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    artifacts: str = "penstock.app_artifacts:open_artifacts"
+    artifacts_arguments: Mapping[str, Any] = field(default_factory=dict)
+    ahead_max: int = 256
+    workers_max: int = 64
+    ledger: Path | None = None
+    """Folder of the host's ledger; None: the user's own."""
+    launcher: str = "penstock.launcher.outer.attempt:Launcher"
+
+
+class LocalExecutor:
+    """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called from
+    another thread than the one that polls."""
+
+    def __init__(self, settings: LocalSettings, *, name: str = "local") -> None:
+        """Start the keeper. Raises StoreUnavailable when the state folder cannot be written to."""
+        self._name = name
+        self._lock = threading.RLock()
+        self._own = Incarnation(settings.state)
+        self._machine = {
+            "cpu": machine.cpu_thousandths() if settings.cpu is None else round(settings.cpu * 1000),
+            "memory": settings.memory_bytes or machine.memory_bytes_total(),
+        }
+        self._custom = {name: round(amount * 1000) for name, amount in settings.resources.items()}
+        self._ledger = Ledger(settings.ledger or ledger_folder(), entry=self._own.name, total=self._machine)
+        self._ahead_max = settings.ahead_max
+        self._admission = Admission(
+            {**self._ledger.left(), **self._custom},
+            workers_max=settings.workers_max,
+            ahead_max=settings.ahead_max,
+        )
+        self._roster = Roster(self._own, _worker_settings(settings, self._own))
+        self._tally = Tally(self._own)
+        self._waiting: dict[str, Entry] = {}
+        """Attempts for which there is no room yet, in order."""
+        self._active: dict[str, Entry] = {}
+        """All that have not ended, those that wait among them."""
+        self._started_count = 0
+        self._files = 0
+        self._scan_at = float("inf")
+        self._oom_kills = machine.oom_kill_count()
+        self._observations: list[Observation] = []
+        self._past: list[Path] = []
+        self._adopted: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The keeper's process, for whoever looks after processes."""
+        return self._roster.keeper_pid
+
+    # -- effects.Executor ------------------------------------------------------------------------------------------------------
+
+    def capacity(self) -> CapacityReported:
+        with self._lock:
+            amounts = {**self._ledger.left(), **self._custom}
+            self._admission.capacity = amounts
+            return CapacityReported(self._name, amounts, self._ahead_max)
+
+    def start(self, requests: Sequence[AttemptRequest]) -> None:
+        with self._lock:
+            for request in requests:
+                known = request.attempt_id in self._active or self._tally.repeat(request.attempt_id)
+                if not known:
+                    self._accept(request)
+            self._pump()
+
+    def stop(self, attempt_id: str, *, grace_ms: int) -> None:
+        with self._lock:
+            entry = self._active.get(attempt_id)
+            if entry is None:
+                return
+            if entry.sent:
+                self._take_back(self._roster.pools[entry.pool])
+            if not entry.sent:
+                self._finish(entry, Cancelled("stopped before it began"))
+                return
+            entry.stop_grace_ms = grace_ms
+            self._scan(time.monotonic())
+
+    def adopt(self, attempt_ids: Sequence[str]) -> None:
+        with self._lock:
+            unknown = []
+            for attempt_id in attempt_ids:
+                entry = self._active.get(attempt_id)
+                if entry is not None:
+                    entry.started = False  # reported again as soon as it is seen
+                    self._scan_at = 0.0
+                elif not self._tally.repeat(attempt_id):
+                    unknown.append(attempt_id)
+            if unknown:
+                self._adopt(unknown)
+
+    def poll(self, timeout_ms: int) -> Sequence[Report]:
+        until = time.monotonic() + timeout_ms / 1000
+        while True:
+            with self._lock:
+                self._keep_time()
+                wait_s = self._wait_s(until)
+            ready = self._roster.wait(wait_s * 1000)
+            with self._lock:
+                if ready:
+                    self._take_in(self._roster.hear(ready))
+                    self._pump()
+                if self._tally.reports or time.monotonic() >= until:
+                    return self._tally.take()
+
+    def observations(self) -> Sequence[Observation]:
+        with self._lock:
+            observations, self._observations = self._observations, []
+            return observations
+
+    def acknowledge(self, attempt_ids: Iterable[str]) -> None:
+        with self._lock:
+            ids = list(attempt_ids)
+            self._tally.acknowledge(ids)
+            if self._adopted:
+                done = self._adopted.intersection(ids)
+                if done:
+                    self._adopted -= done
+                    self._past = forget_past(self._past, done)
+
+    def close(self) -> None:
+        with self._lock:
+            self._roster.close()
+            self._ledger.close()
+            self._own.close(remove=not self._active and not self._tally.outstanding)
+
+    # -- effects.Describer -----------------------------------------------------------------------------------------------------
+
+    def describe(self, request: DescribeRequest) -> Description:
+        description, hand = describe_in(self._roster, request, lock=self._lock, hear=self._hear_keeper)
+        with self._lock:
+            if hand is not None:
+                self._join(hand, description.pin)
+        return description
+
+    def _hear_keeper(self) -> None:
+        with self._lock:
+            self._take_in(self._roster.hear_keeper())
+
+    def _join(self, hand: Hand, pin: str) -> None:
+        """The worker that has described a target becomes the first of its pin's pool; where there is one, it leaves."""
+        hand.describing = False
+        pool = hand.pool
+        if hand.exit is not None:
+            pool.close()
+            hand.close()
+            return
+        self._roster.watch(hand)
+        if not pin or pin in self._roster.pools:
+            pool.close()
+            return
+        pool.key = pin
+        self._roster.pools[pin] = pool
+        hand.leaving = False
+        self._admission.hired(pin)
+
+    # -- taking attempts -------------------------------------------------------------------------------------------------------
+
+    def _accept(self, request: AttemptRequest) -> None:
+        shape = tuple(sorted(request.amounts.items()))
+        key = f"fresh {request.attempt_id}" if request.fresh else request.component.pin
+        entry = Entry(request.attempt_id, key, shape, b"", request.fresh)
+        self._active[entry.attempt_id] = entry
+        complaint = self._complaint(request)
+        if complaint is None:
+            data = _TO_JSON(request_to_json(request)).encode()
+            try:
+                entry.datagram = data if len(data) <= DATAGRAM_BYTES_MAX else self._in_file(data)
+            except OSError as error:
+                complaint = f"the request could not be written to {self._own.folder}: {error.strerror}"
+        if complaint is not None:
+            self._finish(entry, Refused(complaint))
+        else:
+            self._waiting[entry.attempt_id] = entry
+
+    def _complaint(self, request: AttemptRequest) -> str | None:
+        total = {**self._machine, **self._custom}
+        for name, amount in request.amounts.items():
+            if amount > total.get(name, 0):
+                return f"it asks for {amount} of {name}, and there are {total.get(name, 0)}"
+        if len(request.attempt_id.encode()) > ATTEMPT_ID_BYTES_MAX:
+            return f"its id is longer than {ATTEMPT_ID_BYTES_MAX} bytes"
+        return None
+
+    def _in_file(self, data: bytes) -> bytes:
+        self._files += 1
+        path = self._own.folder / f"request-{self._files}.json"
+        path.write_bytes(data)
+        return b"@" + str(path).encode()
+
+    def _pump(self) -> None:
+        while self._waiting:
+            entry = next(iter(self._waiting.values()))
+            if not self._put(entry):
+                return
+
+    def _put(self, entry: Entry) -> bool:
+        """Give an attempt to its pool, if it has its turn."""
+        place = self._admission.place(entry.pool, entry.shape)
+        if place is Place.WAIT:
+            return False
+        pool = self._roster.pool(entry.pool, fresh=entry.fresh)
+        if place is Place.GROW and not self._hire(pool):
+            return False
+        if not pool.send(entry.datagram):
+            return False
+        self._admission.take(entry.pool, entry.shape)
+        entry.sent = True
+        pool.sent[entry.attempt_id] = entry
+        pool.used_at = time.monotonic()
+        del self._waiting[entry.attempt_id]
+        if self._scan_at == float("inf"):
+            self._scan_at = time.monotonic() + SCAN_S
+        return True
+
+    def _hire(self, pool: Pool) -> bool:
+        if time.monotonic() < pool.not_before:
+            return False
+        self._dismiss_idle(pool)
+        try:
+            self._roster.hire(pool)
+        except OSError as error:
+            self._fail_start(pool, str(error))
+            return False
+        self._admission.hired(pool.key)
+        return True
+
+    def _dismiss_idle(self, wanted: Pool) -> None:
+        """Pools of other pins that nothing has used for a while make room."""
+        now = time.monotonic()
+        for pool in list(self._roster.pools.values()):
+            if pool is not wanted and not pool.sent and pool.workers and now - pool.used_at > IDLE_S:
+                for hand in pool.workers.values():
+                    self._leaves(hand)
+                self._roster.dismiss(pool)
+                self._admission.forget(pool.key)
+
+    def _fail_start(self, pool: Pool, error: str) -> None:
+        """A worker could not be started: try again a little later, and give up after a few times."""
+        pool.failures += 1
+        pool.not_before = time.monotonic() + 0.05 * 4.0**pool.failures
+        if pool.failures >= START_FAILURES_MAX and not pool.workers:
+            pool.failures = 0
+            self._take_back(pool)
+            for entry in [entry for entry in self._waiting.values() if entry.pool == pool.key]:
+                self._finish(entry, Lost(f"no worker could be started: {error}"))
+
+    def _take_back(self, pool: Pool) -> None:
+        """Take the requests that no worker has yet out of a pool's socket; they wait again, in front."""
+        datagrams = set(pool.take_back())
+        back = {each.attempt_id: each for each in pool.sent.values() if each.datagram in datagrams}
+        for entry in back.values():
+            self._unsend(entry, pool)
+        self._waiting = {**back, **self._waiting}
+
+    def _unsend(self, entry: Entry, pool: Pool) -> None:
+        entry.sent = False
+        entry.lost_at = None
+        del pool.sent[entry.attempt_id]
+        self._admission.release(entry.pool, entry.shape)
+
+    # -- what is heard -----------------------------------------------------------------------------------------------------------
+
+    def _take_in(self, heard: Iterable[Said | Gone | Unforked]) -> None:
+        for each in heard:
+            match each:
+                case Said(hand, word):
+                    self._said(hand, word)
+                case Gone(hand):
+                    self._gone(hand)
+                case Unforked(hand, error):
+                    hand.error = f"a worker could not be forked: {error}"
+                    self._gone(hand)
+
+    def _said(self, hand: Hand, word: Mapping[str, Any]) -> None:
+        match word["event"]:
+            case "ended":
+                self._ended(hand, word)
+            case "observed":
+                self._observations.extend(Observation(*item) for item in word["items"])
+            case "retiring":
+                self._leaves(hand)
+            case "unusable":
+                hand.error = word["error"]
+            case unknown:
+                raise AssertionError(f"worker {hand.number} said {unknown!r}")
+
+    def _ended(self, hand: Hand, word: Mapping[str, Any]) -> None:
+        report = report_from_json(word)
+        entry = self._active.get(report.attempt_id)
+        if entry is not None and isinstance(report, AttemptEnded):
+            hand.ended_count += 1
+            hand.pool.failures = 0
+            self._forget(entry)
+            self._tally.ended(report, worker=hand.number)
+
+    def _finish(self, entry: Entry, outcome: Outcome, *, begun: Begun | None = None, hand: Hand | None = None) -> None:
+        """An attempt ended that no worker will report."""
+        self._forget(entry)
+        now = time.time_ns() // 1_000_000
+        if begun is None or hand is None:
+            self._tally.ended(AttemptEnded(entry.attempt_id, outcome, ended_at=now), worker=None)
+            return
+        report = AttemptEnded(
+            entry.attempt_id,
+            outcome,
+            started_at=begun.started_at,
+            ended_at=max(now, begun.started_at),
+            duration_us=max(0, now - begun.started_at) * 1000,
+            worker=f"{self._own.name}.{hand.number}",
+            usage=Usage(0.0, hand.slot.peak_of(begun.sequence)),
+            log=self._own.segment(hand.number, begun.log_offset),
+        )
+        self._tally.ended(report, worker=hand.number)
+
+    def _forget(self, entry: Entry) -> None:
+        del self._active[entry.attempt_id]
+        self._waiting.pop(entry.attempt_id, None)
+        if entry.started:
+            self._started_count -= 1
+        if entry.sent:
+            pool = self._roster.pools.get(entry.pool)
+            if pool is not None:
+                pool.sent.pop(entry.attempt_id, None)
+            self._admission.release(entry.pool, entry.shape)
+
+    def _leaves(self, hand: Hand) -> None:
+        """A worker takes no more requests."""
+        if not hand.leaving:
+            hand.leaving = True
+            self._admission.left(hand.pool.key)
+
+    def _gone(self, hand: Hand) -> None:
+        """A worker's process has ended: take in what it recorded, then judge what it leaves."""
+        if hand.describing:
+            return  # `describe` sees it
+        counted = not hand.leaving
+        self._leaves(hand)
+        self._read_records(hand, end=None)
+        begun = hand.slot.begun()
+        entry = self._active.get(begun.attempt_id) if begun is not None else None
+        if entry is not None:
+            outcome = how_it_ended(hand.exit or 0, stopped=entry.stop_grace_ms is not None, oom=self._was_oom())
+            self._finish(entry, outcome, begun=begun, hand=hand)
+        pool = hand.pool
+        if counted and begun is None and hand.ended_count == 0:
+            self._fail_start(pool, hand.error or f"it ended with {hand.exit} before its first attempt")
+        if counted and pool.sent:
+            self._suspect(pool)
+        if pool.fresh and not any(each.pool == pool.key for each in self._active.values()):
+            self._roster.dismiss(pool)
+            self._admission.forget(pool.key)
+        self._tally.worker_left(hand.number)
+        hand.close()
+
+    def _suspect(self, pool: Pool) -> None:
+        """A worker died that may have taken a request and not shown it: what is neither in the socket nor in the hands of
+        another worker within a moment is given up."""
+        self._take_back(pool)
+        shown = {begun.attempt_id for hand in pool.workers.values() if (begun := hand.slot.begun())}
+        for entry in list(pool.sent.values()):
+            if entry.attempt_id not in shown and entry.lost_at is None:
+                entry.lost_at = time.monotonic() + (TAKEN_S if pool.workers else 0.0)
+                self._scan_at = min(self._scan_at, entry.lost_at)
+
+    def _was_oom(self) -> bool:
+        before, self._oom_kills = self._oom_kills, machine.oom_kill_count()
+        return self._oom_kills > before
+
+    def _read_records(self, hand: Hand, *, end: int | None) -> None:
+        for payload in read_records(self._own.records(hand.number), offset=hand.recorded, end=end):
+            self._ended(hand, json.loads(payload))
+
+    # -- time ------------------------------------------------------------------------------------------------------------------
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if now >= self._scan_at:
+            self._scan(now)
+        self._tally.repeat_old(now)
+        self._ledger.publish(self._admission.used)
+        if self._waiting:
+            self._pump()
+
+    def _wait_s(self, until: float) -> float:
+        now = time.monotonic()
+        if self._tally.reports:
+            return 0.0
+        due = min(until, self._scan_at, self._tally.repeat_at)
+        if self._waiting:
+            due = min(due, *(pool.not_before for pool in self._roster.pools.values() if pool.not_before > now), now + 1.0)
+        return max(0.0, due - now)
+
+    def _scan(self, now: float) -> None:
+        """Look into the slots: who has begun what, what was recorded and not yet reported."""
+        now_ms = time.time_ns() // 1_000_000
+        hurry = False
+        shown: set[str] = set()
+        for hand in list(self._roster.hands.values()):
+            if hand.describing:
+                continue
+            recorded = hand.slot.recorded_bytes()
+            if recorded > hand.recorded:
+                self._read_records(hand, end=recorded)
+                hand.recorded = max(hand.recorded, recorded)
+            begun = hand.slot.begun()
+            entry = self._active.get(begun.attempt_id) if begun is not None else None
+            if begun is not None and entry is not None:
+                shown.add(entry.attempt_id)
+                self._shows(hand, entry, begun, now_ms)
+        for entry in [entry for entry in self._active.values() if entry.lost_at or entry.stop_grace_ms is not None]:
+            if entry.attempt_id in shown:
+                entry.lost_at = None
+            elif entry.lost_at and entry.lost_at <= now:
+                self._finish(entry, Lost("the worker that had taken it died before it began, or while it did"))
+            else:
+                hurry = True
+        idle = len(self._active) == self._started_count and not hurry
+        self._scan_at = float("inf") if idle else now + (STOP_SCAN_S if hurry else SCAN_S)
+
+    def _shows(self, hand: Hand, entry: Entry, begun: Begun, now_ms: int) -> None:
+        """A worker's slot shows an attempt that has not ended."""
+        if entry.stop_grace_ms is not None and entry.stop_grace_ms >= 0:
+            self._roster.stop(hand, sequence=begun.sequence, grace_ms=entry.stop_grace_ms)
+            entry.stop_grace_ms = -1
+        if not entry.started and now_ms - begun.started_at >= SCAN_S * 1000:
+            entry.started = True
+            self._started_count += 1
+            self._tally.started(AttemptStarted(entry.attempt_id, begun.started_at, f"{self._own.name}.{hand.number}"))
+            self._roster.sample_memory()
+
+    # -- earlier controllers ---------------------------------------------------------------------------------------------------
+
+    def _adopt(self, attempt_ids: list[str]) -> None:
+        past = examine(self._own.state, attempt_ids, own=self._own.name)
+        self._past = past.folders
+        self._adopted.update(attempt_ids)
+        for attempt_id in attempt_ids:
+            if attempt_id in past.records:
+                self._tally.ended(past.records[attempt_id], worker=None)
+            elif attempt_id in past.begun:
+                begun, log, peak = past.begun[attempt_id]
+                lost = Lost("the controller died while it ran, and its processes with it")
+                usage = Usage(0.0, peak)
+                self._tally.ended(
+                    AttemptEnded(attempt_id, lost, started_at=begun.started_at, usage=usage, log=log), worker=None
+                )
+            elif past.certain:
+                self._tally.ended(AttemptEnded(attempt_id, Refused("never started")), worker=None)
+            else:
+                lost = Lost("nothing is left that tells whether it ran")
+                self._tally.ended(AttemptEnded(attempt_id, lost), worker=None)
+
+
+def _worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings:
+    return WorkerSettings(
+        incarnation=own.name,
+        folder=str(own.folder.absolute()),
+        logs=str(own.logs.absolute()),
+        state=str(settings.state.absolute()),
+        project=str(settings.project.absolute()),
+        artifacts=settings.artifacts,
+        artifacts_arguments=dict(settings.artifacts_arguments),
+        launcher=settings.launcher,
+    )

@@ -79,7 +79,7 @@ def _cgroup_files(controller: str, name: str) -> list[Path]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    found = []
+    found: list[Path] = []
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if controllers and controller not in controllers.split(","):

@@ -80,6 +80,10 @@ class Roster:
             return ""
         return text[-2000:]
 
+    def log_tail(self, hand: Hand) -> str:
+        """The last lines that a worker printed."""
+        return self._incarnation.log_tail(hand.number)
+
     @property
     def keeper_pid(self) -> int | None:
         return self._link.pid if self._link is not None else None

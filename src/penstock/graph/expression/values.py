@@ -94,7 +94,10 @@ def ordered(operator: str, left: Any, right: Any) -> bool:
     one, other = kind_of(left), kind_of(right)
     if one in NUMBERS and other in NUMBERS:
         order = compare_numbers(left, right)
-        return order is not None and _ORDERS[operator](order)
+        if order is None:
+            # With false, `a <= b` would not be `!(a > b)`, which the specification asks for; cel-go raises here as well.
+            raise ExpressionError("NaN has no order")
+        return _ORDERS[operator](order)
     if one != other or one not in ("bool", "string", "bytes"):
         raise no_overload(operator.strip("_"), left, right)
     return _ORDERS[operator]((left > right) - (left < right))

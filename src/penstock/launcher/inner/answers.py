@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.base.instants import duration_ms
 
 
-class Skip(Exception):  # noqa: N818 - an answer, not an error
+class Skip(Exception):
     """There is nothing to do: the task run ends skipped, and what needs its outputs is skipped too."""
 
     def __init__(self, why: str = "") -> None:
@@ -13,7 +13,7 @@ class Skip(Exception):  # noqa: N818 - an answer, not an error
         self.why = str(why)
 
 
-class Fail(Exception):  # noqa: N818
+class Fail(Exception):
     """Trying again would not help: the task run fails at once, whatever its retries."""
 
     def __init__(self, why: str = "") -> None:
@@ -21,7 +21,7 @@ class Fail(Exception):  # noqa: N818
         self.why = str(why)
 
 
-class NotYet(Exception):  # noqa: N818
+class NotYet(Exception):
     """What the task waits for is not there: try again after a while. Costs no attempt. `after` is seconds, or text
     such as "5m". Raises ValueError for anything else."""
 

@@ -19,7 +19,7 @@ class Arrivals:
     def install(self) -> None:
         for name in [name for name in self._callbacks if name in sys.modules]:
             self._callbacks.pop(name)()
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
@@ -18,6 +18,7 @@ from penstock.values.refusals import ValueRefused
 from penstock.wire import FunctionRequest
 
 WRAPPERS_MAX = 20
+_LISTS = (list, Sequence, Iterable, Collection, MutableSequence)
 
 
 class ComponentMissing(PenstockError):
@@ -63,15 +64,15 @@ def plain_function(found: Any) -> Callable[..., Any]:
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
+Conversion = Callable[[Any], Any]
 
-def _conversions(
-    function: Callable[..., Any], inputs: Mapping[str, DeclaredType]
-) -> Mapping[str, Callable[[Any], Any]]:
+
+def _conversions(function: Callable[..., Any], inputs: Mapping[str, DeclaredType]) -> Mapping[str, Conversion]:
     if not any(_may_convert(declared) for declared in inputs.values()):
         return {}
     try:
         hints = get_type_hints(function)
-    except Exception:  # an annotation that cannot be evaluated was a diagnostic when the graph was made
+    except Exception:  # noqa: BLE001 - whatever an author's annotation raises; it was a diagnostic when the graph was made
         return {}
     found = {name: _conversion(hints[name]) for name in inputs if name in hints}
     return {name: conversion for name, conversion in found.items() if conversion is not None}
@@ -82,47 +83,39 @@ def _may_convert(declared: DeclaredType) -> bool:
     return declared["name"] in ("enum", "list")
 
 
-def _conversion(annotation: Any) -> Callable[[Any], Any] | None:
-    if isinstance(annotation, type) and hasattr(annotation, "__members__"):
-        member_by_option = {option_of(member): member for member in annotation}
-        return lambda value: member_by_option.get(value, value) if isinstance(value, str) else value
+def _conversion(annotation: Any) -> Conversion | None:
+    """What makes the JSON of a parameter into what an annotation says; None: it is that already."""
+    members = getattr(annotation, "__members__", None)
+    if isinstance(annotation, type) and members is not None:
+        return _to_member({option_of(member): member for member in members.values()})
     origin = get_origin(annotation)
-    if annotation is tuple:
-        return lambda value: tuple(value) if isinstance(value, list) else value
-    arguments = [argument for argument in get_args(annotation) if argument is not Ellipsis]
-    if origin is tuple:
-        inner = [_conversion(argument) for argument in arguments]
-        return lambda value: _to_tuple(value, inner)
-    if origin in (list, types.UnionType) or getattr(origin, "__name__", "") in (
-        "Union",
-        "Sequence",
-        "Iterable",
-        "Annotated",
-    ):
-        candidates = [found for found in map(_conversion, arguments) if found is not None]
-        if candidates:
-            first = candidates[0]
-            return (
-                (lambda value: _each(value, first)) if origin not in (types.UnionType,) and _is_list(origin) else first
-            )
-    return None
+    inner = [_conversion(argument) for argument in get_args(annotation) if argument is not Ellipsis]
+    if annotation is tuple or origin is tuple:
+        return _to_tuple(inner)
+    some = next((conversion for conversion in inner if conversion is not None), None)
+    if some is None:
+        return None
+    if origin is types.UnionType or getattr(origin, "__name__", "") in ("Union", "Annotated"):
+        return some
+    return _to_list(some) if origin in _LISTS else None
 
 
-def _is_list(origin: Any) -> bool:
-    return origin is list or getattr(origin, "__name__", "") in ("Sequence", "Iterable")
+def _to_member(member_by_option: Mapping[str | None, Any]) -> Conversion:
+    return lambda value: member_by_option.get(value, value) if isinstance(value, str) else value
 
 
-def _each(value: Any, conversion: Callable[[Any], Any]) -> Any:
-    return [conversion(item) for item in value] if isinstance(value, list) else value
+def _to_list(conversion: Conversion) -> Conversion:
+    return lambda value: [conversion(item) for item in value] if isinstance(value, list) else value
 
 
-def _to_tuple(value: Any, inner: list[Callable[[Any], Any] | None]) -> Any:
-    if not isinstance(value, list):
-        return value
-    if len(inner) == 1:
-        return tuple(inner[0](item) if inner[0] else item for item in value)
-    pairs = zip(value, [*inner, *[None] * (len(value) - len(inner))], strict=False)
-    return tuple(conversion(item) if conversion else item for item, conversion in pairs)
+def _to_tuple(inner: list[Conversion | None]) -> Conversion:
+    def convert(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        by_item = inner * len(value) if len(inner) == 1 else [*inner, *[None] * len(value)]
+        return tuple(each(item) if each else item for item, each in zip(value, by_item, strict=False))
+
+    return convert
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -134,7 +127,7 @@ def named_outputs(value: Any, outputs: Mapping[str, DeclaredType]) -> Mapping[st
     if _has_fields(value, outputs):
         return {name: getattr(value, name) for name in outputs}
     if len(outputs) == 1:
-        return {name: value for name in outputs}
+        return dict.fromkeys(outputs, value)
     if not outputs:
         if value is not None:
             raise ValueRefused(

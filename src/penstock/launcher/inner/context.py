@@ -3,7 +3,6 @@ so that a task can be called as the plain function that it is."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,5 +117,4 @@ def _outside_folder() -> Path:
 
 
 def _forget(observation: Observation) -> None:
-    if sys.flags.verbose:
-        print(observation, file=sys.stderr)
+    """There is no attempt that the metric could belong to."""

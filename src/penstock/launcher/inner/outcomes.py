@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.launcher.inner.answers import Fail, NotYet, Skip
 from penstock.launcher.inner.traces import failure_of, message_of, traceback_text
-from penstock.wire import Cancelled, Failed, Failure, OutOfMemory, Outcome, Skipped
+from penstock.wire import Cancelled, Failed, Failure, Outcome, OutOfMemory, Skipped
 from penstock.wire import NotYet as NotYetOutcome
 
 CHAIN_LENGTH_MAX = 100

@@ -3,13 +3,14 @@ import path, signal handlers, recursion limit, the root logger. Cheap where noth
 
 from __future__ import annotations
 
+import _signal  # `signal.getsignal` makes an enumeration's member of every answer, at fifty times the cost
 import os
 import signal
 import sys
 import warnings
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGALRM)  # SIGTERM is the worker's own affair
+_SIGNALS = (int(signal.SIGINT), int(signal.SIGALRM))  # SIGTERM is the worker's own affair
 
 
 def _environment() -> dict[bytes, bytes]:
@@ -19,16 +20,17 @@ def _environment() -> dict[bytes, bytes]:
 
 
 class ProcessState:
-    """The state of this process at one moment, to come back to."""
+    """The state of this process at one moment, to come back to; its working folder is `folder`, whatever it was."""
 
-    def __init__(self) -> None:
-        self._folder = os.getcwd()
+    def __init__(self, folder: str) -> None:
+        self._folder = os.path.realpath(folder)
+        os.chdir(self._folder)
         self._environment = dict(_environment())
         self._filters: list[Any] = list(warnings.filters)
         self._path = list(sys.path)
         self._arguments = list(sys.argv)
         self._recursion_limit = sys.getrecursionlimit()
-        self._signals = [signal.getsignal(number) for number in _SIGNALS]
+        self._signals = [_signal.getsignal(number) for number in _SIGNALS]
         self._logging = _root_logging()
 
     def restore(self) -> None:
@@ -50,7 +52,7 @@ class ProcessState:
         if sys.getrecursionlimit() != self._recursion_limit:
             sys.setrecursionlimit(self._recursion_limit)
         for number, before in zip(_SIGNALS, self._signals, strict=True):
-            if signal.getsignal(number) != before:
+            if _signal.getsignal(number) != before:
                 if number == signal.SIGALRM:
                     signal.alarm(0)
                 signal.signal(number, before)
@@ -83,18 +85,13 @@ def show_logging() -> None:
     """Let what user code logs at level INFO and above be seen without any set-up of theirs, and leave all set-up to
     them: the handler that `logging` falls back to when there is none is ours, and `basicConfig` still does its
     work."""
-    logging = sys.modules["logging"]
+    logging: Any = sys.modules["logging"]
     if logging.root.level == logging.WARNING:
         logging.root.setLevel(logging.INFO)
-    shown = _LastResort(logging)
-    logging.lastResort = shown
-
-
-def _LastResort(logging: Any) -> Any:  # noqa: N802 - stands for a class, which cannot be made before logging is loaded
     handler = logging.StreamHandler(_CurrentStderr())
     handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
+    logging.lastResort = handler
 
 
 class _CurrentStderr:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from types import TracebackType
 from typing import Any
@@ -31,7 +30,7 @@ def failure_of(error: BaseException, trace: TracebackType | None = None) -> Fail
 def message_of(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as broken:  # an exception whose own text raises
+    except Exception as broken:  # noqa: BLE001 - an exception whose own text raises
         text = f"<its text could not be made: {type(broken).__name__}>"
     return shortened(text, MESSAGE_LENGTH_MAX)
 
@@ -50,7 +49,7 @@ def traceback_text(error: BaseException, trace: TracebackType | None = None) -> 
         told = traceback.TracebackException(type(error), error, trace or error.__traceback__, compact=True)
         _strip(told, set())
         return shortened("".join(told.format()).rstrip("\n"), TRACEBACK_LENGTH_MAX)
-    except (Exception, RecursionError) as broken:
+    except Exception as broken:  # noqa: BLE001 - made of objects of the user's, whose methods may raise anything
         return f"{type(error).__qualname__} (its traceback could not be made: {type(broken).__name__}: {broken})"
 
 
@@ -65,8 +64,3 @@ def _strip(told: traceback.TracebackException, seen: set[int]) -> None:
     for other in inner:
         if other is not None:
             _strip(other, seen)
-
-
-def print_users_traceback(error: BaseException) -> None:
-    """To standard error, which is the attempt's log."""
-    print(traceback_text(error), file=sys.stderr)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from penstock.launcher.inner.outcomes import Stopped
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of
 from penstock.launcher.outer.slot import Slot
@@ -148,14 +149,13 @@ class Worker:
     # -- signals -------------------------------------------------------------------------------------------------------------
 
     def _listen_to_signals(self) -> None:
-        self._stopped: type[BaseException] = named("penstock.launcher.inner.outcomes:Stopped")
         signal.signal(signal.SIGTERM, self._asked_to_stop)
         os.register_at_fork(after_in_child=_forget_signals)
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         if self._in_attempt and self._slot.is_to_stop():
             self._in_attempt = False
-            raise self._stopped("asked to stop")
+            raise Stopped("asked to stop")
 
     # -- the loop ------------------------------------------------------------------------------------------------------------
 
@@ -228,10 +228,10 @@ class Worker:
         try:
             self._in_attempt = True
             if self._slot.is_to_stop():
-                raise self._stopped("asked to stop")
+                raise Stopped("asked to stop")
             ended = launcher.run(request)
             self._in_attempt = False
-        except self._stopped:  # the handler has put `_in_attempt` back: it raises once
+        except Stopped:  # the handler has put `_in_attempt` back: it raises once
             now = time.time_ns() // 1_000_000
             ended = AttemptEnded(request.attempt_id, Cancelled("stopped"), started_at=now_ms, ended_at=now)
         return ended

@@ -33,6 +33,13 @@ def moved(path: Path) -> StoreUnavailable:
     )
 
 
+def read_only(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the state store {path} cannot be written: it is read-only",
+        fix=f"Make {path.parent} and the files in it writable. {AGAIN}",
+    )
+
+
 def from_system(path: Path, error: OSError) -> StoreUnavailable:
     """The folder or the file could not be made."""
     return StoreUnavailable(
@@ -44,17 +51,16 @@ def from_system(path: Path, error: OSError) -> StoreUnavailable:
 def from_sqlite(path: Path, error: sqlite3.Error, *, busy_ms: int) -> StoreUnavailable:
     """What a failed statement means; the transaction was rolled back."""
     primary = _primary_code(error)
-    writable = f"Make {path.parent} and the files in it writable, then give the same command again. {AGAIN}"
-    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+    if primary == sqlite3.SQLITE_READONLY:
+        return read_only(path)
+    if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
         return not_usable(path, str(error))
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         what, fix = f"is locked by another process for more than {busy_ms / 1000:g} s", f"Wait for it to end. {AGAIN}"
     elif primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         what, fix = "cannot grow: its disk is full", f"Free some space. {AGAIN}"
-    elif primary == sqlite3.SQLITE_READONLY:
-        what, fix = "cannot be written: it is read-only", writable
     elif primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        what, fix = f"cannot be opened: {error}", writable
+        what, fix = f"cannot be opened: {error}", f"Make {path.parent} and the files in it writable. {AGAIN}"
     else:
         what, fix = f"failed: {error} ({_code_name(error)})", f"Look at the disk below {path.parent}. {AGAIN}"
     return StoreUnavailable(f"the state store {path} {what}", fix=fix)

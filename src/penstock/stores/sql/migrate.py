@@ -16,9 +16,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
 from penstock.base.errors import StoreUnavailable
+from penstock.stores.sql import complaints
 from penstock.stores.sql.sqlite import BUSY_MS, connect
 from penstock.stores.sql.versions import CURRENT
 
+DEFECTS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
+"""What a wrong statement in a revision comes to."""
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -34,7 +37,7 @@ def configuration(versions: Path | None = None) -> Config:
 def migrate(path: Path, *, busy_ms: int = BUSY_MS, to: str = CURRENT, versions: Path | None = None) -> None:
     """Upgrade the database to version `to`, all of it or nothing.
 
-    Raises StoreUnavailable naming the file and what failed, sqlite3.Error when the database itself could not be used.
+    Raises StoreUnavailable naming the file and what failed.
     """
     config = configuration(versions)
 
@@ -55,9 +58,9 @@ def migrate(path: Path, *, busy_ms: int = BUSY_MS, to: str = CURRENT, versions: 
     except StoreUnavailable:
         raise
     except Exception as error:
-        cause = getattr(error, "orig", None)
-        if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
-            raise cause from error
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, sqlite3.DatabaseError) and cause.sqlite_errorcode & 0xFF not in DEFECTS:
+            raise complaints.from_sqlite(path, cause, busy_ms=busy_ms) from error
         raise StoreUnavailable(
             f"the state store {path} could not be brought to schema version {to}: {error}",
             fix="It is as it was before. Keep a copy of it, and report this as a defect of Penstock.",

@@ -47,6 +47,7 @@ class Database:
         self._closed = False
         refuse_network(self.path)
         _make_file(self.path)
+        check_writable(self.path)
         with self._named():
             if not prepare(self.path, busy_ms=busy_ms):
                 _migrate(self.path, busy_ms=busy_ms)
@@ -92,6 +93,7 @@ class Database:
             seen = os.stat(self.path)
         except OSError:
             raise complaints.moved(self.path) from None
+        check_writable(self.path)
         if self._connection is None or (seen.st_dev, seen.st_ino) != self._identity:
             # Another file, or none for a while: it is looked at as on the first day, but never made or migrated now.
             self._drop()
@@ -175,6 +177,18 @@ def _use_wal(connection: sqlite3.Connection, *, busy_ms: int) -> None:
             f"the state store's file system has no shared memory for a write-ahead log (journal mode {mode!r})",
             fix="Set `state` below [tool.penstock] in pyproject.toml to a folder on another disk.",
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raises StoreUnavailable when a file of the database may not be written: its disk was remounted, its mode changed.
+
+    Asked before every transaction, also one that only reads: SQLite notes readers in memory that is mapped from a file, and to
+    touch that once it may not be written is no error but SIGBUS.
+    """
+    for suffix in ("", "-shm"):
+        file = f"{path}{suffix}"
+        if not os.access(file, os.W_OK) and os.path.lexists(file):
+            raise complaints.read_only(path)
 
 
 def prepare(path: Path, *, busy_ms: int, may_fill: bool = True) -> bool:

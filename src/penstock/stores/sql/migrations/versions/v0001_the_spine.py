@@ -106,7 +106,9 @@ def _task_runs() -> None:
 
 
 def _attempts() -> None:
-    outcomes = "succeeded failed timed_out out_of_memory lost cancelled skipped not_yet refused input_lost output_invalid"
+    outcomes = (
+        "succeeded failed timed_out out_of_memory lost cancelled skipped not_yet refused input_lost output_invalid"
+    )
     op.create_table(
         "attempts",
         _number("run_key"),

@@ -1,0 +1,131 @@
+"""Candidates, how they are fitted, measured and chosen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
+
+from penstock import Resources, context, pipeline, task
+
+ANSWERS = ["late", "month", "carrier"]
+ESTIMATORS = {
+    "logistic_regression": LogisticRegression,
+    "decision_tree": DecisionTreeClassifier,
+    "random_forest": RandomForestClassifier,
+    "gradient_boosting": HistGradientBoostingClassifier,
+}
+CANDIDATES = [
+    {"kind": "logistic_regression", "settings": {"C": 0.1, "max_iter": 300}},
+    {"kind": "decision_tree", "settings": {"max_depth": 8, "min_samples_leaf": 200}},
+    {"kind": "random_forest", "settings": {"n_estimators": 40, "max_depth": 12, "min_samples_leaf": 50, "max_samples": 0.3}},
+    {"kind": "gradient_boosting", "settings": {"learning_rate": 0.1, "max_leaf_nodes": 31, "max_iter": 100}},
+    {"kind": "gradient_boosting", "settings": {"learning_rate": 0.05, "max_leaf_nodes": 15, "l2_regularization": 10.0}},
+]
+
+
+class Fitted(NamedTuple):
+    """A fitted model and how good it is on rows that it has not seen."""
+
+    model: BaseEstimator
+    metrics: dict[str, float]
+
+
+class Choice(NamedTuple):
+    """The candidate that is best on the validation months: its place in the list, what it is, and its metrics there."""
+
+    index: int
+    candidate: dict[str, object]
+    metrics: dict[str, float]
+
+
+@task(resources=Resources(cpu=1, memory="1500MiB"))
+def fit(candidate: dict[str, object], train: pd.DataFrame, seed: int) -> BaseEstimator:
+    """Fit one candidate on encoded rows."""
+    settings = candidate["settings"]
+    assert isinstance(settings, dict)
+    model = ESTIMATORS[str(candidate["kind"])](**settings, random_state=seed)
+    return model.fit(train.drop(columns=ANSWERS), train["late"])
+
+
+@task
+def fit_baseline(train: pd.DataFrame, seed: int) -> BaseEstimator:
+    """What a model has to beat: how often flights planned for that time of day were late."""
+    time_of_day = ColumnTransformer([("minute", "passthrough", ["minute"])])
+    rates = DecisionTreeClassifier(max_leaf_nodes=24, min_samples_leaf=500, random_state=seed)
+    return make_pipeline(time_of_day, rates).fit(train.drop(columns=ANSWERS), train["late"])
+
+
+@task
+def evaluate(model: BaseEstimator, table: pd.DataFrame) -> dict[str, float]:
+    """Metrics on encoded rows: how well late flights are ranked before others, and how true the probabilities are."""
+    probability = model.predict_proba(table.drop(columns=ANSWERS))[:, 1]
+    metrics = _metrics(table["late"].to_numpy(), probability)
+    for name, value in metrics.items():
+        context().log_metric(name, value)
+    return metrics
+
+
+@pipeline
+def fit_and_evaluate(candidate: dict[str, object], train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> Fitted:
+    """What is done for each candidate."""
+    model = fit(candidate, train, seed)
+    return Fitted(model, evaluate(model, validation))
+
+
+@task
+def choose(candidates: list[dict[str, object]], metrics: list[dict[str, float]]) -> Choice:
+    """The candidate that ranks best; the first of equals."""
+    best = int(np.argmax([each["roc_auc"] for each in metrics]))
+    return Choice(best, candidates[best], metrics[best])
+
+
+@task(resources=Resources(cpu=1, memory="2GiB"))
+def refit(candidate: dict[str, object], train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> BaseEstimator:
+    """The chosen candidate again, with the validation months as training rows too: they are the latest there are."""
+    return fit.function(candidate, pd.concat([train, validation], ignore_index=True), seed)
+
+
+@task
+def evaluate_parts(model: BaseEstimator, table: pd.DataFrame) -> pd.DataFrame:
+    """Metrics per month and per carrier: columns part, value, flights, late_rate, roc_auc."""
+    probability = model.predict_proba(table.drop(columns=ANSWERS))[:, 1]
+    rows = []
+    for part in ("month", "carrier"):
+        for value, places in table.groupby(part).indices.items():
+            late = table["late"].to_numpy()[places]
+            if 0 < late.sum() < len(late):
+                auc = float(roc_auc_score(late, probability[places]))
+                rows.append((part, str(value), len(late), float(late.mean()), auc))
+    return pd.DataFrame(rows, columns=["part", "value", "flights", "late_rate", "roc_auc"])
+
+
+@task(resources=Resources(cpu=1, memory="1500MiB"))
+def weigh_features(model: BaseEstimator, table: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """How much ranking suffers when one column is shuffled, on a sample of rows: columns feature, loss; largest first."""
+    sample = table.sample(n=min(rows, len(table)), random_state=seed)
+    answer = permutation_importance(
+        model, sample.drop(columns=ANSWERS), sample["late"], scoring="roc_auc", n_repeats=2, random_state=seed
+    )
+    losses = pd.DataFrame({"feature": sample.columns.drop(ANSWERS), "loss": answer.importances_mean})
+    return losses.sort_values(["loss", "feature"], ascending=[False, True], ignore_index=True)
+
+
+def _metrics(late: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    return {
+        "rows": float(len(late)),
+        "late_rate": float(late.mean()),
+        "roc_auc": float(roc_auc_score(late, probability)),
+        "average_precision": float(average_precision_score(late, probability)),
+        "log_loss": float(log_loss(late, probability)),
+        "brier": float(brier_score_loss(late, probability)),
+    }

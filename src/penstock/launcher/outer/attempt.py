@@ -1,0 +1,271 @@
+"""One attempt after the other in this process: fetch the inputs, call the function, seal the outputs, put the process
+back as it was. Logs, limits and reporting are the worker's."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, NoReturn
+
+from penstock.base.errors import PenstockError, StoreUnavailable
+from penstock.code import pins
+from penstock.code.firstparty import extend_path, source_paths
+from penstock.launcher.inner import context as contexts
+from penstock.launcher.inner.arrivals import Arrivals
+from penstock.launcher.inner.binding import Component, load_component, named_outputs
+from penstock.launcher.inner.outcomes import Stopped, outcome_of
+from penstock.launcher.inner.resetting import ProcessState, show_logging
+from penstock.launcher.inner.seeds import SEEDERS, seed_all
+from penstock.launcher.inner.traces import message_of, traceback_text
+from penstock.values.datums import Staging, from_datum, to_datum
+from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
+from penstock.values.store import ArtifactStore
+from penstock.wire import (
+    AttemptEnded,
+    AttemptRequest,
+    Cancelled,
+    Datum,
+    Failed,
+    Failure,
+    InputLost,
+    Observation,
+    Outcome,
+    OutOfMemory,
+    OutputInvalid,
+    Refused,
+    Succeeded,
+    Usage,
+)
+
+OBSERVATIONS_MAX = 100_000
+"""Metrics that nobody has asked for yet, kept at most; the oldest go first."""
+
+THREAD_WAIT_S = 0.1
+"""How long an attempt waits for the threads that its function left behind."""
+
+COMPILED = "compiled"
+
+
+class Launcher:
+    """Runs attempts in this process, one at a time, on the calling thread, which is the main one. `scratch` is a
+    folder that may be emptied whenever no attempt runs; `project` is the working folder of every attempt."""
+
+    def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
+        self.retire = False
+        """After an attempt: this process should be replaced."""
+        self._artifacts = artifacts
+        self._scratch = scratch
+        self._project = project
+        self._components: dict[tuple[str, str], Component] = {}
+        self._observations: deque[Observation] = deque(maxlen=OBSERVATIONS_MAX)
+        self._pid = os.getpid()
+        self._attempts_count = 0
+        self._seed = 0
+        self._pinned = pins.served_pin() is not None
+        if not self._pinned:
+            extend_path(source_paths(str(project)))
+        on_arrival = {name: _seeding(seeder, self) for name, seeder in SEEDERS.items()}
+        Arrivals({**on_arrival, "logging": show_logging}).install()
+        self._state = ProcessState(str(project))
+
+    def observations(self) -> list[Observation]:
+        """The metrics logged since the last call; may be called from any thread, also while an attempt runs."""
+        taken: list[Observation] = []
+        while True:
+            try:
+                taken.append(self._observations.popleft())
+            except IndexError:
+                return taken
+
+    def run(self, request: AttemptRequest) -> AttemptEnded:
+        """Run an attempt to its end. Raises nothing but `Stopped`, and that only between two lines of its own."""
+        started_at = time.time_ns() // 1_000_000
+        clock, cpu = time.perf_counter_ns(), _cpu_ns()
+        self._attempts_count += 1
+        staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}")
+        threads_count = threading.active_count()
+        try:
+            outcome = self._outcome(request, staging)
+            self._put_back(staging, threads_count)
+        except Stopped as stopped:
+            outcome = Cancelled(message_of(stopped))
+            self._put_back(staging, threads_count)
+        return AttemptEnded(
+            attempt_id=request.attempt_id,
+            outcome=outcome,
+            started_at=started_at,
+            ended_at=time.time_ns() // 1_000_000,
+            duration_us=(time.perf_counter_ns() - clock) // 1_000,
+            usage=Usage(cpu_ms=(_cpu_ns() - cpu) / 1e6),
+        )
+
+    # -- the course of an attempt ------------------------------------------------------------------------------------
+
+    def _outcome(self, request: AttemptRequest, staging: Staging) -> Outcome:
+        self._seed = request.seed
+        contexts.enter(
+            contexts.Context(
+                request.attempt_id,
+                pipeline=request.pipeline,
+                seed=request.seed,
+                fresh=staging.fresh,
+                observe=self._observations.append,
+            )
+        )
+        try:
+            component = self._component(request)
+            if not isinstance(component, Component):
+                return component
+            values = self._inputs(request, component, staging)
+            if not isinstance(values, dict):
+                return values
+            seed_all(request.seed)
+            returned = component.function(**values)
+            values.clear()
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
+            if os.getpid() != self._pid:
+                _leave_fork(error)
+            return _answer_of(error)
+        if os.getpid() != self._pid:
+            _leave_fork(None)
+        return self._sealed(returned, component, staging)
+
+    def _component(self, request: AttemptRequest) -> Component | Refused | Failed:
+        """Raises what importing the module raises."""
+        wanted = request.component
+        pin = wanted.pin
+        if pin and pin != pins.served_pin():
+            try:
+                folder = self._scratch / COMPILED
+                pins.serve(pin, artifacts=self._artifacts, project=str(self._project), folder=folder)
+            except pins.OtherPin as error:
+                self.retire = True
+                return Refused(error.message)
+            except PenstockError as error:
+                return _failed(error, f"the run's code could not be read: {error.message}")
+            self._state = ProcessState(str(self._project))
+        key = (wanted.module, wanted.name)
+        known = self._components.get(key)
+        if known is None or known.inputs != wanted.inputs or known.outputs != wanted.outputs:
+            known = self._components[key] = load_component(wanted)
+            self._state = ProcessState(str(self._project))  # what importing a module changes stays
+        return known
+
+    def _inputs(
+        self, request: AttemptRequest, component: Component, staging: Staging
+    ) -> dict[str, Any] | InputLost | Failed:
+        values: dict[str, Any] = {}
+        for name, datum in request.inputs.items():
+            declared = component.inputs.get(name, {"name": "any"})
+            try:
+                values[name] = from_datum(datum, declared, artifacts=self._artifacts, staging=staging)
+            except ContentLost as lost:
+                return InputLost(lost.digest, f"input {name!r}: {lost.message}")
+            except (ValueUnreadable, StoreUnavailable) as error:
+                return _failed(error, f"input {name!r} could not be read: {error}")
+        for name, conversion in component.conversions.items():
+            if name in values:
+                values[name] = conversion(values[name])
+        return values
+
+    def _sealed(self, returned: Any, component: Component, staging: Staging) -> Outcome:
+        name = ""
+        try:
+            named = named_outputs(returned, component.outputs)
+            sealed: dict[str, Datum] = {}
+            for name, value in named.items():
+                sealed[name] = to_datum(
+                    value,
+                    component.outputs[name],
+                    artifacts=self._artifacts,
+                    staging=staging,
+                    movable=len(named) == 1,
+                )
+        except ValueRefused as refused:
+            where = f"output {name!r}: " if name else ""
+            return OutputInvalid(f"{where}{refused.message}" + (f". {refused.fix}" if refused.fix else ""))
+        except StoreUnavailable as error:
+            return _failed(error, str(error))
+        except MemoryError as error:
+            return OutOfMemory(f"while output {name!r} was written: {message_of(error)}")
+        except Stopped:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a writer of the user's own
+            return _answer_of(error)
+        return Succeeded(sealed)
+
+    # -- afterwards ----------------------------------------------------------------------------------------------------
+
+    def _put_back(self, staging: Staging, threads_count: int) -> None:
+        contexts.enter(None)
+        if threading.active_count() > threads_count:
+            self._wait_for_threads()
+        staging.clear()
+        self._state.restore()
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+
+    def _wait_for_threads(self) -> None:
+        """What a thread that was left behind does next cannot be known: the process is not used again."""
+        deadline = time.monotonic() + THREAD_WAIT_S
+        left = [
+            t for t in threading.enumerate() if t is not threading.main_thread() and not t.name.startswith("penstock")
+        ]
+        for thread in left:
+            if not thread.daemon:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        alive = [thread for thread in left if thread.is_alive()]
+        self.retire = self.retire or bool(alive)
+        names = ", ".join(thread.name for thread in alive if not thread.daemon)
+        if names:
+            sys.stderr.write(f"penstock: the task left threads running, which end now: {names}\n")
+
+
+def _seeding(seeder: Any, launcher: Launcher) -> Any:
+    return lambda: seeder(launcher._seed)
+
+
+def _answer_of(error: BaseException) -> Outcome:
+    outcome = outcome_of(error)
+    if isinstance(outcome, OutOfMemory):
+        sys.stderr.write(f"{traceback_text(error)}\n")
+    error.__traceback__ = None  # the frames hold the task's data
+    return outcome
+
+
+def _failed(error: PenstockError, message: str) -> Failed:
+    name = type(error).__name__
+    bases = (name, f"{type(error).__module__}:{name}", "PenstockError", "Exception")
+    return Failed(Failure(name, message, bases))
+
+
+def _cpu_ns() -> int:
+    """Processor time of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time_ns() + int((children.ru_utime + children.ru_stime) * 1e9)
+
+
+def _leave_fork(error: BaseException | None) -> NoReturn:
+    """A fork made by user code has come back here: the attempt goes on in its parent, and this process ends as a fork
+    should."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        status = 1
+        sys.stderr.write(f"{traceback_text(error)}\n")
+    for stream in (sys.stdout, sys.stderr):
+        _flush(stream)
+    os._exit(status & 0xFF)
+
+
+def _flush(stream: Any) -> None:
+    try:  # noqa: SIM105 - three times as fast as contextlib.suppress, and twice in every attempt
+        stream.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # a full disk, or a stream that user code has closed or replaced

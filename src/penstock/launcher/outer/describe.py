@@ -1,0 +1,206 @@
+"""What stands behind TARGET: its module is imported here, in a worker, with every first-party source recorded and
+pinned, and its pipeline's graph is the answer (semantics 25). The process can then run attempts of that pin, warm."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from penstock.base.diagnostics import Diagnostic
+from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.code.firstparty import source_paths, source_root
+from penstock.code.pins import OtherPin, Recording
+from penstock.launcher.inner.outcomes import Stopped, was_stopped
+from penstock.launcher.inner.traces import failure_of, message_of
+from penstock.launcher.outer.provenance import Inquiry
+from penstock.values.store import ArtifactStore
+from penstock.wire import DescribeRequest, Description, Failure
+
+LISTED_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where TARGET points: a module, the file that it must come from (None: whichever the import finds), a name in
+    it. `shown` is how a person wrote the part before the name."""
+
+    module: str
+    file: str | None
+    name: str
+    shown: str
+    root: str | None
+
+
+def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Path | None = None) -> Description:
+    """Import TARGET and answer with its graph, diagnostics and pin. What is wrong with it is in the answer: `error`
+    and `fix` where the target cannot be used, `failure` where its own code raised. `scratch` may keep compiled code.
+    Raises what the store raises, and `Stopped`."""
+    inquiry = Inquiry(request.project)
+    try:
+        place = place_of(request.target, project=request.project)
+        paths = source_paths(request.project, place.root)
+        folder = scratch / "compiled" if scratch is not None else None
+        recording = Recording(project=request.project, paths=paths, folder=folder)
+        _begin(recording, place)
+    except InvalidInput as error:
+        return Description(error=error.message, fix=error.fix)
+    try:
+        module = import_module(place.module)
+        found = pipelines_in(module)
+        pipeline = choose(place, module, found)
+        diagnostics = tuple(pipeline.diagnostics())
+        is_valid = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
+        graph = _graph_json(pipeline) if is_valid else None
+    except InvalidPipeline as error:
+        return Description(diagnostics=_to_json(error.diagnostics))
+    except InvalidInput as error:
+        return Description(error=error.message, fix=error.fix)
+    except BaseException as error:  # noqa: BLE001 - the target's own code
+        return _failed(error, place)
+    return Description(
+        pipelines=tuple(found),
+        graph=graph,
+        diagnostics=_to_json(diagnostics),
+        pin=recording.end(artifacts),
+        provenance=inquiry.answer(),
+    )
+
+
+def _begin(recording: Recording, place: Place) -> None:
+    try:
+        recording.begin()
+        if place.file is not None:
+            recording.claim(place.module, place.file)
+    except OtherPin as error:
+        raise InvalidInput(error.message, fix="Ask a worker that has served nothing yet.") from error
+    except OSError as error:
+        raise InvalidInput(f"{place.shown} cannot be read: {error.strerror}") from error
+
+
+def _graph_json(pipeline: Any) -> Mapping[str, Any]:
+    from penstock.graph.codec import graph_to_json
+
+    answer: Mapping[str, Any] = graph_to_json(pipeline.graph())
+    return answer
+
+
+def _to_json(diagnostics: Iterable[Diagnostic]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(diagnostic.to_json() for diagnostic in diagnostics)
+
+
+def _failed(error: BaseException, place: Place) -> Description:
+    if was_stopped(error):
+        raise Stopped(message_of(error)) from error
+    if isinstance(error, ModuleNotFoundError) and error.name and _is_module_of(place.module, error.name):
+        return Description(
+            error=f"there is no module {error.name}",
+            fix="It is looked for in the project, its src folder, and what is installed.",
+        )
+    failure = failure_of(error)
+    fix = "Mend the error and try again."
+    if isinstance(error, ModuleNotFoundError):
+        fix = f"Install the package that offers {error.name}, or correct the import."
+    elif isinstance(error, SystemExit):
+        message = f"the file called sys.exit({error.code!r:.200}) while it was imported"
+        failure = Failure(failure.type, message, failure.bases, failure.traceback)
+        fix = "Put what a script does under `if __name__ == '__main__':`."
+    return Description(failure=failure, error=f"{place.shown} could not be imported", fix=fix)
+
+
+def _is_module_of(target: str, missing: str) -> bool:
+    return target == missing or target.startswith(f"{missing}.")
+
+
+# -- places --------------------------------------------------------------------------------------------------------------
+
+
+def place_of(target: str, *, project: str) -> Place:
+    """The place that `file.py`, `file.py:name` or `module:name` points to; a relative file is looked for in the
+    project. Raises InvalidInput."""
+    shown, colon, name = target.rpartition(":")
+    if not colon or name.endswith(".py"):
+        shown, name = target, ""
+    if not shown.endswith(".py"):
+        if shown and os.path.sep not in shown and all(part.isidentifier() for part in shown.split(".")):
+            return Place(shown, None, name, shown, None)
+        raise InvalidInput(
+            f"{shown!r} is neither a Python file nor a module", fix="Give file.py, file.py:name or module:name."
+        )
+    file = os.path.normpath(os.path.join(project, shown))
+    if not os.path.isfile(file):
+        raise InvalidInput(f"there is no file {shown}{_near(os.path.basename(shown), _python_files(file))}")
+    root, module = source_root(file)
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top in ("penstock", "__main__"):
+        raise InvalidInput(
+            f"{shown} would be the module {top!r}, which is already the name of another",
+            fix="Rename the file.",
+        )
+    return Place(module, file, name, shown, root)
+
+
+def _python_files(file: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(os.path.dirname(file)) if name.endswith(".py")]
+    except OSError:
+        return []
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(names), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+# -- pipelines ---------------------------------------------------------------------------------------------------------
+
+
+def pipelines_in(module: Any) -> dict[str, Any]:
+    """The pipelines of a module by the name that they have in it: those that it defines, else those that it has
+    imported."""
+    from penstock.authoring.dsl.pipelines import Pipeline
+
+    found = {name: value for name, value in vars(module).items() if isinstance(value, Pipeline)}
+    own = {name: value for name, value in found.items() if value.module == module.__name__}
+    unique: dict[int, str] = {}
+    for name, value in (own or found).items():
+        unique.setdefault(id(value), name)
+    return {name: found[name] for name in unique.values()}
+
+
+def choose(place: Place, module: Any, found: Mapping[str, Any]) -> Any:
+    """The pipeline that is meant. Raises InvalidInput that lists what there is."""
+    if place.name:
+        return _named(place, module, found)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if not found:
+        raise InvalidInput(
+            f"there is no pipeline in {place.shown}",
+            fix="Mark the function that calls the tasks with @pipeline.",
+        )
+    listed = [f"{place.shown}:{name}" for name in list(found)[:LISTED_MAX]]
+    raise InvalidInput(f"there are {len(found)} pipelines in {place.shown}", fix=f"Say which: {', '.join(listed)}")
+
+
+def _named(place: Place, module: Any, found: Mapping[str, Any]) -> Any:
+    from penstock.authoring.dsl.pipelines import Pipeline
+
+    value = getattr(module, place.name, None)
+    if isinstance(value, Pipeline):
+        return value
+    by_own_name = [pipeline for pipeline in found.values() if pipeline.name == place.name]
+    if len(by_own_name) == 1:
+        return by_own_name[0]
+    listed = ", ".join(f"{place.shown}:{name}" for name in list(found)[:LISTED_MAX])
+    fix = f"There is {listed}." if listed else "Mark the function that calls the tasks with @pipeline."
+    if value is not None:
+        raise InvalidInput(f"{place.name} in {place.shown} is not a pipeline", fix=fix)
+    near = _near(place.name, found)
+    raise InvalidInput(f"there is no {place.name!r} in {place.shown}{near}", fix=fix)

@@ -1,0 +1,114 @@
+"""The command line as a person meets it: `penstock` as a subprocess in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import psutil
+import pytest
+
+GOLDEN = Path(__file__).with_name("golden")
+PROGRAM = [sys.executable, "-m", "penstock.cli.main"]
+HEAD = "from penstock import *\nfrom penstock import task, pipeline\n"
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Project:
+    """A folder with an author's files, and the program run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or "TEST" in k}
+        self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text).lstrip("\n"))
+        return path
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*PROGRAM, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def call(self, *arguments: str, timeout: float = 60, **environment: str) -> Done:
+        process = self.start(*arguments, **environment)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"penstock {' '.join(arguments)} did not end\n{out}\n{err}")
+        return Done(process.returncode, out, err)
+
+    def text(self, done: Done) -> str:
+        """What a person saw, with what differs from run to run and from machine to machine replaced by its name."""
+        text = f"$ exit {done.status}\n"
+        text += "".join(f"-- {name}\n{part}" for name, part in (("stderr", done.err), ("stdout", done.out)) if part)
+        text = text.replace(str(self.folder), "FOLDER")
+        text = re.sub(r"\b0[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)
+        text = re.sub(r"\b\d+ min \d\d s\b|\b\d+(\.\d)? m?s\b", "TIME", text)
+        return re.sub(r"\bblake3:[0-9a-f]+", "blake3:DIGEST", text)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = Project(tmp_path)
+    yield project
+    assert processes_of(project) == [], "processes were left behind"
+
+
+def processes_of(project: Project) -> list[str]:
+    """Processes of this user that still work in the project's folder, or say its name."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            inside = process.cwd().startswith(str(project.folder)) or any(str(project.folder) in word for word in words)
+            if inside and process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
+                found.append(f"{process.pid} {' '.join(words)[:200]}")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+@pytest.fixture
+def golden(project: Project) -> Callable[[str, Done], None]:
+    """Compares what a person saw with a file; PENSTOCK_TEST_REGOLD=1 writes the file instead."""
+
+    def compare(name: str, done: Done) -> None:
+        path = GOLDEN / f"{name}.txt"
+        seen = project.text(done)
+        if os.environ.get("PENSTOCK_TEST_REGOLD"):
+            path.write_text(seen)
+        assert path.exists(), f"{path} is missing; PENSTOCK_TEST_REGOLD=1 writes it"
+        assert seen == path.read_text()
+
+    return compare

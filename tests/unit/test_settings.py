@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import InvalidInput
+from penstock.settings import TABLE, find_project, load
+
+
+def project(folder: Path, text: str = "") -> Path:
+    (folder / "pyproject.toml").write_text(text)
+    return folder
+
+
+def test_later_places_overrule_earlier_ones(tmp_path: Path) -> None:
+    project(tmp_path, '[tool.penstock]\ncpu = 1\ngrace_ms = "2s"\nlease_ms = 5000\n')
+    settings = load(tmp_path, environment={"PENSTOCK_CPU": "2", "PENSTOCK_GRACE_MS": "3s"}, options={"cpu": 3})
+    assert (settings.cpu, settings.grace_ms, settings.lease_ms) == (3.0, 3_000, 5_000)
+
+
+def test_nothing_given_leaves_the_machine_to_be_asked(tmp_path: Path) -> None:
+    settings = load(tmp_path, environment={})
+    assert settings.cpu is None
+    assert settings.memory_bytes is None
+    assert settings.state == tmp_path / ".penstock"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("memory_bytes", "8GiB", 8 << 30),
+        ("memory_bytes", "1000", 1000),
+        ("memory_bytes", 1000, 1000),
+        ("grace_ms", "1m", 60_000),
+        ("grace_ms", 250, 250),
+        ("grace_ms", "250", 250),
+        ("cpu", "0.5", 0.5),
+        ("resources", "b=2, a=1", {"a": 1.0, "b": 2.0}),
+        ("resources", {"a": 1}, {"a": 1.0}),
+    ],
+)
+def test_forms(tmp_path: Path, name: str, value: object, read: object) -> None:
+    assert getattr(load(tmp_path, environment={}, options={name: value}), name) == read
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cpu", "many"), ("cpu", True), ("cpu", 0), ("cpu", "nan"), ("memory_bytes", "8 cows"), ("memory_bytes", -1),
+     ("grace_ms", "-1"), ("grace_ms", 1.5), ("grace_ms", True), ("resources", "a"), ("resources", [1]), ("state", "")],
+)  # fmt: skip
+def test_a_wrong_form_says_what_it_takes(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(f"it takes {TABLE[name].form}")):
+        load(tmp_path, environment={}, options={name: value})
+
+
+def test_every_wrong_key_is_named_at_once_with_its_place_and_nearest_name(tmp_path: Path) -> None:
+    project(tmp_path, "[tool.penstock]\ncpus = 1\n")
+    with pytest.raises(InvalidInput) as caught:
+        load(tmp_path, environment={"PENSTOCK_MEMORY": "1", "PENSTOCK_TEST_ANY": "1", "OTHER": "1"})
+    assert caught.value.message.splitlines() == [
+        f"cpus in {tmp_path}/pyproject.toml: no such setting; did you mean cpu?",
+        "PENSTOCK_MEMORY in the environment: no such setting; did you mean memory_bytes?",
+    ]
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    project(tmp_path, "[tool.penstock\n")
+    with pytest.raises(InvalidInput, match=r"pyproject\.toml is not TOML"):
+        load(tmp_path, environment={})
+
+
+def test_project_is_the_nearest_folder_that_says_so(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert find_project(inner) == inner
+    project(tmp_path)
+    assert find_project(inner) == tmp_path
+    (tmp_path / "a" / ".penstock").mkdir()
+    assert find_project(inner) == tmp_path / "a"
+
+
+def test_state_is_relative_to_the_project(tmp_path: Path) -> None:
+    project(tmp_path, '[tool.penstock]\nstate = "../elsewhere"\n')
+    assert load(tmp_path, environment={}).state == tmp_path.parent / "elsewhere"
