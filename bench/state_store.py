@@ -2,15 +2,14 @@
 
     python bench/state_store.py [--folder DIR]
 
-`bare` is one row into a table of two columns, in the same database settings, measured in turns with the rest. Figures are
-medians; nothing is asserted."""
+`bare` is one row into a table of two columns, in the same database settings, measured in turns with the rest. Figures
+are medians; nothing is asserted."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import json
-import resource
 import sqlite3
 import statistics
 import subprocess
@@ -118,7 +117,9 @@ def small_and_large(folder: Path) -> dict[str, float]:
     taken = [_timed(action) for action in in_turns]
     figures["bare full-sync commit, us"] = statistics.median(taken[1::2])
     figures["commit of one task's turn (2 rows), us"] = statistics.median(taken[::2])
-    figures["  above bare, us"] = figures["commit of one task's turn (2 rows), us"] - figures["bare full-sync commit, us"]
+    figures["  above bare, us"] = (
+        figures["commit of one task's turn (2 rows), us"] - figures["bare full-sync commit, us"]
+    )
 
     lease = submitted(store, "large")
     for size in (100, 200, 1_000):
@@ -191,7 +192,9 @@ def opening(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--folder", type=Path, help="where to put the databases (default: the system's temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the databases (default: the system's temporary folder)"
+    )
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -26,7 +26,9 @@ def clean_flights(flights: pd.DataFrame, late_minutes: int) -> Cleaned:
     planned = flights.groupby(["origin", "time_hour"])["flight"].transform("size")
     cancelled = flights["dep_time"].isna()
     arrived = flights["arr_delay"].notna()
-    timetable = flights[["month", "day", "carrier", "flight", "tailnum", "origin", "dest", "distance", "time_hour"]].assign(
+    timetable = flights[
+        ["month", "day", "carrier", "flight", "tailnum", "origin", "dest", "distance", "time_hour"]
+    ].assign(
         minute=flights["sched_dep_time"] // 100 * 60 + flights["sched_dep_time"] % 100,
         weekday=pd.to_datetime(flights[["year", "month", "day"]]).dt.weekday,
         planned=planned,
@@ -45,13 +47,15 @@ def clean_flights(flights: pd.DataFrame, late_minutes: int) -> Cleaned:
 
 @task
 def clean_weather(weather: pd.DataFrame) -> pd.DataFrame:
-    """One row for each airport and hour. A missing measurement takes the last one before it, never one from after it: at the
-    time of a prediction that is not known."""
+    """One row for each airport and hour. A missing measurement takes the last one before it, never one from after it:
+    at the time of a prediction that is not known."""
     weather = weather.sort_values(["origin", "time_hour"]).drop_duplicates(["origin", "time_hour"])
     possible = weather["wind_speed"] <= WIND_SPEED_MAX
     weather = weather.assign(wind_speed=weather["wind_speed"].where(possible))
     # No gust is reported where the wind is steady.
-    weather["wind_gust"] = weather["wind_gust"].where(weather["wind_gust"] <= WIND_SPEED_MAX).fillna(weather["wind_speed"])
+    weather["wind_gust"] = (
+        weather["wind_gust"].where(weather["wind_gust"] <= WIND_SPEED_MAX).fillna(weather["wind_speed"])
+    )
     measured = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
     weather[measured] = weather.groupby("origin")[measured].ffill(limit=WEATHER_AGE_MAX)
     return weather[["origin", "time_hour", *measured]].reset_index(drop=True)
@@ -67,11 +71,10 @@ def clean_planes(planes: pd.DataFrame) -> pd.DataFrame:
 
 
 @task
-def join(
-    flights: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame, airports: pd.DataFrame
-) -> pd.DataFrame:
-    """Flights with the weather where and when they were to leave, the plane, and the airport they flew to. A flight without a
-    match keeps its row with nothing in those columns. Raises ValueError where a join would multiply flights."""
+def join(flights: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
+    """Flights with the weather where and when they were to leave, the plane, and the airport they flew to. A flight
+    without a match keeps its row with nothing in those columns. Raises ValueError where a join would multiply
+    flights."""
     table = (
         flights.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
         .merge(planes, on="tailnum", how="left", validate="many_to_one")

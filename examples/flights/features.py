@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
@@ -63,8 +64,8 @@ def add_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 @task
 def split_by_month(table: pd.DataFrame, train_until: int, validation_until: int) -> Split:
-    """Months up to `train_until`, up to `validation_until`, and the rest. The future is predicted from the past: the month
-    itself is no feature, since its later values are never seen in training."""
+    """Months up to `train_until`, up to `validation_until`, and the rest. The future is predicted from the past: the
+    month itself is no feature, since its later values are never seen in training."""
     month = table["month"]
     return Split(
         train=table[month <= train_until].reset_index(drop=True),
@@ -75,13 +76,14 @@ def split_by_month(table: pd.DataFrame, train_until: int, validation_until: int)
 
 @task
 def learn_encoding(train: pd.DataFrame, seed: int) -> Encoding:
-    """Scales, fill-in values, kinds and rates of lateness per kind, all from training rows. A training row is encoded by rates
-    from the other folds, so that it never sees its own answer."""
+    """Scales, fill-in values, kinds and rates of lateness per kind, all from training rows. A training row is encoded
+    by rates from the other folds, so that it never sees its own answer."""
+    folds = KFold(n_splits=5, shuffle=True, random_state=seed)
     encoder = ColumnTransformer(
         [
             ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), NUMBERS),
             ("few", OneHotEncoder(handle_unknown="ignore", sparse_output=False, min_frequency=500), FEW_KINDS),
-            ("many", make_pipeline(TargetEncoder(random_state=seed), StandardScaler()), MANY_KINDS),
+            ("many", make_pipeline(TargetEncoder(cv=folds), StandardScaler()), MANY_KINDS),
         ],
         verbose_feature_names_out=False,
     )

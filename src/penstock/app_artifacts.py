@@ -1,5 +1,5 @@
-"""Opens the artifact store for workers, which are given this function's dotted name and its arguments as JSON. It stands apart
-from `app` to be cheap to import: it is on the way of every worker's start."""
+"""Opens the artifact store for workers, which are given this function's dotted name and its arguments as JSON. It
+stands apart from `app` to be cheap to import: it is on the way of every worker's start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The outside, as synchronous protocols. Each has a conformance suite in `testing/` that the fakes and the real ones pass."""
+"""The outside, as synchronous protocols. Each has a conformance suite in `testing/` that the fakes and the real ones
+pass."""
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ class Clock(Protocol):
         ...
 
 
-# -- executors -----------------------------------------------------------------------------------------------------------
+# -- executors ---------------------------------------------------------------------------------------------------------
 
 
 class Executor(Protocol):
-    """Starts, watches and stops attempts somewhere. Every call is repeatable: an attempt id is never started twice, stopping
-    what has ended does nothing. Reports may come late, twice or out of order; they are repeated until acknowledged."""
+    """Starts, watches and stops attempts somewhere. Every call is repeatable: an attempt id is never started twice,
+    stopping what has ended does nothing. Reports may come late, twice or out of order; they are repeated until
+    acknowledged."""
 
     @property
     def name(self) -> str: ...
@@ -38,8 +40,9 @@ class Executor(Protocol):
     def stop(self, attempt_id: str, *, grace_ms: int) -> None: ...
 
     def adopt(self, attempt_ids: Sequence[str]) -> None:
-        """Take over attempts that an earlier controller gave to this executor. For each of them a report follows: the recorded
-        outcome; or `Refused` where it provably never started; or started, where it still runs and can be watched; or `Lost`."""
+        """Take over attempts that an earlier controller gave to this executor. For each of them a report follows: the
+        recorded outcome; or `Refused` where it provably never started; or started, where it still runs and can be
+        watched; or `Lost`."""
         ...
 
     def poll(self, timeout_ms: int) -> Sequence[Report]:
@@ -65,13 +68,13 @@ class Describer(Protocol):
         ...
 
 
-# -- the state store -------------------------------------------------------------------------------------------------------
+# -- the state store ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease: a process named so that another on the same host can prove it dead (semantics 23). `process_started`
-    is the start time in clock ticks since boot (field 22 of /proc/PID/stat)."""
+    """Who holds a lease: a process named so that another on the same host can prove it dead (semantics 23).
+    `process_started` is the start time in clock ticks since boot (field 22 of /proc/PID/stat)."""
 
     host: str
     boot_id: str
@@ -92,8 +95,8 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A row of the inbox (semantics 26). `kind`: "submit" (body: `Submission` parts are stored beside it), "cancel" (body:
-    {"force": bool})."""
+    """A row of the inbox (semantics 26). `kind`: "submit" (body: `Submission` parts are stored beside it), "cancel"
+    (body: {"force": bool})."""
 
     message_id: str
     kind: str
@@ -112,9 +115,9 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One transaction: all of it or nothing. Fenced: if any lease's epoch is not the stored one, `LeaseLost` names those runs
-    and nothing is written. `transitions` are in order; rows of the same identity: the last one is kept; all of them enter the
-    journal."""
+    """One transaction: all of it or nothing. Fenced: if any lease's epoch is not the stored one, `LeaseLost` names
+    those runs and nothing is written. `transitions` are in order; rows of the same identity: the last one is kept; all
+    of them enter the journal."""
 
     at: Instant
     leases: tuple[Lease, ...]
@@ -146,11 +149,12 @@ class ComponentHistory:
 
 
 class StateStore(Protocol):
-    """Runs, journal, inbox, leases. Raises `StoreUnavailable` when it cannot be used now, `CommitUnknown` when a commit may or
-    may not have happened."""
+    """Runs, journal, inbox, leases. Raises `StoreUnavailable` when it cannot be used now, `CommitUnknown` when a commit
+    may or may not have happened."""
 
     def submit(self, submission: Submission, message: Message) -> None:
-        """Put a run's submission into the inbox. The run's row exists from then on, in state pending. Repeatable by id."""
+        """Put a run's submission into the inbox. The run's row exists from then on, in state pending. Repeatable by
+        id."""
         ...
 
     def post(self, message: Message) -> None:
@@ -164,9 +168,9 @@ class StateStore(Protocol):
     def acquire(
         self, run_id: str, holder: Holder, *, now: Instant, lease_ms: int, dead: Holder | None = None
     ) -> Lease | None:
-        """Take the lease of a run: free, expired, already this holder's, or still held by `dead`, which the caller has proved
-        dead (named, so that of two callers with the same proof the second does not take it from the first). None: somebody
-        else holds it. Raises KeyError for an unknown run."""
+        """Take the lease of a run: free, expired, already this holder's, or still held by `dead`, which the caller has
+        proved dead (named, so that of two callers with the same proof the second does not take it from the first).
+        None: somebody else holds it. Raises KeyError for an unknown run."""
         ...
 
     def renew(self, leases: Sequence[Lease], *, now: Instant, lease_ms: int) -> Sequence[Lease]:

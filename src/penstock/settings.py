@@ -17,7 +17,8 @@ from penstock.base.sizes import size_bytes
 
 STATE_FOLDER = ".penstock"
 ENVIRONMENT_PREFIX = "PENSTOCK_"
-# Environment variables of ours that are no settings: the test suites' own, and the mark that every process below an executor carries.
+# Environment variables of ours that are no settings: the test suites' own, and the mark that every process below an
+# executor carries.
 FOREIGN_PREFIXES = ("PENSTOCK_TEST_", "PENSTOCK_INCARNATION")
 
 

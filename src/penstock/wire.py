@@ -1,7 +1,8 @@
 """What crosses a process border: attempt requests, outcomes and reports, as versioned JSON.
 
-Values here are `Datum`s: a parameter inline, an artifact by digest, or a counted list of both. `*_to_json` gives plain data for
-`json.dumps`, `*_from_json` takes what `json.loads` gave and trusts it (both ends are ours and say their version first)."""
+Values here are `Datum`s: a parameter inline, an artifact by digest, or a counted list of both. `*_to_json` gives plain
+data for `json.dumps`, `*_from_json` takes what `json.loads` gave and trusts it (both ends are ours and say their
+version first)."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Content in the artifact store. `digest` is `blake3:HEX` for a file and `tree:HEX` for a folder; `form` is how the bytes
-    are written (`parquet`, `npy`, `file`, `tree`, ...); `metadata` is small JSON (rows, columns, shape, ...); `code` is the
-    code digest of what the bytes name, where they name code (cache rule 10)."""
+    """Content in the artifact store. `digest` is `blake3:HEX` for a file and `tree:HEX` for a folder; `form` is how the
+    bytes are written (`parquet`, `npy`, `file`, `tree`, ...); `metadata` is small JSON (rows, columns, shape, ...);
+    `code` is the code digest of what the bytes name, where they name code (cache rule 10)."""
 
     digest: str
     type: str
@@ -50,8 +51,8 @@ Datum = Inline | Artifact | Counted
 
 
 def parameter_to_json(value: Any) -> Any:
-    """JSON for a parameter that survives NaN and infinities: those become `{"$float": "nan"}`, and a key that starts with `$`
-    gets a second one."""
+    """JSON for a parameter that survives NaN and infinities: those become `{"$float": "nan"}`, and a key that starts
+    with `$` gets a second one."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -112,8 +113,8 @@ def data_from_json(data: Mapping[str, Any]) -> dict[str, Datum]:
 @dataclass(frozen=True, slots=True)
 class FunctionRequest:
     """The component of an attempt: a Python function. `inputs` and `outputs` map names to type texts as JSON (see
-    `graph.codec.type_to_json`), in the order of the signature; `pin` is the digest of the code manifest that modules are
-    served from (semantics 24)."""
+    `graph.codec.type_to_json`), in the order of the signature; `pin` is the digest of the code manifest that modules
+    are served from (semantics 24)."""
 
     module: str
     name: str
@@ -125,8 +126,8 @@ class FunctionRequest:
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
     """Everything that an attempt needs and nothing that could be read elsewhere. `amounts` is what the packer reserved:
-    `cpu` in thousandths, `memory` in bytes, custom resources in thousandths. `memory_bytes_max` is the declared limit (None:
-    not declared, not enforced)."""
+    `cpu` in thousandths, `memory` in bytes, custom resources in thousandths. `memory_bytes_max` is the declared limit
+    (None: not declared, not enforced)."""
 
     attempt_id: str
     component: FunctionRequest
@@ -180,8 +181,8 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What user code raised: `type` as `module:Name`, `bases` the names of its base classes (both spellings, short and full,
-    match `retry_on`), `traceback` text that starts at the user's own first frame."""
+    """What user code raised: `type` as `module:Name`, `bases` the names of its base classes (both spellings, short and
+    full, match `retry_on`), `traceback` text that starts at the user's own first frame."""
 
     type: str
     message: str
@@ -214,7 +215,8 @@ class OutOfMemory:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """It cannot be proved that the attempt ended or never started; or its process died without a word (`why` says how)."""
+    """It cannot be proved that the attempt ended or never started; or its process died without a word (`why` says
+    how)."""
 
     why: str = ""
 
@@ -351,8 +353,8 @@ class LogSegment:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """Fact: the attempt runs since `at` (ms since the epoch). An executor may leave it out for attempts so short that they
-    have ended before anyone could ask."""
+    """Fact: the attempt runs since `at` (ms since the epoch). An executor may leave it out for attempts so short that
+    they have ended before anyone could ask."""
 
     attempt_id: str
     at: int
@@ -361,8 +363,8 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """Fact: the attempt ended. `started_at` and `ended_at` in ms since the epoch (0: never started); `duration_us` as the
-    launcher measured it."""
+    """Fact: the attempt ended. `started_at` and `ended_at` in ms since the epoch (0: never started); `duration_us` as
+    the launcher measured it."""
 
     attempt_id: str
     outcome: Outcome
@@ -379,8 +381,8 @@ Report = AttemptStarted | AttemptEnded
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A metric that user code logged: a side channel, batched, never seen by the engine (semantics 21). `at` in ms since the
-    epoch; `step` None where none was given."""
+    """A metric that user code logged: a side channel, batched, never seen by the engine (semantics 21). `at` in ms
+    since the epoch; `step` None where none was given."""
 
     attempt_id: str
     name: str
@@ -422,13 +424,13 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
     )
 
 
-# -- describe (semantics 25) --------------------------------------------------------------------------------------------
+# -- describe (semantics 25) -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeRequest:
-    """Import TARGET and answer with its graph. `project` is the project's root folder; `parameters` are the texts given with
-    `-p`, still untyped."""
+    """Import TARGET and answer with its graph. `project` is the project's root folder; `parameters` are the texts given
+    with `-p`, still untyped."""
 
     target: str
     project: str
@@ -436,10 +438,10 @@ class DescribeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a worker found behind TARGET. `graph` is the graph's JSON (None when it has errors), `diagnostics` everything that
-    `graph.check` and the author's front end say (as JSON), `pin` the digest of the code manifest, `failure` the user's
-    traceback when the import raised, `pipelines` the names found in the file, `provenance` what the run is made of
-    (distributions, interpreter)."""
+    """What a worker found behind TARGET. `graph` is the graph's JSON (None when it has errors), `diagnostics`
+    everything that `graph.check` and the author's front end say (as JSON), `pin` the digest of the code manifest,
+    `failure` the user's traceback when the import raised, `pipelines` the names found in the file, `provenance` what
+    the run is made of (distributions, interpreter)."""
 
     pipelines: tuple[str, ...] = ()
     graph: Mapping[str, Any] | None = None

@@ -208,7 +208,7 @@ def test_every_commit_is_synced_to_disk(tmp_path: Path) -> None:
     store.close()
 
 
-# -- where it may lie ----------------------------------------------------------------------------------------------------
+# -- where it may lie --------------------------------------------------------------------------------------------------
 
 MOUNTS = rb"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:40 / /home rw shared:1 - nfs4 server:/home rw,vers=4.2
@@ -258,7 +258,7 @@ def test_opening_asks_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "state").exists(), "nothing is half-created"
 
 
-# -- others at the same database ----------------------------------------------------------------------------------------
+# -- others at the same database ---------------------------------------------------------------------------------------
 
 
 def test_locked_for_too_long_and_then_not(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""A full disk, a file that may not grow, a folder that turns read-only: each is named, nothing is half-written, and the same
-store goes on once it has passed. Real file systems; a test that may not mount one says so."""
+"""A full disk, a file that may not grow, a folder that turns read-only: each is named, nothing is half-written, and the
+same store goes on once it has passed. Real file systems; a test that may not mount one says so."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGE = {"text": Inline("x" * 20_000)}
 
 
 def ran(*command: str) -> str:
-    """"" when the command succeeded, else what it said."""
+    """ "" when the command succeeded, else what it said."""
     done = subprocess.run(command, capture_output=True, text=True)
     return "" if done.returncode == 0 else done.stderr.strip() or f"exit status {done.returncode}"
 

@@ -1,4 +1,5 @@
-"""The schema is written three times (tables, `schema.sql`, migrations) and is one schema; older databases are brought to it."""
+"""The schema is written three times (tables, `schema.sql`, migrations) and is one schema; older databases are brought
+to it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The engine against the naive evaluator, with everything that can come in coming in any order: reports, repeats, late ones,
-time, capacity, cancels, and being rebuilt from its rows."""
+"""The engine against the naive evaluator, with everything that can come in coming in any order: reports, repeats, late
+ones, time, capacity, cancels, and being rebuilt from its rows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Break the engine in one named way after another and see that the simulator or the engine's own tests notice.
 
-`python tests/mutants/run_mutants.py [NAME ...]`: prints a table and exits 1 if any mutant was missed. Each mutant is one text
-replacement in a copy of the sources; the copy stands before the installed package on the path of the processes that judge it."""
+`python tests/mutants/run_mutants.py [NAME ...]`: prints a table and exits 1 if any mutant was missed. Each mutant is
+one text replacement in a copy of the sources; the copy stands before the installed package on the path of the processes
+that judge it."""
 
 from __future__ import annotations
 
@@ -55,7 +56,10 @@ def main(arguments: Sequence[str]) -> int:
             verdicts.append(verdict)
             print(line_for(verdict), flush=True)
     missed = [verdict.mutant.name for verdict in verdicts if not verdict.caught_by]
-    print(f"{len(verdicts) - len(missed)} of {len(verdicts)} caught" + (f"; missed: {', '.join(missed)}" if missed else ""))
+    print(
+        f"{len(verdicts) - len(missed)} of {len(verdicts)} caught"
+        + (f"; missed: {', '.join(missed)}" if missed else "")
+    )
     return 1 if missed else 0
 
 

@@ -1,5 +1,5 @@
-"""A located complaint about a pipeline: where, what is wrong, what to do. Diagnostics are collected, never raised one by
-one."""
+"""A located complaint about a pipeline: where, what is wrong, what to do. Diagnostics are collected, never raised one
+by one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """`code` is a stable kebab-case name (documented in `docs/diagnostics.md`); `fix` is a sentence in the imperative."""
+    """`code` is a stable kebab-case name (documented in `docs/diagnostics.md`); `fix` is a sentence in the
+    imperative."""
 
     code: str
     message: str

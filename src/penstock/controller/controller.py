@@ -1,4 +1,5 @@
-"""One controller: holds the leases of its runs and the handles to the outside. `turn` is its heart: handle, commit, perform."""
+"""One controller: holds the leases of its runs and the handles to the outside. `turn` is its heart: handle, commit,
+perform."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ Observer = Callable[[Sequence[Transition], Instant], None]
 class Controller:
     """Runs the runs that it has taken. Not thread-safe; `step` is called in a loop by whoever owns it.
 
-    `plan_of` makes the plan of a stored run. `observer` sees every committed transition. Raises `StoreUnavailable` from `step`
-    when the state store cannot be used: nothing is lost, and a later controller goes on from what is stored.
+    `plan_of` makes the plan of a stored run. `observer` sees every committed transition. Raises `StoreUnavailable` from
+    `step` when the state store cannot be used: nothing is lost, and a later controller goes on from what is stored.
     """
 
     def __init__(
@@ -75,8 +76,8 @@ class Controller:
     # -- runs
 
     def take(self, run_id: str, *, dead: Holder | None = None) -> bool:
-        """Take a stored run over: a submitted one begins, an interrupted one goes on. False: somebody else holds it, or it has
-        ended. `dead`: the present holder, if it is proved dead."""
+        """Take a stored run over: a submitted one begins, an interrupted one goes on. False: somebody else holds it, or
+        it has ended. `dead`: the present holder, if it is proved dead."""
         now = self._clock.now()
         lease = self._store.acquire(run_id, self._holder, now=now, lease_ms=self._lease_ms, dead=dead)
         if lease is None:
@@ -134,7 +135,8 @@ class Controller:
         self.turn(events, self._clock.now(), consumed=consumed)
 
     def turn(self, events: Sequence[Event], now: Instant, *, consumed: Sequence[str] = ()) -> None:
-        """Have the engine decide about these events until it is quiet, commit what changed, then perform the commands."""
+        """Have the engine decide about these events until it is quiet, commit what changed, then perform the
+        commands."""
         transitions: list[Transition] = []
         commands: list[Command] = []
         agenda = list(events)

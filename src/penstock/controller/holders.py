@@ -25,8 +25,8 @@ def holder_of_this_process(token: str = "") -> Holder:
 
 
 def is_provably_dead(holder: Holder) -> bool:
-    """Whether the holder cannot be running any more: same host, and either booted since or its process is gone (a process of
-    the same number that started at another time is another one). Of other hosts nothing can be proved."""
+    """Whether the holder cannot be running any more: same host, and either booted since or its process is gone (a
+    process of the same number that started at another time is another one). Of other hosts nothing can be proved."""
     if holder.host != socket.gethostname():
         return False
     if holder.boot_id != _boot_id():
@@ -42,8 +42,8 @@ def _boot_id() -> str:
 
 
 def _process_started(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot (field 22 of /proc/PID/stat, see proc(5)); None: no such process, or one
-    that has ended and only waits to be reaped."""
+    """Start of a process in clock ticks since boot (field 22 of /proc/PID/stat, see proc(5)); None: no such process, or
+    one that has ended and only waits to be reaped."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

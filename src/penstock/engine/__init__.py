@@ -1,1 +1,2 @@
-"""Decides: events in, transitions and commands out. No clock, disk, network, thread or chance; standard library only."""
+"""Decides: events in, transitions and commands out. No clock, disk, network, thread or chance; standard library
+only."""

@@ -55,11 +55,11 @@ def request_of(task: TaskRun) -> AttemptRequest:
         attempt_id(run.run_id, task.path, task.current.number),
         task.node.request,
         task.inputs,
-        seed_of(run.row_fixed.seed, task.path),
+        seed_of(run.fixed.seed, task.path),
         amounts,
         amounts.get("memory") if declared else None,
         task.node.fresh,
-        run.row_fixed.pipeline,
+        run.fixed.pipeline,
     )
 
 

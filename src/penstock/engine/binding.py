@@ -41,8 +41,8 @@ class _NoValue(Exception):
 
 @dataclass(slots=True)
 class Frame:
-    """Where a Value is evaluated: a scope and, inside a map or loop, the item or round; `body` holds the outputs of the round
-    that has just ended; `watched` are the nodes that `StateOf("")` speaks of."""
+    """Where a Value is evaluated: a scope and, inside a map or loop, the item or round; `body` holds the outputs of the
+    round that has just ended; `watched` are the nodes that `StateOf("")` speaks of."""
 
     scope: Scope
     item: Datum | None = None
@@ -192,7 +192,8 @@ class Unknown:
 
 
 def condition(value: Value, frame: Frame) -> bool | Unknown:
-    """Whether a condition holds. Raises ExpressionError, also for an answer that is not a bool: an error is never "false"."""
+    """Whether a condition holds. Raises ExpressionError, also for an answer that is not a bool: an error is never
+    "false"."""
     datum = value_of(value, frame)
     if isinstance(datum, _Absent):
         return Unknown(blamed(value))

@@ -1,5 +1,5 @@
-"""Nodes that hold graphs: nested calls, maps, branches and loops. They use the task-run machine without attempts (semantics
-10 to 12, 15); what they must remember is in `detail`."""
+"""Nodes that hold graphs: nested calls, maps, branches and loops. They use the task-run machine without attempts
+(semantics 10 to 12, 15); what they must remember is in `detail`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Control:
             stop(turn, scope, "kill" if why == "kill" else "stopped")
 
 
-# -- bodies --------------------------------------------------------------------------------------------------------------
+# -- bodies ------------------------------------------------------------------------------------------------------------
 
 
 def body_path(task: TaskRun, key: int) -> str:
@@ -108,7 +108,7 @@ def _finish(turn: Turn, task: TaskRun, ended: Ended) -> None:
     end(turn, task, ended.state, ended.cause, ended.outputs if ended.state is TaskState.SUCCEEDED else {})
 
 
-# -- map -----------------------------------------------------------------------------------------------------------------
+# -- map ---------------------------------------------------------------------------------------------------------------
 
 
 def begin_map(turn: Turn, task: TaskRun, node: Map, frame: Frame) -> None:
@@ -148,8 +148,7 @@ def items_of(datum: Datum) -> tuple[Datum, ...] | str:
 
 
 def progress_of(node: Map, items: tuple[Datum, ...]) -> Progress:
-    names = tuple(output.name for output in node.body.outputs)
-    return Progress(items, output_names=names, tolerance=node.failures_max)
+    return Progress(items, {output.name: {} for output in node.body.outputs}, node.failures_max)
 
 
 def is_of_item(bound: Bound) -> bool:
@@ -157,8 +156,8 @@ def is_of_item(bound: Bound) -> bool:
 
 
 def fill(turn: Turn, scope: Scope, index: int) -> None:
-    """Create items up to the window (semantics 11). Wide windows are filled again when they are half empty, so that the cursor
-    is written once for many items."""
+    """Create items up to the window (semantics 11). Wide windows are filled again when they are half empty, so that the
+    cursor is written once for many items."""
     task = scope.runs[index]
     if task is None or task.state is not TaskState.RUNNING or task.progress is None:
         return
@@ -251,7 +250,7 @@ def _finish_map(turn: Turn, task: TaskRun) -> None:
     _finish(turn, task, ended)
 
 
-# -- branch --------------------------------------------------------------------------------------------------------------
+# -- branch ------------------------------------------------------------------------------------------------------------
 
 
 def begin_branch(turn: Turn, task: TaskRun, node: Branch, frame: Frame) -> None:
@@ -278,7 +277,7 @@ def begin_branch(turn: Turn, task: TaskRun, node: Branch, frame: Frame) -> None:
     end(turn, task, TaskState.SUCCEEDED, caused("no_case"))
 
 
-# -- loop ----------------------------------------------------------------------------------------------------------------
+# -- loop --------------------------------------------------------------------------------------------------------------
 
 
 def begin_loop(turn: Turn, task: TaskRun, frame: Frame) -> None:

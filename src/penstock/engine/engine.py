@@ -1,4 +1,5 @@
-"""The engine: events in, decisions out. It holds all runs of one controller; everything in it can be rebuilt from rows."""
+"""The engine: events in, decisions out. It holds all runs of one controller; everything in it can be rebuilt from
+rows."""
 
 from __future__ import annotations
 
@@ -75,8 +76,8 @@ class Engine:
         return turn.decision()
 
     def load(self, record: RunRecord, plan: Plan, *, now: Instant) -> None:
-        """Put a stored run into memory, as it was after its last commit. What that commit had left undecided is taken up with
-        the next event."""
+        """Put a stored run into memory, as it was after its last commit. What that commit had left undecided is taken
+        up with the next event."""
         if record.run.state is RunState.PENDING:
             raise ValueError(f"{record.run.run_id} has not begun: submit it")
         self._runs[record.run.run_id] = rebuild(self._turn(now), record, plan)
@@ -91,7 +92,8 @@ class Engine:
             self._agenda.extend(kept)
 
     def outstanding(self) -> tuple[Command, ...]:
-        """What the world should be doing now, derived from state: every attempt in flight, and the stops asked of them."""
+        """What the world should be doing now, derived from state: every attempt in flight, and the stops asked of
+        them."""
         commands: list[Command] = []
         for run in self._runs.values():
             for identity, task in run.in_flight.items():
@@ -110,7 +112,8 @@ class Engine:
         return run.state if run is not None else None
 
     def dump(self) -> dict[str, Any]:
-        """A picture of what is remembered, comparable with `==`: equal for an engine and for one rebuilt from its rows."""
+        """A picture of what is remembered, comparable with `==`: equal for an engine and for one rebuilt from its
+        rows."""
         return {run_id: _dump_run(run) for run_id, run in sorted(self._runs.items())} | {
             "ready": sorted((task.scope.run.run_id, task.path, task.amounts) for task in self._placement.ready())
         }

@@ -1,5 +1,5 @@
-"""What goes into the engine and what comes out: events (facts, past tense), transitions (committed changes, each with its
-cause), commands (effects, performed only after commit)."""
+"""What goes into the engine and what comes out: events (facts, past tense), transitions (committed changes, each with
+its cause), commands (effects, performed only after commit)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class CapacityReported:
-    """What an executor can hold: `cpu` in thousandths, `memory` in bytes, custom resources in thousandths. `ahead_max`: how
-    many short attempts it takes beyond that, to start them itself as others end (0: none)."""
+    """What an executor can hold: `cpu` in thousandths, `memory` in bytes, custom resources in thousandths. `ahead_max`:
+    how many short attempts it takes beyond that, to start them itself as others end (0: none)."""
 
     executor: str
     amounts: Mapping[str, int]
@@ -47,7 +47,7 @@ class TimePassed:
 
 Event = RunSubmitted | CancelRequested | CapacityReported | TimePassed | AttemptStarted | AttemptEnded
 
-# -- commands ------------------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ class StopAttempt:
 
 Command = StartAttempt | StopAttempt
 
-# -- decisions -----------------------------------------------------------------------------------------------------------
+# -- decisions ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change. `machine` is run, task or attempt; `id` is the run's id, a task run's path, or `path#number`; `before`
-    (empty for an attempt just made) and `after` are states of that machine; `row` is the whole row as it is once the decision
-    is made, the same for every change of one identity in a decision."""
+    """One change. `machine` is run, task or attempt; `id` is the run's id, a task run's path, or `path#number`;
+    `before` (empty for an attempt just made) and `after` are states of that machine; `row` is the whole row as it is
+    once the decision is made, the same for every change of one identity in a decision."""
 
     machine: str
     run_id: str

@@ -29,13 +29,14 @@ from penstock.wire import (
 REFUSED_WAIT_MS = 50
 
 
-# -- triggers (semantics 6) ----------------------------------------------------------------------------------------------
+# -- triggers (semantics 6) --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Of a node's upstreams: how many have succeeded, failed (or were cancelled), were skipped, and have not ended; and the
-    first that failed and was skipped, in written order. `data_open`: some upstream that a Value refers to has not ended."""
+    """Of a node's upstreams: how many have succeeded, failed (or were cancelled), were skipped, and have not ended; and
+    the first that failed and was skipped, in written order. `data_open`: some upstream that a Value refers to has not
+    ended."""
 
     succeeded: int
     failed: int
@@ -63,8 +64,8 @@ WAIT, GO = Wait(), Go()
 
 
 def triggered(trigger: Trigger, counters: Counters) -> Wait | Go | Skip:
-    """Whether a node may run. It waits for every upstream, but that `one_succeeded` and `one_failed` act as soon as they are
-    met and all data is there."""
+    """Whether a node may run. It waits for every upstream, but that `one_succeeded` and `one_failed` act as soon as
+    they are met and all data is there."""
     c = counters
     if c.open:
         early = (trigger is Trigger.ONE_SUCCEEDED and c.succeeded) or (trigger is Trigger.ONE_FAILED and c.failed)
@@ -90,7 +91,7 @@ def triggered(trigger: Trigger, counters: Counters) -> Wait | Go | Skip:
             assert_never(trigger)
 
 
-# -- outcomes (semantics 17) ---------------------------------------------------------------------------------------------
+# -- outcomes (semantics 17) -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,122 +1,93 @@
-"""What the engine remembers of a run: scopes (graphs being run) and task runs (nodes in them). A cache of the rows: it can be
-thrown away and rebuilt. A node without a `TaskRun` is waiting."""
+"""What the engine remembers of a run: scopes (graphs being run) and task runs (nodes in them). A cache of the rows: it
+can be thrown away and rebuilt. A node without a `TaskRun` is waiting."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.base.instants import Instant
 from penstock.engine.rows import NO_CAUSE, Amounts, AttemptRow, Cause, RunRow, TaskRunRow
-from penstock.engine.states import TERMINAL_TASK_STATES, Origin, TaskState
+from penstock.engine.states import TERMINAL_TASK_STATES, Origin, RunState, TaskState
 from penstock.plan.model import Plan, PlanGraph, PlanNode
 from penstock.wire import Datum
 
+NEVER = Instant(0)
+NO_OUTPUTS: dict[str, Datum] = {}
+NO_DETAIL: dict[str, Any] = {}
+NO_SCOPES: dict[int, Scope] = {}
+"""Shared and never written to: most task runs have none of their own."""
 
+
+@dataclass(slots=True, eq=False)
 class Scope:
-    """One graph being run: the root, a nested call, one item of a map, the taken case of a branch, one round of a loop."""
+    """One graph being run: the root, a nested call, one item of a map, the taken case of a branch, one round of a loop.
+    `key` is the item's index, the case or the round (0 for others); `path` is what the paths of its task runs begin
+    with: empty, or ending with a slash."""
 
-    __slots__ = (
-        "cancelled",
-        "ended",
-        "failed",
-        "holder",
-        "inputs",
-        "key",
-        "open",
-        "path",
-        "pending",
-        "plan",
-        "priority",
-        "run",
-        "runs",
-        "stopping",
-        "tail_ms",
-    )
+    run: Run
+    plan: PlanGraph
+    holder: TaskRun | None
+    key: int
+    path: str
+    inputs: dict[str, Datum]
+    runs: list[TaskRun | None] = field(init=False)
+    """By node."""
+    pending: list[int] = field(init=False)
+    """By node: how many of its upstreams have not ended."""
+    open: int = field(init=False)
+    failed: int = 0
+    cancelled: int = 0
+    ended: bool = False
+    stopping: str = ""
+    """"stopped": nothing new starts here but finally nodes; "kill": not even these."""
+    priority: int = field(init=False)
+    tail_ms: float = 0.0
+    """The predicted path from the end of this graph to the end of the run."""
 
-    def __init__(
-        self, run: Run, plan: PlanGraph, *, holder: TaskRun | None, key: int, path: str, inputs: dict[str, Datum]
-    ) -> None:
-        self.run = run
-        self.plan = plan
-        self.holder = holder
-        self.key = key
-        """The item's index, the case or the round; 0 for others."""
-        self.path = path
-        """What the paths of its task runs begin with: empty, or ending with a slash."""
-        self.inputs = inputs
-        self.runs: list[TaskRun | None] = [None] * len(plan.nodes)
-        self.pending = list(plan.waits)
-        """By node: how many of its upstreams have not ended."""
-        self.open = len(plan.nodes)
-        self.failed = 0
-        self.cancelled = 0
-        self.ended = False
-        self.stopping = ""
-        """Why nothing new starts here; finally nodes still do unless it is "kill"."""
-        self.priority: int = run.row_priority
-        self.tail_ms = 0.0
-        """The predicted path from the end of this graph to the end of the run."""
-        if holder is not None:
-            self.priority = holder.priority
-            self.tail_ms = holder.remaining_ms - (holder.node.own_ms or 0.0)
+    def __post_init__(self) -> None:
+        self.runs = [None] * len(self.plan.nodes)
+        self.pending = list(self.plan.waits)
+        self.open = len(self.plan.nodes)
+        self.priority = self.run.fixed.priority
+        if self.holder is not None:
+            self.priority = self.holder.priority
+            self.tail_ms = self.holder.remaining_ms - (self.holder.node.own_ms or 0.0)
 
 
+@dataclass(slots=True, eq=False)
 class TaskRun:
-    """One node in one scope that has left `waiting`."""
+    """One node in one scope that has left `waiting`. What its row holds has the row's names."""
 
-    __slots__ = (
-        "amounts",
-        "attempt",
-        "cause",
-        "changed_at",
-        "current",
-        "detail",
-        "ended_at",
-        "failed_count",
-        "generation",
-        "inputs",
-        "live",
-        "lost_count",
-        "node",
-        "oom_count",
-        "origin",
-        "outputs",
-        "path",
-        "progress",
-        "ready_at",
-        "retry_at",
-        "scope",
-        "started_at",
-        "state",
-        "timeout_ms",
-    )
+    scope: Scope
+    node: PlanNode
+    path: str = field(init=False)
+    state: TaskState = TaskState.WAITING
+    cause: Cause = NO_CAUSE
+    changed_at: Instant = NEVER
+    origin: Origin | None = None
+    outputs: dict[str, Datum] = field(default_factory=lambda: NO_OUTPUTS)
+    attempt: int = 0
+    failed_count: int = 0
+    oom_count: int = 0
+    lost_count: int = 0
+    generation: int = 0
+    ready_at: Instant | None = None
+    retry_at: Instant | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    detail: dict[str, Any] = field(default_factory=lambda: NO_DETAIL)
+    inputs: dict[str, Datum] = field(default_factory=lambda: NO_OUTPUTS)
+    """Bound inputs, from ready to the end; derived, not stored."""
+    amounts: Amounts = ()
+    timeout_ms: int | None = None
+    current: AttemptRow | None = None
+    live: dict[int, Scope] = field(default_factory=lambda: NO_SCOPES)
+    """The bodies that have begun and not ended, by key."""
+    progress: Progress | None = None
 
-    def __init__(self, scope: Scope, node: PlanNode) -> None:
-        self.scope = scope
-        self.node = node
-        self.path = scope.path + node.name
-        self.state = TaskState.WAITING
-        self.cause = NO_CAUSE
-        self.changed_at = Instant(0)
-        self.origin: Origin | None = None
-        self.outputs: dict[str, Datum] = NO_OUTPUTS
-        self.attempt = 0
-        self.failed_count = 0
-        self.oom_count = 0
-        self.lost_count = 0
-        self.generation = 0
-        self.ready_at: Instant | None = None
-        self.retry_at: Instant | None = None
-        self.started_at: Instant | None = None
-        self.ended_at: Instant | None = None
-        self.detail: dict[str, Any] = NO_DETAIL
-        self.inputs: dict[str, Datum] = NO_OUTPUTS
-        """Bound inputs, from ready to the end; derived, not stored."""
-        self.amounts: Amounts = ()
-        self.timeout_ms: int | None = None
-        self.current: AttemptRow | None = None
-        self.live: dict[int, Scope] = NO_SCOPES
-        self.progress: Progress | None = None
+    def __post_init__(self) -> None:
+        self.path = self.scope.path + self.node.name
 
     @property
     def priority(self) -> int:
@@ -162,87 +133,61 @@ class TaskRun:
         self.started_at, self.ended_at, self.detail = row.started_at, row.ended_at, dict(row.detail)
 
 
-NO_OUTPUTS: dict[str, Datum] = {}
-NO_DETAIL: dict[str, Any] = {}
-NO_SCOPES: dict[int, Scope] = {}
-"""Shared and never written to: most task runs have none of their own."""
-
 PENDING, KEPT, FAILED, DROPPED = 0, 1, 2, 3
 
 
+@dataclass(slots=True, eq=False)
 class Progress:
-    """How far a map is: one byte an item, and what has been collected so far."""
+    """How far a map is: a fate an item, and what has been collected so far, by output and position."""
 
-    __slots__ = ("collected", "cursor", "failed", "fates", "items", "open", "tolerance")
+    items: tuple[Datum, ...]
+    collected: dict[str, dict[int, Datum]]
+    tolerance: int
+    cursor: int = 0
+    """Items before it have been created."""
+    open: int = field(init=False)
+    """Items that have not ended."""
+    failed: int = 0
+    fates: bytearray = field(init=False)
 
-    def __init__(self, items: tuple[Datum, ...], *, output_names: tuple[str, ...], tolerance: int) -> None:
-        self.items = items
-        self.cursor = 0
-        """Items before it have been created."""
-        self.open = len(items)
-        """Items that have not ended."""
-        self.failed = 0
-        self.tolerance = tolerance
-        self.fates = bytearray(len(items))
-        self.collected: dict[str, dict[int, Datum]] = {name: {} for name in output_names}
+    def __post_init__(self) -> None:
+        self.open = len(self.items)
+        self.fates = bytearray(len(self.items))
 
 
+@dataclass(slots=True, eq=False)
 class Run:
-    """One run in the engine's memory. The fields of its row that change are kept as fields."""
+    """One run in the engine's memory: its row as it was submitted, and the fields of it that change."""
 
-    __slots__ = (
-        "cause",
-        "ended_at",
-        "in_flight",
-        "outputs",
-        "plan",
-        "root",
-        "row_fixed",
-        "row_priority",
-        "run_id",
-        "started_at",
-        "state",
-        "stats",
-        "stopping",
-    )
+    fixed: RunRow
+    plan: Plan
+    run_id: str = field(init=False)
+    state: RunState = field(init=False)
+    cause: Cause = field(init=False)
+    stopping: str = field(init=False)
+    started_at: Instant | None = field(init=False)
+    ended_at: Instant | None = field(init=False)
+    outputs: dict[str, Datum] = field(init=False)
+    root: Scope | None = None
+    in_flight: dict[str, TaskRun] = field(default_factory=dict)
+    """Attempts submitted and not ended, by attempt id."""
+    stats: dict[str, list[int]] = field(default_factory=dict)
+    """Succeeded attempts of this run by component: [count, total in microseconds]."""
 
-    def __init__(self, row: RunRow, plan: Plan) -> None:
-        self.row_fixed = row
-        self.run_id = row.run_id
-        self.row_priority = row.priority
-        self.plan = plan
-        self.state = row.state
-        self.cause = row.cause
-        self.stopping = row.stopping
-        self.started_at = row.started_at
-        self.ended_at = row.ended_at
-        self.outputs: dict[str, Datum] = dict(row.outputs)
-        self.root: Scope | None = None
-        self.in_flight: dict[str, TaskRun] = {}
-        """Attempts submitted and not ended, by attempt id."""
-        self.stats: dict[str, list[int]] = {}
-        """Succeeded attempts of this run by component: [count, total in microseconds]."""
+    def __post_init__(self) -> None:
+        row = self.fixed
+        self.run_id, self.state, self.cause, self.stopping = row.run_id, row.state, row.cause, row.stopping
+        self.started_at, self.ended_at, self.outputs = row.started_at, row.ended_at, dict(row.outputs)
 
     def row(self) -> RunRow:
-        fixed = self.row_fixed
-        return RunRow(
-            fixed.run_id,
-            fixed.pipeline,
-            fixed.graph_digest,
-            fixed.inputs,
-            fixed.pin,
-            fixed.seed,
-            fixed.created_at,
-            fixed.priority,
-            fixed.retry_of,
-            fixed.labels,
-            fixed.provenance,
-            self.state,
-            self.cause,
-            self.stopping,
-            self.started_at,
-            self.ended_at,
-            self.outputs,
+        return replace(
+            self.fixed,
+            state=self.state,
+            cause=self.cause,
+            stopping=self.stopping,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            outputs=self.outputs,
         )
 
 

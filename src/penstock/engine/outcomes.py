@@ -1,5 +1,5 @@
-"""What reports about attempts lead to. A report about anything but the current attempt of a running task run is late, and
-changes nothing."""
+"""What reports about attempts lead to. A report about anything but the current attempt of a running task run is late,
+and changes nothing."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _follow(turn: Turn, task: TaskRun, event: AttemptEnded) -> None:
         oom_count=task.oom_count,
         lost_count=task.lost_count,
         attempt_id=event.attempt_id,
-        seed=scope.run.row_fixed.seed,
+        seed=scope.run.fixed.seed,
         stopped=row.stop_at is not None,
         stopping=stopping,
         can_grow=not largest or had < largest,

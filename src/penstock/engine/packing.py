@@ -1,6 +1,6 @@
-"""Placement: which ready task run goes where, and when (semantics 29). Ready task runs stand in one heap per request shape, so a
-pass looks at heads only. The first head that does not fit reserves its room; others start only in what it does not need, or
-when they are predicted to end before it could start."""
+"""Placement: which ready task run goes where, and when (semantics 29). Ready task runs stand in one heap per request
+shape, so a pass looks at heads only. The first head that does not fit reserves its room; others start only in what it
+does not need, or when they are predicted to end before it could start."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ class Placement:
                 room.remove(attempt_id)
 
     def picks(self, now: Instant) -> Iterator[tuple[TaskRun, Room, bool]]:
-        """What to start, where, and whether ahead of the room; the caller puts each into the room before it asks for the next
-        one. A pass ends when nothing more can start."""
+        """What to start, where, and whether ahead of the room; the caller puts each into the room before it asks for
+        the next one. A pass ends when nothing more can start."""
         reserved: dict[str, Reservation] = {}
         heads = [(heap[0][0], shape) for shape, heap in list(self.heaps.items()) if self._has_head(shape, heap)]
         heapq.heapify(heads)

@@ -1,5 +1,5 @@
-"""How a graph goes on: nodes are judged, begin and end; ends are told to their consumers; a graph that has ended is told to the
-node that holds it. Everything that can cascade goes over the agenda, so no graph is too deep."""
+"""How a graph goes on: nodes are judged, begin and end; ends are told to their consumers; a graph that has ended is
+told to the node that holds it. Everything that can cascade goes over the agenda, so no graph is too deep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KILL = "kill"
 EARLY = (Trigger.ONE_SUCCEEDED, Trigger.ONE_FAILED)
 
 
-# -- graphs --------------------------------------------------------------------------------------------------------------
+# -- graphs ------------------------------------------------------------------------------------------------------------
 
 
 def begin(turn: Turn, scope: Scope) -> None:
@@ -103,7 +103,7 @@ def _end_run(turn: Turn, run: Run, state: TaskState, cause: Cause, outputs: dict
     turn.move_run(run, RunState(state.value), cause)
 
 
-# -- nodes ---------------------------------------------------------------------------------------------------------------
+# -- nodes -------------------------------------------------------------------------------------------------------------
 
 
 def judge(turn: Turn, scope: Scope, index: int) -> None:
@@ -218,7 +218,7 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     turn.agenda.append((node_ended, task.scope, task.node.index))
 
 
-# -- triggers ------------------------------------------------------------------------------------------------------------
+# -- triggers ----------------------------------------------------------------------------------------------------------
 
 
 def _verdict(scope: Scope, node: PlanNode) -> Wait | Go | Skip:
@@ -283,11 +283,12 @@ def _fate_of_group(scope: Scope, group: OneOf) -> tuple[str, str]:
     return next(((fate, name) for fate, name in fates if fate == "failed"), ("skipped", names[0] if names else ""))
 
 
-# -- stopping ------------------------------------------------------------------------------------------------------------
+# -- stopping ----------------------------------------------------------------------------------------------------------
 
 
 def stop(turn: Turn, scope: Scope, why: str) -> None:
-    """Nothing new starts in a graph and below it, attempts are asked to end; finally nodes still run, unless `why` is kill."""
+    """Nothing new starts in a graph and below it, attempts are asked to end; finally nodes still run, unless `why` is
+    kill."""
     if scope.ended or (scope.stopping and (why != KILL or scope.stopping == KILL)):
         return
     scope.stopping = KILL if why == KILL else "stopped"
@@ -315,7 +316,7 @@ def stop_run(turn: Turn, run: Run, why: str) -> None:
     stop(turn, run.root, why)
 
 
-# -- backoff -------------------------------------------------------------------------------------------------------------
+# -- backoff -----------------------------------------------------------------------------------------------------------
 
 
 def back_off(turn: Turn, task: TaskRun, at: Instant, cause: Cause) -> None:
@@ -330,7 +331,7 @@ def retry_body(turn: Turn, task: TaskRun, cause: Cause) -> bool:
     if task.scope.stopping or task.failed_count + 1 >= retry.attempts_max:
         return False
     run = task.scope.run
-    tried = Tried(task.failed_count, 0, 0, f"{run.run_id}/{task.path}~{task.generation}", run.row_fixed.seed)
+    tried = Tried(task.failed_count, 0, 0, f"{run.run_id}/{task.path}~{task.generation}", run.fixed.seed)
     task.failed_count += 1
     task.generation += 1
     task.live, task.progress, task.detail, task.inputs = NO_SCOPES, None, {}, NO_OUTPUTS

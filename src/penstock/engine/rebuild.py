@@ -47,8 +47,8 @@ from penstock.wire import Datum
 
 
 def rebuild(turn: Turn, record: RunRecord, plan: Plan) -> Run:
-    """The run of a record as it was in memory when the record's last commit was made. What had not been decided yet stands on
-    the agenda."""
+    """The run of a record as it was in memory when the record's last commit was made. What had not been decided yet
+    stands on the agenda."""
     run = Run(record.run, plan)
     rows: dict[str, dict[str, TaskRunRow]] = {}
     component_by_path: dict[str, str] = {}

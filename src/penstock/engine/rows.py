@@ -1,5 +1,5 @@
-"""The rows that the state store keeps: everything that a decision depends on is in them (semantics 27), so an engine can be
-thrown away and rebuilt. Frozen values; the store writes the last one of each identity in a turn."""
+"""The rows that the state store keeps: everything that a decision depends on is in them (semantics 27), so an engine
+can be thrown away and rebuilt. Frozen values; the store writes the last one of each identity in a turn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Amounts = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a change happened. `code` is from a closed list (docs/causes.md); `by` is the path of the node that it comes from,
-    if it comes from one; `text` is for people."""
+    """Why a change happened. `code` is from a closed list (docs/causes.md); `by` is the path of the node that it comes
+    from, if it comes from one; `text` is for people."""
 
     code: str
     by: str = ""
@@ -47,7 +47,8 @@ class RunRow:
     state: RunState = RunState.PENDING
     cause: Cause = NO_CAUSE
     stopping: str = ""
-    """Why nothing new starts: "" (it does), "fail_fast", "timed_out", "cancel", or "kill" (no grace, no finally nodes)."""
+    """Why nothing new starts: "" (it does), "fail_fast", "timed_out", "cancel", or "kill" (no grace, no finally
+    nodes)."""
     started_at: Instant | None = None
     ended_at: Instant | None = None
     outputs: Mapping[str, Datum] = field(default_factory=dict)
@@ -55,8 +56,8 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskRunRow:
-    """One task run that has left `waiting`; a node without a row is waiting. `path` carries the generations of the nodes
-    above it. `component` is `module:name` of a function, else the kind of node."""
+    """One task run that has left `waiting`; a node without a row is waiting. `path` carries the generations of the
+    nodes above it. `component` is `module:name` of a function, else the kind of node."""
 
     run_id: str
     path: str
@@ -84,8 +85,8 @@ class TaskRunRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt. `outcome` is a kind of `wire.OUTCOME_KINDS` and `failure` the outcome's JSON without outputs, both set
-    when ended."""
+    """One attempt. `outcome` is a kind of `wire.OUTCOME_KINDS` and `failure` the outcome's JSON without outputs, both
+    set when ended."""
 
     run_id: str
     path: str

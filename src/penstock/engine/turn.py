@@ -71,7 +71,8 @@ class Timers:
 
 
 class Turn:
-    """Collects the transitions and commands of one `handle`. `agenda` and the rest are the engine's own and outlive it."""
+    """Collects the transitions and commands of one `handle`. `agenda` and the rest are the engine's own and outlive
+    it."""
 
     __slots__ = ("_changes", "agenda", "bodies", "commands", "grace_ms", "now", "placement", "timers")
 

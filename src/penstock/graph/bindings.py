@@ -1,5 +1,5 @@
-"""What an input can be bound to: `Value` is the closed union of semantics 2. Conditions, `until`, graph outputs, resources
-and timeouts are Values too."""
+"""What an input can be bound to: `Value` is the closed union of semantics 2. Conditions, `until`, graph outputs,
+resources and timeouts are Values too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A parameter known when the graph is made: JSON data (`None`, bool, int, float, str, list, dict with text keys)."""
+    """A parameter known when the graph is made: JSON data (`None`, bool, int, float, str, list, dict with text
+    keys)."""
 
     value: Any
 
@@ -27,7 +28,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output of a node in the same graph. In `Loop.until`, node `""` means the loop's own body in the round just ended."""
+    """An output of a node in the same graph. In `Loop.until`, node `""` means the loop's own body in the round just
+    ended."""
 
     node: str
     name: str
@@ -42,7 +44,8 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text with values in it; each part is literal text or a Value of a parameter type, printed as CEL's `string()` does."""
+    """Text with values in it; each part is literal text or a Value of a parameter type, printed as CEL's `string()`
+    does."""
 
     parts: tuple[str | Value, ...]
 

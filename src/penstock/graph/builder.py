@@ -1,9 +1,9 @@
 """The only way to make graphs; every front end goes through it.
 
-A `GraphBuilder` makes one graph. Body graphs are made by child builders: a value of an outer graph that is used in a body is
-lifted into an input of the body (a body graph is closed, semantics 1), and a value made in a case of a branch that is used
-outside becomes an output of that branch. An author's mistake is recorded as a Diagnostic and stands as `UNKNOWN` from then
-on; whatever can be said of a finished graph is left to `graph.check`."""
+A `GraphBuilder` makes one graph. Body graphs are made by child builders: a value of an outer graph that is used in a
+body is lifted into an input of the body (a body graph is closed, semantics 1), and a value made in a case of a branch
+that is used outside becomes an output of that branch. An author's mistake is recorded as a Diagnostic and stands as
+`UNKNOWN` from then on; whatever can be said of a finished graph is left to `graph.check`."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class NodeRef:
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """What every node can be given besides its inputs. Values in `policy` already belong to the node's graph. `name` None:
-    made from what the node does."""
+    """What every node can be given besides its inputs. Values in `policy` already belong to the node's graph. `name`
+    None: made from what the node does."""
 
     name: str | None = None
     after: Sequence[NodeRef] = ()
@@ -111,7 +111,7 @@ class GraphBuilder:
     def report(self, code: str, message: str, fix: str = "", location: Location | None = None) -> None:
         self.diagnostics.append(Diagnostic(code, message, fix, location or self.location))
 
-    # -- values ----------------------------------------------------------------------------------------------------------
+    # -- values --------------------------------------------------------------------------------------------------------
 
     def scoped(self, value: Value, location: Location | None = None) -> Scoped:
         """A Value of this graph with its type; a mistake in an expression is recorded."""
@@ -178,7 +178,7 @@ class GraphBuilder:
             return self._refs[value.node].outputs.get(value.name, ANY)
         return ANY
 
-    # -- the graph's ends ------------------------------------------------------------------------------------------------
+    # -- the graph's ends ----------------------------------------------------------------------------------------------
 
     def add_input(
         self, name: str, type_: Type, *, default: Constant | None = None, location: Location | None = None
@@ -197,7 +197,7 @@ class GraphBuilder:
             return
         self.declared_outputs[name] = GraphOutput(name, type_ or scoped.type, self.bring(scoped, location))
 
-    # -- nodes -----------------------------------------------------------------------------------------------------------
+    # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def add_call(
         self, component: Function | Graph, inputs: Mapping[str, Scoped], options: NodeOptions = NO_OPTIONS
@@ -217,7 +217,8 @@ class GraphBuilder:
         failures_max: int = 0,
         options: NodeOptions = NO_OPTIONS,
     ) -> NodeRef:
-        """Add a Map. A `body` that is a child builder must have its outputs by now; what it captured is bound as well."""
+        """Add a Map. A `body` that is a child builder must have its outputs by now; what it captured is bound as
+        well."""
         name = self._node_name(body.name, options)
         order, bound, items_value = (
             self._order(options),
@@ -344,7 +345,7 @@ class GraphBuilder:
         """What this body captured: Values of the parent's graph by the names of the inputs they were made."""
         return {name.name: value for name, value in self._lifted.values()}
 
-    # -- inside ----------------------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _add(self, name: str, node: Node | Callable[[], Node], outputs: Mapping[str, Type]) -> NodeRef:
         self._nodes[name] = node
@@ -379,8 +380,8 @@ class GraphBuilder:
         return tuple(dict.fromkeys(name for name in names if name))
 
     def _local_name(self, ref: NodeRef, location: Location | None) -> str:
-        """The node of this graph that stands for `ref`: itself, or what holds it. Empty where there is none: an outer node,
-        for which the holder of this body waits instead, or a mistake."""
+        """The node of this graph that stands for `ref`: itself, or what holds it. Empty where there is none: an outer
+        node, for which the holder of this body waits instead, or a mistake."""
         owner, name, lineage = ref.owner, ref.name, self._lineage()
         while owner not in lineage:
             if owner.branch is None:

@@ -1,8 +1,8 @@
 """A graph as JSON, and its digest.
 
 Components and body graphs, orders, policies and file names stand once in tables and are referred to by position, so ten
-thousand uses of one component stay small. Locations, labels and descriptions are written beside and never enter the digest,
-which is a tree of digests: it does not depend on how the tables came out."""
+thousand uses of one component stay small. Locations, labels and descriptions are written beside and never enter the
+digest, which is a tree of digests: it does not depend on how the tables came out."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def graph_from_json(data: Mapping[str, Any]) -> Graph:
 
 
 def graph_digest(graph: Graph) -> str:
-    """sha256 (hex) of what the graph computes and how it is controlled: equal for the same pipeline written twice, whatever
-    its labels, descriptions and places in files."""
+    """sha256 (hex) of what the graph computes and how it is controlled: equal for the same pipeline written twice,
+    whatever its labels, descriptions and places in files."""
     return digest_of(["penstock graph", GRAPH_VERSION, _Writer(identity=True).graph_data(graph)])
 
 
@@ -162,8 +162,8 @@ def _type_identity(type_: Type) -> Json:
 
 
 class _Writer:
-    """Writes graphs. With `identity`, references are digests and notes (locations, labels, descriptions, bases of types) are
-    left out; else references are positions in `tables`."""
+    """Writes graphs. With `identity`, references are digests and notes (locations, labels, descriptions, bases of
+    types) are left out; else references are positions in `tables`."""
 
     def __init__(self, *, identity: bool = False) -> None:
         self.identity = identity
@@ -288,8 +288,8 @@ class _Writer:
         return self._pairs([name, value_to_json(value)] for name, value in inputs.items())
 
     def _pairs(self, pairs: Iterable[Any]) -> list[Any]:
-        # Pairs rather than an object: the written order of bindings decides which upstream a cause names, and must survive
-        # a store that sorts keys. It is no part of what is computed, so the identity has one order.
+        # Pairs rather than an object: the written order of bindings decides which upstream a cause names, and must
+        # survive a store that sorts keys. It is no part of what is computed, so the identity has one order.
         listed = [list(pair) for pair in pairs]
         return sorted(listed, key=lambda pair: str(pair[0])) if self.identity else listed
 

@@ -1,4 +1,5 @@
-"""The graph: what was asked for, typed, frozen and nested. A node may hold graphs, so nesting is one idea used everywhere.
+"""The graph: what was asked for, typed, frozen and nested. A node may hold graphs, so nesting is one idea used
+everywhere.
 
 Everything here is data. `graph.builder` makes it, `graph.check` judges it, `graph.codec` writes, reads and digests it.
 Locations, labels and descriptions are carried along and never part of a graph's identity."""
@@ -55,8 +56,9 @@ class Resources:
 @dataclass(frozen=True, slots=True)
 class Retry:
     """`attempts_max` counts Failed and TimedOut attempts, the first included. The wait before attempt n+1 is
-    `backoff_ms × factor^(n-1)`, at most `backoff_max_ms`, times a seeded factor in [1-jitter, 1+jitter]. `retry_on` are names
-    of exception classes (`ValueError`, `module:Name`), matched against the class and its bases; empty: every exception."""
+    `backoff_ms × factor^(n-1)`, at most `backoff_max_ms`, times a seeded factor in [1-jitter, 1+jitter]. `retry_on` are
+    names of exception classes (`ValueError`, `module:Name`), matched against the class and its bases; empty: every
+    exception."""
 
     attempts_max: int = 1
     backoff_ms: int = 1_000
@@ -70,9 +72,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a node is run; none of it is part of what it computes. On a component it is the default for its calls; a field that
-    a node leaves at None takes the component's, then the default. `timeout_ms` bounds each attempt of a function, and the
-    whole of a node with a graph. `fresh` asks for a process of its own for each attempt."""
+    """How a node is run; none of it is part of what it computes. On a component it is the default for its calls; a
+    field that a node leaves at None takes the component's, then the default. `timeout_ms` bounds each attempt of a
+    function, and the whole of a node with a graph. `fresh` asks for a process of its own for each attempt."""
 
     resources: Resources | None = None
     retry: Retry | None = None
@@ -99,7 +101,8 @@ DEFAULT_ORDER = Order()
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A component: a Python function by module and qualified name. `source_file` helps a reader find it; not identity."""
+    """A component: a Python function by module and qualified name. `source_file` helps a reader find it; not
+    identity."""
 
     module: str
     name: str
@@ -125,8 +128,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """The body once per item of a list. `inputs` binds the body's inputs; `Item()` and `Index()` may stand in them. Outputs:
-    every body output as a list in item order, and `indexes: list[int]`. `parallel_max` None: as capacity allows."""
+    """The body once per item of a list. `inputs` binds the body's inputs; `Item()` and `Index()` may stand in them.
+    Outputs: every body output as a list in item order, and `indexes: list[int]`. `parallel_max` None: as capacity
+    allows."""
 
     name: str
     body: Graph
@@ -151,7 +155,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The first case whose condition holds. Outputs: those of every case by name; the ones of cases not taken are absent."""
+    """The first case whose condition holds. Outputs: those of every case by name; the ones of cases not taken are
+    absent."""
 
     name: str
     cases: tuple[Case, ...]
@@ -163,9 +168,9 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The body again and again (do-until). `carry` maps an output of the body to the input that it feeds in the next round;
-    `until` reads the round just ended as `Output("", name)`. Outputs: the last round's, with `met: bool` and `rounds: int`.
-    `exhausted`: what `rounds_max` rounds without `until` mean, "succeed" or "fail"."""
+    """The body again and again (do-until). `carry` maps an output of the body to the input that it feeds in the next
+    round; `until` reads the round just ended as `Output("", name)`. Outputs: the last round's, with `met: bool` and
+    `rounds: int`. `exhausted`: what `rounds_max` rounds without `until` mean, "succeed" or "fail"."""
 
     name: str
     body: Graph
@@ -182,8 +187,8 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Finally:
-    """Runs when every node in `watch` has ended, however it ended, also when the run is cancelled or fails fast. It never
-    watches another `Finally`. An input whose producer has no value takes its default, or the node is skipped."""
+    """Runs when every node in `watch` has ended, however it ended, also when the run is cancelled or fails fast. It
+    never watches another `Finally`. An input whose producer has no value takes its default, or the node is skipped."""
 
     name: str
     component: Function | Graph

@@ -17,9 +17,9 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def parse_parameter(type_: Type, text: str) -> Any:
-    """The value that `text` says for an input of this type: `true`/`yes`/`on`/`1` and their opposites, numbers, text as it is,
-    one of an enum's options, JSON for lists and structs; `null` for an optional one. For `any`: JSON where it is JSON, else the
-    text. Raises ValueError with a complaint that reads on from the parameter's name."""
+    """The value that `text` says for an input of this type: `true`/`yes`/`on`/`1` and their opposites, numbers, text as
+    it is, one of an enum's options, JSON for lists and structs; `null` for an optional one. For `any`: JSON where it is
+    JSON, else the text. Raises ValueError with a complaint that reads on from the parameter's name."""
     if type_.optional and text in ("null", "none", "None"):
         return None
     name, stripped = type_.name, text.strip()
@@ -42,8 +42,8 @@ def parse_parameter(type_: Type, text: str) -> Any:
 
 
 def check_parameter(type_: Type, value: Any) -> str | None:
-    """Why JSON data `value` may not be given where `type_` is asked for, as words that follow the parameter's name; None: it
-    may."""
+    """Why JSON data `value` may not be given where `type_` is asked for, as words that follow the parameter's name;
+    None: it may."""
     name = type_.name
     if value is None:
         return None if type_.optional or name in ("null", "json", "any") else f"must be {_article(type_)}, not null"
@@ -64,8 +64,8 @@ def check_parameter(type_: Type, value: Any) -> str | None:
 
 
 def plain_parameter(value: Any) -> Any:
-    """`value` with what stands for JSON data turned into it: tuples into lists, members of enums into their option, NumPy
-    scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
+    """`value` with what stands for JSON data turned into it: tuples into lists, members of enums into their option,
+    NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):

@@ -1,5 +1,5 @@
-"""Types of inputs and outputs. The type decides where a value lives: parameter types travel inline, everything else is an
-artifact (semantics 3)."""
+"""Types of inputs and outputs. The type decides where a value lives: parameter types travel inline, everything else is
+an artifact (semantics 3)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "e
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `any` (decided by the value
-    that comes), or an artifact type as `module:QualifiedName` of its Python class under the shortest public module
-    (`pandas:DataFrame`).
+    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `any` (decided by the
+    value that comes), or an artifact type as `module:QualifiedName` of its Python class under the shortest public
+    module (`pandas:DataFrame`).
 
-    `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge about the
-    type, not part of its identity.
+    `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge
+    about the type, not part of its identity.
     """
 
     name: str

@@ -1,5 +1,5 @@
-"""The type of a Value, as far as it is known before a run. Knows nothing about which names exist: what a leaf refers to is
-asked of the caller."""
+"""The type of a Value, as far as it is known before a run. Knows nothing about which names exist: what a leaf refers to
+is asked of the caller."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from penstock.graph.expression.tree import ListTree, MapTree, Reference, Tree
 from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, STR, STRUCT, Type, list_of
 
 UNKNOWN = Constant(...)
-"""Stands where an author's mistake left no value, so that building can go on. It has type `any`, nothing complains about it
-again, and a graph that holds it always has a diagnostic already: it is never written, planned or run."""
+"""Stands where an author's mistake left no value, so that building can go on. It has type `any`, nothing complains
+about it again, and a graph that holds it always has a diagnostic already: it is never written, planned or run."""
 
 TypeOfLeaf = Callable[[Value], Type]
 """The type of an `Input`, `Output` or `Item`."""
 
 
 def type_of_value(value: Value, type_of_leaf: TypeOfLeaf) -> Type:
-    """The type of `value`; `any` where it depends on what comes. Raises ExpressionError where an expression makes no sense for
-    the types of its leaves."""
+    """The type of `value`; `any` where it depends on what comes. Raises ExpressionError where an expression makes no
+    sense for the types of its leaves."""
     if isinstance(value, Constant):
         return type_of_constant(value.value)
     if isinstance(value, (Text, StateOf)):

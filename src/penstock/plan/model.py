@@ -1,5 +1,6 @@
-"""The plan: a graph with everything worked out that does not depend on values. Pure data; `plan.passes` fills it in, the
-engine only reads it. Nodes are known by their index in their graph, so that the engine's memory is lists, not names."""
+"""The plan: a graph with everything worked out that does not depend on values. Pure data; `plan.passes` fills it in,
+the engine only reads it. Nodes are known by their index in their graph, so that the engine's memory is lists, not
+names."""
 
 from __future__ import annotations
 
@@ -34,9 +35,10 @@ class Bound:
 
 @dataclass(slots=True)
 class PlanNode:
-    """One node made executable. `waits` counts the distinct upstream nodes; `data` are those that a Value refers to, for
-    triggers that may act before all have ended. `own_ms` is the predicted duration, `remaining_ms` the longest path from this
-    node to the end of its graph, itself included. `amounts` None: some amount is a Value, known only when ready."""
+    """One node made executable. `waits` counts the distinct upstream nodes; `data` are those that a Value refers to,
+    for triggers that may act before all have ended. `own_ms` is the predicted duration, `remaining_ms` the longest path
+    from this node to the end of its graph, itself included. `amounts` None: some amount is a Value, known only when
+    ready."""
 
     index: int
     node: Node
@@ -64,8 +66,8 @@ class PlanNode:
 
 @dataclass(slots=True)
 class PlanGraph:
-    """One graph made executable. `consumers[i]` are the nodes that wait for node i, ascending; `sources` those that wait for
-    none."""
+    """One graph made executable. `consumers[i]` are the nodes that wait for node i, ascending; `sources` those that
+    wait for none."""
 
     graph: Graph
     nodes: tuple[PlanNode, ...]
@@ -79,8 +81,8 @@ class PlanGraph:
 
 @dataclass(slots=True)
 class Plan:
-    """A whole graph made executable. `capacity` is the largest that any executor has (None: unknown, nothing is refused).
-    `diagnostics` name the requests that no executor could ever meet."""
+    """A whole graph made executable. `capacity` is the largest that any executor has (None: unknown, nothing is
+    refused). `diagnostics` name the requests that no executor could ever meet."""
 
     root: PlanGraph
     graph_digest: str

@@ -1,5 +1,6 @@
-"""The passes that make a plan, in order: link (who waits for whom), settle (policies and requests), rank (longest paths),
-refuse (requests that no executor could ever meet). Each fills its fields of every node; none looks at the world."""
+"""The passes that make a plan, in order: link (who waits for whom), settle (policies and requests), rank (longest
+paths), refuse (requests that no executor could ever meet). Each fills its fields of every node; none looks at the
+world."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""An engine alone: no controller, no store, no executor. Every decision is checked as it is made and its rows are kept, so
-that the engine can be thrown away and rebuilt between any two events."""
+"""An engine alone: no controller, no store, no executor. Every decision is checked as it is made and its rows are kept,
+so that the engine can be thrown away and rebuilt between any two events."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from penstock.engine.engine import Engine
 from penstock.engine.events import CapacityReported, Decision, Event, RunSubmitted, StartAttempt, StopAttempt
 from penstock.engine.rows import AttemptRow, Row, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
+from penstock.graph.codec import type_from_json
 from penstock.graph.model import Graph
 from penstock.plan.model import Plan
 from penstock.plan.passes import make_plan
 from penstock.testing import checkers, fakes
 from penstock.testing.clock import FakeClock
 from penstock.wire import AttemptEnded, AttemptRequest, Cancelled, Datum, Inline, Outcome
-from penstock.graph.codec import type_from_json
 
 
 @dataclass(slots=True)
@@ -72,7 +72,9 @@ class EngineAlone:
             elif isinstance(command, StopAttempt):
                 self.stops[command.attempt_id] = command.grace_ms
         again = self.engine.handle(event, now=self.clock.now())
-        checkers.demand(not again.transitions and not again.commands, f"{event} changed something the second time: {again}")
+        checkers.demand(
+            not again.transitions and not again.commands, f"{event} changed something the second time: {again}"
+        )
         self.wake_at = decision.wake_at
         return decision
 

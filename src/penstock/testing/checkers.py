@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from penstock.base.ids import split_attempt_id
 from penstock.engine.events import CapacityReported, Command, StartAttempt, Transition
 from penstock.engine.rows import AttemptRow, RunRecord, TaskRunRow
 from penstock.engine.states import (
@@ -21,9 +22,9 @@ from penstock.engine.states import (
     RunState,
     TaskState,
 )
-from penstock.base.ids import split_attempt_id
 from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map
 from penstock.testing import naive
+from penstock.testing.naive_values import Ended, Scope, bind, items_of, value_of
 from penstock.wire import Datum, Inline
 
 GENERATION = re.compile(r"~\d+(?=/)")
@@ -79,7 +80,9 @@ class Journal:
         return submitted
 
     def _chain(self, change: Transition) -> None:
-        where = f"{change.machine} {change.run_id}/{change.id}: {change.before!r} -> {change.after!r} ({change.cause.code})"
+        where = (
+            f"{change.machine} {change.run_id}/{change.id}: {change.before!r} -> {change.after!r} ({change.cause.code})"
+        )
         key = (change.run_id, change.machine, change.id)
         before = self.states.get(key, _FIRST[change.machine])
         demand(change.before == before, f"{where}, but it was {before!r}")
@@ -161,47 +164,45 @@ def _inputs_of(
     match node:
         case Map():
             index = int(segments[1])
-            item = naive.items_of(node.items, scope)[index]
-            bound = naive.bind(node.body.inputs, node.inputs, naive.replace(scope, item=item, index=index))
+            item = items_of(node.items, scope)[index]
+            bound = bind(node.body.inputs, node.inputs, replace(scope, item=item, index=index))
             return _inputs_of(segments[2:], node.body, bound, rows, f"{inside}{index}/")
         case Branch():
             case = node.cases[int(segments[1])]
-            bound = naive.bind(case.body.inputs, case.inputs, scope)
+            bound = bind(case.body.inputs, case.inputs, scope)
             return _inputs_of(segments[2:], case.body, bound, rows, f"{inside}{segments[1]}/")
         case Loop():
             bound = _round_inputs(node, int(segments[1]), scope, rows, inside)
             return _inputs_of(segments[2:], node.body, bound, rows, f"{inside}{segments[1]}/")
         case Call() | Finally():
             if isinstance(node, Finally):
-                scope = naive.replace(scope, watched=node.watch)
-            bound = naive.bind(node.component.inputs, node.inputs, scope)
+                scope = replace(scope, watched=node.watch)
+            bound = bind(node.component.inputs, node.inputs, scope)
             if isinstance(node.component, Function):
                 return bound
             return _inputs_of(segments[1:], node.component, bound, rows, inside)
 
 
-def scope_of(
-    graph: Graph, inputs: Mapping[str, Datum], rows: Mapping[str, TaskRunRow], prefix: str
-) -> naive._Scope:
+def scope_of(graph: Graph, inputs: Mapping[str, Datum], rows: Mapping[str, TaskRunRow], prefix: str) -> Scope:
     """A graph's nodes as far as they have ended by the rows."""
     ended = {}
     for node in graph.nodes:
         row = rows.get(prefix + node.name)
         if row is not None and row.state in TERMINAL_TASK_STATES:
-            ended[node.name] = naive.Ended(row.state.value, row.cause.code, row.outputs)
-    return naive._Scope(inputs, ended)
+            ended[node.name] = Ended(row.state.value, row.cause.code, row.outputs)
+    return Scope(inputs, ended)
 
 
 def _round_inputs(
-    node: Loop, number: int, scope: naive._Scope, rows: Mapping[str, TaskRunRow], inside: str
+    node: Loop, number: int, scope: Scope, rows: Mapping[str, TaskRunRow], inside: str
 ) -> dict[str, Datum]:
-    bound = naive.bind(node.body.inputs, node.inputs, naive.replace(scope, round=number))
+    bound = bind(node.body.inputs, node.inputs, replace(scope, round=number))
     if number == 1:
         return bound
     before = _round_inputs(node, number - 1, scope, rows, inside)
     body = scope_of(node.body, before, rows, f"{inside}{number - 1}/")
     values = {output.name: output.value for output in node.body.outputs}
-    return bound | {into: naive.value_of(values[name], body) for name, into in node.carry.items()}
+    return bound | {into: value_of(values[name], body) for name, into in node.carry.items()}
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
@@ -232,8 +233,8 @@ def check_end(
     cancelled: bool = False,
     killed: bool = False,
 ) -> None:
-    """A run that has ended gave what its graph means. Where a person, `fail_fast` or limits on time (`timed`) shaped it, only
-    what is determined counts."""
+    """A run that has ended gave what its graph means. Where a person, `fail_fast` or limits on time (`timed`) shaped
+    it, only what is determined counts."""
     run = record.run
     demand(run.state in TERMINAL_RUN_STATES, f"{run.run_id} did not end: {run.state}")
     for row in record.task_runs:
@@ -261,7 +262,7 @@ def check_end(
     demand(dict(run.outputs) == dict(expected.outputs), f"outputs {run.outputs}, and should be {expected.outputs}")
 
 
-def check_task_run(row: TaskRunRow, ended: naive.Ended) -> None:
+def check_task_run(row: TaskRunRow, ended: Ended) -> None:
     code = row.cause.code if row.state is not TaskState.SUCCEEDED else ""
     found = (row.state.value, code, dict(row.outputs))
     expected = (ended.state, ended.cause, dict(ended.outputs) if ended.state == "succeeded" else {})

@@ -8,7 +8,8 @@ EPOCH_MS = 1_800_000_000_000
 
 
 class FakeClock:
-    """Two readings of one time: `elapsed_ms` only grows, as the world does; `now()` is the wall clock, which may be set."""
+    """Two readings of one time: `elapsed_ms` only grows, as the world does; `now()` is the wall clock, which may be
+    set."""
 
     __slots__ = ("_offset_ms", "elapsed_ms")
 

@@ -1,7 +1,7 @@
 """A world in which attempts run without running, on a fake clock, and an executor that watches it for one controller.
 
-The world outlives controllers: it knows what was started, what has ended, and keeps a record of every end until that end is
-acknowledged. What goes wrong in it is decided by `Mishaps` and a seed, so the same seed gives the same world."""
+The world outlives controllers: it knows what was started, what has ended, and keeps a record of every end until that
+end is acknowledged. What goes wrong in it is decided by `Mishaps` and a seed, so the same seed gives the same world."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Functions that answer without running: what one gives depends on its name, its inputs and how often it has been tried, so
-that the world of the simulator and the naive evaluator answer alike, in any process.
+"""Functions that answer without running: what one gives depends on its name, its inputs and how often it has been
+tried, so that the world of the simulator and the naive evaluator answer alike, in any process.
 
 The first word of a name says how it behaves: `flaky2_f7` fails twice and then succeeds."""
 
@@ -78,7 +78,7 @@ def outcome_of(name: str, outputs: Mapping[str, Type], inputs: Mapping[str, Datu
     }
     if kind in others:
         return others[kind]
-    return Succeeded({output: value_for(type, f"{asked}/{output}") for output, type in outputs.items()})
+    return Succeeded({output: value_for(of_type, f"{asked}/{output}") for output, of_type in outputs.items()})
 
 
 def _mood(number: float) -> str:
@@ -86,19 +86,19 @@ def _mood(number: float) -> str:
     return next(mood for until, mood in moods if number < until)
 
 
-def value_for(type: Type, seed: str) -> Datum:
+def value_for(of_type: Type, seed: str) -> Datum:
     """A value of a type, from a seed."""
-    if type.name == "list":
+    if of_type.name == "list":
         length = int(chance("length", seed) * (LIST_LENGTH_MAX + 1))
-        return Counted(tuple(value_for(type.item or Type("int"), f"{seed}/{index}") for index in range(length)))
-    if not type.is_parameter:
-        return Artifact(f"blake3:{digest_of(seed)}", type.name, "fake", 100)
-    return Inline(plain_for(type, seed))
+        return Counted(tuple(value_for(of_type.item or Type("int"), f"{seed}/{index}") for index in range(length)))
+    if not of_type.is_parameter:
+        return Artifact(f"blake3:{digest_of(seed)}", of_type.name, "fake", 100)
+    return Inline(plain_for(of_type, seed))
 
 
-def plain_for(type: Type, seed: str) -> Any:
+def plain_for(of_type: Type, seed: str) -> Any:
     number = int(chance("value", seed) * 7)
-    match type.name:
+    match of_type.name:
         case "bool":
             return number % 2 == 0
         case "float":
@@ -106,6 +106,6 @@ def plain_for(type: Type, seed: str) -> Any:
         case "str":
             return "abcdefg"[number]
         case "list":
-            return [plain_for(type.item or Type("int"), f"{seed}/{index}") for index in range(number % 4)]
+            return [plain_for(of_type.item or Type("int"), f"{seed}/{index}") for index in range(number % 4)]
         case _:
             return number

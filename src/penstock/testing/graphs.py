@@ -59,8 +59,8 @@ _INDEXES = "indexes"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A graph with what to run it on. `timed`: it has limits on time that faults could use up, so that what it comes to does
-    not follow from the graph alone; `fail_fast` leaves only its state determined."""
+    """A graph with what to run it on. `timed`: it has limits on time that faults could use up, so that what it comes to
+    does not follow from the graph alone; `fail_fast` leaves only its state determined."""
 
     graph: Graph
     inputs: Mapping[str, Datum]
@@ -96,9 +96,9 @@ class _Maker:
     def _often(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def _input(self, name: str, type: Type) -> InputSpec:
-        has_default = type.is_parameter and self._often(0.3)
-        return InputSpec(name, type, Constant(fakes.plain_for(type, name)) if has_default else None)
+    def _input(self, name: str, of_type: Type) -> InputSpec:
+        has_default = of_type.is_parameter and self._often(0.3)
+        return InputSpec(name, of_type, Constant(fakes.plain_for(of_type, name)) if has_default else None)
 
     # -- a graph -------------------------------------------------------------------------------------------------------
 
@@ -113,11 +113,15 @@ class _Maker:
                 scope.add(self._node(f"n{len(scope.nodes)}", scope, depth))
         if self._often(0.25 if depth == 0 else 0.08):
             scope.nodes.append(self._finally("last", scope, depth))
-        outputs = tuple(GraphOutput(out, type, scope.pick(type, constant=0.05)) for out, type in wanted.items())
+        outputs = tuple(
+            GraphOutput(out, of_type, scope.pick(of_type, constant=0.05)) for out, of_type in wanted.items()
+        )
         if depth == 0:
             picked = [self.rng.choice(_ANY) for _ in range(self.rng.randrange(3))]
             outputs = tuple(
-                GraphOutput(f"out{i}", type, scope.pick(type)) for i, type in enumerate(picked) if scope.has(type)
+                GraphOutput(f"out{i}", of_type, scope.pick(of_type))
+                for i, of_type in enumerate(picked)
+                if scope.has(of_type)
             )
         return Graph(name, inputs, tuple(scope.nodes), outputs)
 
@@ -151,8 +155,8 @@ class _Maker:
         for _ in range(self.rng.randrange(3)):
             sources.append(scope.any_value())
         specs, bound = [], dict[str, Value]()
-        for index, (value, type) in enumerate(sources):
-            specs.append(self._input(f"i{index}", type))
+        for index, (value, of_type) in enumerate(sources):
+            specs.append(self._input(f"i{index}", of_type))
             bound[f"i{index}"] = value
         if self._often(0.15):
             spec = InputSpec("spare", INT, Constant(3))
@@ -160,13 +164,13 @@ class _Maker:
         return self._graph(name, tuple(specs), wanted, depth=depth + 1), bound
 
     def _map(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Map:
-        lists = [(value, type) for value, type in scope.values if type.is_counted]
+        lists = [(value, of_type) for value, of_type in scope.values if of_type.is_counted]
         fallback: tuple[Value, Type] = (Constant([0, 1, 2, 3][: self.rng.randrange(5)]), list_of(INT))
-        items, type = self.rng.choice(lists) if lists and self._often(0.8) else fallback
-        special: list[tuple[Value, Type]] = [(Item(), type.item or INT)]
-        if type.item == INT and self._often(0.15):
+        items, of_type = self.rng.choice(lists) if lists and self._often(0.8) else fallback
+        special: list[tuple[Value, Type]] = [(Item(), of_type.item or INT)]
+        if of_type.item == INT and self._often(0.15):
             special = [(Expression(_operation("_/_", Literal(12), Reference(Item()))), INT)]  # an error for item 0
-        if type.item == INT and self._often(0.15):
+        if of_type.item == INT and self._often(0.15):
             special.append((Text(("i", scope.pick(INT), "-", Item())), STR))
         if self._often(0.3):
             special.append((Index(), INT))
@@ -186,12 +190,12 @@ class _Maker:
         return Branch(name, tuple(cases), order, policy)
 
     def _loop(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Loop:
-        type = self.rng.choice((INT, STR, FLOAT))
-        first = scope.pick(type)
-        special: list[tuple[Value, Type]] = [(first, type)]
+        of_type = self.rng.choice((INT, STR, FLOAT))
+        first = scope.pick(of_type)
+        special: list[tuple[Value, Type]] = [(first, of_type)]
         if self._often(0.4):
             special.append((Round(), INT))
-        wanted = {"next": type, "done": BOOL, "score": INT}
+        wanted = {"next": of_type, "done": BOOL, "score": INT}
         body, inputs = self._body(name, scope, tuple(special), wanted, depth)
         carry = {"next": "i0"} if self._often(0.85) else {}
         own: list[tuple[Value, Type]] = [(Output("", "score"), INT), (Output("", "done"), BOOL), (Round(), INT)]
@@ -208,9 +212,9 @@ class _Maker:
         if self._often(0.4):
             inputs["one"], specs = StateOf(self.rng.choice(watch)), [*specs, InputSpec("one", STR)]
         if self._often(0.5):
-            value, type = scope.any_value()
+            value, of_type = scope.any_value()
             inputs["value"] = value
-            specs.append(self._input("value", type))
+            specs.append(self._input("value", of_type))
         function = replace(self._function(scope)[0], inputs=tuple(specs))
         return Finally(name, function, inputs, watch)
 
@@ -221,13 +225,13 @@ class _Maker:
         self.functions += 1
         specs, bound = [], dict[str, Value]()
         for index in range(self.rng.choice((0, 1, 1, 1, 2, 3))):
-            value, type = scope.any_value(new=0.35)
-            spec = self._input(f"x{index}", type)
+            value, of_type = scope.any_value(new=0.35)
+            spec = self._input(f"x{index}", of_type)
             specs.append(spec)
             if spec.default is None or self._often(0.7):
                 bound[spec.name] = value
         types = [self.rng.choice(_ANY) for _ in range(self.rng.choice((1, 1, 1, 2, 3)))]
-        outputs = tuple(OutputSpec(f"y{index}", type) for index, type in enumerate(types))
+        outputs = tuple(OutputSpec(f"y{index}", of_type) for index, of_type in enumerate(types))
         name = f"{behaviour}_f{self.functions}"
         return Function(fakes.MODULE, name, tuple(specs), outputs, self._function_policy(behaviour)), bound
 
@@ -283,34 +287,34 @@ class _Scope:
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
-        self.values += [(Output(node.name, name), type) for name, type in outputs_of(node).items()]
-        self.values += [(Output(node.name, name), type) for name, type in outputs_of(node).items()]
+        self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
+        self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
 
-    def has(self, type: Type) -> bool:
-        return type.is_parameter or any(each == type for _, each in self.values)
+    def has(self, of_type: Type) -> bool:
+        return of_type.is_parameter or any(each == of_type for _, each in self.values)
 
-    def pick(self, type: Type, *, constant: float = 0.15) -> Value:
+    def pick(self, of_type: Type, *, constant: float = 0.15) -> Value:
         """A value of a type: one there is, one of several, something computed, or a constant."""
-        found = [value for value, each in self.values if each == type]
+        found = [value for value, each in self.values if each == of_type]
         if found and self.rng.random() > constant:
             if len(found) > 1 and self.rng.random() < 0.2:
                 return OneOf(tuple(dict.fromkeys(self.rng.sample(found, 2))))
             return self.rng.choice(found)
-        if type == INT and self.rng.random() < 0.5:
+        if of_type == INT and self.rng.random() < 0.5:
             return Expression(_operation("_+_", self._number(), Literal(1)))
-        if type == STR and self.rng.random() < 0.6:
+        if of_type == STR and self.rng.random() < 0.6:
             return Text(("v=", self.pick(INT), ";"))
-        return Constant(fakes.plain_for(type, f"constant {self.rng.randrange(5)}"))
+        return Constant(fakes.plain_for(of_type, f"constant {self.rng.randrange(5)}"))
 
     def any_value(self, *, new: float = 0.2) -> tuple[Value, Type]:
-        type = self.rng.choice(_PARAMETERS)
+        of_type = self.rng.choice(_PARAMETERS)
         if self.values and self.rng.random() > new:
-            type = self.rng.choice(self.values)[1]
-        return self.pick(type), type
+            of_type = self.rng.choice(self.values)[1]
+        return self.pick(of_type), of_type
 
     def condition(self) -> Value:
         kind = self.rng.randrange(10)
-        flags = [value for value, type in self.values if type == BOOL]
+        flags = [value for value, of_type in self.values if of_type == BOOL]
         if kind < 4 and flags:
             return self.rng.choice(flags)
         if kind < 6:
@@ -323,10 +327,10 @@ class _Scope:
         return _operation(operator, self._number(), Literal(self.rng.randrange(5)))
 
     def _number(self) -> Tree:
-        lists = [value for value, type in self.values if type.is_counted]
+        lists = [value for value, of_type in self.values if of_type.is_counted]
         if lists and self.rng.random() < 0.2:
             return _operation("size", Reference(self.rng.choice(lists)))
-        numbers = [value for value, type in self.values if type == INT]
+        numbers = [value for value, of_type in self.values if of_type == INT]
         number: Tree = Reference(self.rng.choice(numbers)) if numbers else Literal(self.rng.randrange(4))
         if self.rng.random() < 0.08:
             return _operation("_/_", Literal(12), number)  # an error where the number is 0

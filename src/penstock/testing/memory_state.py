@@ -1,7 +1,7 @@
 """The state store in memory: what `stores.sql` means, without a database. Deterministic; the simulator's store.
 
-Rows are kept as the tuples that the database would hold, so nothing that a caller changes afterwards shows, and everything
-that is read has been through the codec."""
+Rows are kept as the tuples that the database would hold, so nothing that a caller changes afterwards shows, and
+everything that is read has been through the codec."""
 
 from __future__ import annotations
 
@@ -249,7 +249,9 @@ class MemoryStateStore:
 
     def observe(self, observations: Sequence[Observation]) -> None:
         with self._call("observe"):
-            rows = [(self._run(split_attempt_id(o.attempt_id)[0]), codec.encode_observation("", o)) for o in observations]
+            rows = [
+                (self._run(split_attempt_id(o.attempt_id)[0]), codec.encode_observation("", o)) for o in observations
+            ]
             for stored, values in rows:
                 stored.metrics.append(values)
 

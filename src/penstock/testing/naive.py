@@ -1,32 +1,17 @@
 """What a graph means, in the plainest way: one node after another, nothing kept, nothing in parallel, no clock.
 
-This is the executable form of `semantics.md`; the engine, the simulator and the property tests are held against it. It knows
-graphs and wire values, and nothing of the engine. Generations and attempts are collapsed: a task run is found under its path
-without `~n`, with what its last try gave."""
+This is the executable form of `semantics.md`; the engine, the simulator and the property tests are held against it. It
+knows graphs and wire values, and nothing of the engine. Generations and attempts are collapsed: a task run is found
+under its path without `~n`, with what its last try gave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.base.errors import ExpressionError
-from penstock.graph.bindings import (
-    Constant,
-    Expression,
-    Index,
-    Input,
-    Item,
-    OneOf,
-    Output,
-    Round,
-    StateOf,
-    Text,
-    Value,
-    leaves,
-)
-from penstock.graph.expression.evaluate import evaluate as evaluate_tree
-from penstock.graph.expression.evaluate import text_of
+from penstock.graph.bindings import Expression, Index, Item, OneOf, Output, StateOf, Text, Value, leaves
 from penstock.graph.model import (
     DEFAULT_POLICY,
     Branch,
@@ -34,7 +19,6 @@ from penstock.graph.model import (
     Finally,
     Function,
     Graph,
-    InputSpec,
     Loop,
     Map,
     Node,
@@ -42,10 +26,9 @@ from penstock.graph.model import (
     Retry,
     Trigger,
 )
+from penstock.testing.naive_values import Absent, Ended, Scope, Stop, bind, holds, items_of, together, value_of
 from penstock.wire import (
-    ITEMS_MAX,
     KIND_BY_OUTCOME,
-    Artifact,
     Counted,
     Datum,
     Failed,
@@ -65,18 +48,9 @@ Answer = Callable[[Function, Mapping[str, Datum], str], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a node, or a graph, ended."""
-
-    state: str
-    cause: str = ""
-    outputs: Mapping[str, Datum] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """The run's state and outputs, and every task run that was made, by path. A node whose graph was never begun has none
-    of its body's."""
+    """The run's state and outputs, and every task run that was made, by path. A node whose graph was never begun has
+    none of its body's."""
 
     state: str
     outputs: Mapping[str, Datum]
@@ -89,96 +63,6 @@ def evaluate(graph: Graph, inputs: Mapping[str, Datum], call: Answer) -> Result:
     given = {spec.name: Inline(spec.default.value) for spec in graph.inputs if spec.default} | dict(inputs)
     ended = evaluator.graph(graph, given, "")
     return Result(ended.state, ended.outputs, evaluator.task_runs)
-
-
-class _Absent(Exception):
-    """A value that there is none of."""
-
-
-class _Stop(Exception):
-    """A node ends here and now."""
-
-    def __init__(self, state: str, cause: str) -> None:
-        self.ended = Ended(state, cause)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """What Values refer to: inputs of the graph, its nodes that have ended, and what only one node's own Values see."""
-
-    inputs: Mapping[str, Datum]
-    ended: Mapping[str, Ended]
-    watched: tuple[str, ...] = ()
-    own: Mapping[str, Datum] = field(default_factory=dict)
-    item: Datum | None = None
-    index: int = 0
-    round: int = 0
-
-
-# -- values ------------------------------------------------------------------------------------------------------------
-
-
-def value_of(value: Value, scope: _Scope) -> Datum:
-    """Raises _Absent, and ExpressionError."""
-    match value:
-        case Constant(data):
-            return Inline(data)
-        case Input(name):
-            return scope.inputs[name]
-        case Output(node, name):
-            offered = scope.ended[node].outputs if node else scope.own
-            if name not in offered:
-                raise _Absent
-            return offered[name]
-        case OneOf(sources):
-            for source in sources:
-                try:
-                    return value_of(source, scope)
-                except _Absent:
-                    continue
-            raise _Absent
-        case Text(parts):
-            texts = [part if isinstance(part, str) else text_of(plain(value_of(part, scope))) for part in parts]
-            return Inline("".join(texts))
-        case Expression(tree):
-            return _datum(evaluate_tree(tree, lambda leaf: plain(value_of(leaf, scope))))
-        case Item():
-            assert scope.item is not None
-            return scope.item
-        case Index():
-            return Inline(scope.index)
-        case Round():
-            return Inline(scope.round)
-        case StateOf(node):
-            return Inline(scope.ended[node].state if node else _together([scope.ended[n] for n in scope.watched]))
-
-
-def plain(datum: Datum) -> Any:
-    """A value as expressions see it. An artifact stands for itself: it can be counted, and nothing else (S12)."""
-    if isinstance(datum, Inline):
-        return datum.value
-    return [plain(item) for item in datum.items] if isinstance(datum, Counted) else datum
-
-
-def _datum(data: Any) -> Datum:
-    """What an expression gave: an artifact that it picked, or a list with some in it, stays what it is."""
-    if isinstance(data, Artifact):
-        return data
-    if isinstance(data, list) and any(isinstance(_datum(item), (Artifact, Counted)) for item in data):
-        return Counted(tuple(_datum(item) for item in data))
-    return Inline(data)
-
-
-def parameter(value: Value, scope: _Scope) -> Any:
-    datum = value_of(value, scope)
-    if isinstance(datum, Artifact):
-        raise ExpressionError("an artifact is no parameter")
-    return plain(datum)
-
-
-def _together(ended: list[Ended]) -> str:
-    states = {each.state for each in ended}
-    return next((state for state in ("failed", "cancelled") if state in states), "succeeded")
 
 
 # -- order -------------------------------------------------------------------------------------------------------------
@@ -249,7 +133,7 @@ def _referred(value: Value) -> Iterator[Value]:
             pass
 
 
-def tally(node: Call | Map | Branch | Loop, scope: _Scope) -> list[str]:
+def tally(node: Call | Map | Branch | Loop, scope: Scope) -> list[str]:
     """How each upstream of a node ended; cancelled counts as failed (S1)."""
     states: dict[str | OneOf, str] = {}
     for value in values_in(node):
@@ -263,11 +147,11 @@ def tally(node: Call | Map | Branch | Loop, scope: _Scope) -> list[str]:
     return ["failed" if state == "cancelled" else state for state in states.values()]
 
 
-def _state_of_one_of(value: OneOf, scope: _Scope) -> str:
+def _state_of_one_of(value: OneOf, scope: Scope) -> str:
     try:
         value_of(value, scope)
         return "succeeded"
-    except _Absent:
+    except Absent:
         nodes = [leaf.node for leaf in leaves(value) if isinstance(leaf, Output)]
         return "failed" if {scope.ended[node].state for node in nodes} & {"failed", "cancelled"} else "skipped"
     except ExpressionError:
@@ -295,36 +179,6 @@ def pull(trigger: Trigger, states: list[str]) -> str:
             return "" if succeeded and not failed else upstream
 
 
-def bind(specs: tuple[InputSpec, ...], bound: Mapping[str, Value], scope: _Scope) -> dict[str, Datum]:
-    """The inputs of a component or body; raises _Stop when they cannot be had (S3)."""
-    data: dict[str, Datum] = {}
-    for spec in specs:
-        try:
-            if spec.name not in bound:
-                raise _Absent
-            data[spec.name] = value_of(bound[spec.name], scope)
-        except _Absent:
-            if spec.default is None:
-                raise _Stop("skipped", "upstream_skipped") from None
-            data[spec.name] = Inline(spec.default.value)
-        except ExpressionError:
-            raise _Stop("failed", "expression_error") from None
-    return data
-
-
-def holds(condition: Value, scope: _Scope) -> bool:
-    """A condition; raises _Stop when it has no answer (S3, S5, S7)."""
-    try:
-        answer = parameter(condition, scope)
-    except _Absent:
-        raise _Stop("skipped", "upstream_skipped") from None
-    except ExpressionError:
-        raise _Stop("failed", "condition_error") from None
-    if not isinstance(answer, bool):
-        raise _Stop("failed", "condition_error")
-    return answer
-
-
 # -- nodes -------------------------------------------------------------------------------------------------------------
 
 
@@ -336,7 +190,7 @@ class _Evaluator:
     def graph(self, graph: Graph, inputs: Mapping[str, Datum], prefix: str) -> Ended:
         """A graph's end (S8)."""
         ended: dict[str, Ended] = {}
-        scope = _Scope(inputs, ended)
+        scope = Scope(inputs, ended)
         for node in in_order(graph):
             stopped = graph.fail_fast and any(each.state == "failed" for each in ended.values())
             if stopped and not isinstance(node, Finally):
@@ -344,33 +198,33 @@ class _Evaluator:
             else:
                 ended[node.name] = self._node(node, scope, prefix + node.name)
             self.task_runs[prefix + node.name] = ended[node.name]
-        state, outputs = _together(list(ended.values())), {}
+        state, outputs = together(list(ended.values())), {}
         for output in graph.outputs:
             try:
                 outputs[output.name] = value_of(output.value, scope)
-            except _Absent:
+            except Absent:
                 continue
             except ExpressionError:
                 return Ended("failed", "expression_error") if state == "succeeded" else Ended(state, f"body_{state}")
         return Ended(state, "" if state == "succeeded" else f"body_{state}", outputs)
 
-    def _node(self, node: Node, scope: _Scope, path: str) -> Ended:
+    def _node(self, node: Node, scope: Scope, path: str) -> Ended:
         try:
             if isinstance(node, Finally):
                 scope = replace(scope, watched=node.watch)
             else:
                 cause = pull(node.order.trigger, tally(node, scope))
                 if cause:
-                    raise _Stop("skipped", cause)
+                    raise Stop("skipped", cause)
                 if node.order.when is not None and not holds(node.order.when, scope):
-                    raise _Stop("skipped", "condition")
+                    raise Stop("skipped", "condition")
             if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
                 return self._function(node.component, node, scope, path)
             return self._again(node, scope, path)
-        except _Stop as stop:
+        except Stop as stop:
             return stop.ended
 
-    def _function(self, function: Function, node: Call | Finally, scope: _Scope, path: str) -> Ended:
+    def _function(self, function: Function, node: Call | Finally, scope: Scope, path: str) -> Ended:
         inputs = bind(function.inputs, node.inputs, scope)
         retry = node.policy.retry or function.policy.retry or Retry()
         failed = oom = lost = 0
@@ -397,7 +251,7 @@ class _Evaluator:
             if not again:
                 return Ended("failed", KIND_BY_OUTCOME[type(outcome)])
 
-    def _again(self, node: Node, scope: _Scope, path: str) -> Ended:
+    def _again(self, node: Node, scope: Scope, path: str) -> Ended:
         """A node with a graph, begun again while it fails and may (S10)."""
         attempts_max = (node.policy.retry or DEFAULT_POLICY.retry or Retry()).attempts_max
         for last in range(attempts_max):
@@ -408,7 +262,7 @@ class _Evaluator:
                 break
         return ended
 
-    def _holder(self, node: Node, scope: _Scope, path: str) -> Ended:
+    def _holder(self, node: Node, scope: Scope, path: str) -> Ended:
         try:
             match node:
                 case Map():
@@ -421,12 +275,14 @@ class _Evaluator:
                     assert isinstance(node.component, Graph)
                     inputs = bind(node.component.inputs, node.inputs, scope)
                     return _held(self.graph(node.component, inputs, f"{path}/"))
-        except _Stop as stop:
+        except Stop as stop:
             return stop.ended
 
-    def _map(self, node: Map, scope: _Scope, path: str) -> Ended:
+    def _map(self, node: Map, scope: Scope, path: str) -> Ended:
         items = items_of(node.items, scope)
-        per_item = {name for name, value in node.inputs.items() if any(isinstance(v, (Item, Index)) for v in leaves(value))}
+        per_item = {
+            name for name, value in node.inputs.items() if any(isinstance(v, (Item, Index)) for v in leaves(value))
+        }
         shared = bind(tuple(spec for spec in node.body.inputs if spec.name not in per_item), node.inputs, scope)
         own = tuple(spec for spec in node.body.inputs if spec.name in per_item)
         whole: dict[int, Mapping[str, Datum]] = {}
@@ -434,7 +290,7 @@ class _Evaluator:
         for index, item in enumerate(items):
             try:
                 inputs = shared | bind(own, node.inputs, replace(scope, item=item, index=index))
-            except _Stop:  # what only this item lacks fails this item
+            except Stop:  # what only this item lacks fails this item
                 failures += 1
                 continue
             body = self.graph(node.body, inputs, f"{path}/{index}/")
@@ -450,14 +306,14 @@ class _Evaluator:
         }
         return Ended("succeeded", "", collected | {"indexes": Counted(tuple(Inline(index) for index in whole))})
 
-    def _branch(self, node: Branch, scope: _Scope, path: str) -> Ended:
+    def _branch(self, node: Branch, scope: Scope, path: str) -> Ended:
         for number, case in enumerate(node.cases):
             if case.when is None or holds(case.when, scope):
                 inputs = bind(case.body.inputs, case.inputs, scope)
                 return _held(self.graph(case.body, inputs, f"{path}/{number}/"))
         return Ended("succeeded")
 
-    def _loop(self, node: Loop, scope: _Scope, path: str) -> Ended:
+    def _loop(self, node: Loop, scope: Scope, path: str) -> Ended:
         carried: dict[str, Datum] = {}
         for number in range(1, node.rounds_max + 1):
             seen = replace(scope, round=number)
@@ -469,7 +325,7 @@ class _Evaluator:
             if met or number == node.rounds_max:
                 break
             if not set(node.carry) <= set(body.outputs):
-                raise _Stop("skipped", "upstream_skipped")
+                raise Stop("skipped", "upstream_skipped")
             carried = {into: body.outputs[name] for name, into in node.carry.items()}
         if not met and node.exhausted == "fail":
             return Ended("failed", "rounds_exhausted")
@@ -488,21 +344,3 @@ def may_retry(retry: Retry, outcome: Failed | TimedOut) -> bool:
         return False
     names = {outcome.failure.type, outcome.failure.type.rpartition(":")[2], *outcome.failure.bases}
     return not retry.retry_on or bool(names & set(retry.retry_on))
-
-
-def items_of(items: Value, scope: _Scope) -> tuple[Datum, ...]:
-    """The items of a map (S6, S12)."""
-    try:
-        datum = value_of(items, scope)
-    except _Absent:
-        raise _Stop("skipped", "upstream_skipped") from None
-    except ExpressionError:
-        raise _Stop("failed", "expression_error") from None
-    found: tuple[Datum, ...] | None = None
-    if isinstance(datum, Counted):
-        found = datum.items
-    elif isinstance(datum, Inline) and isinstance(datum.value, list):
-        found = tuple(Inline(value) for value in datum.value)
-    if found is None or len(found) > ITEMS_MAX:
-        raise _Stop("failed", "items_invalid")
-    return found

@@ -9,8 +9,8 @@
     end!                     a finally, watching what points at it
     fit[cpu=2 retry=3 trigger=all_ended priority=1 timeout=500 memory=100 gpu=1]
 
-Every function is `notation:NAME` with one output `out` of any type; a node with a body gives its last node's `out`. A map
-without an upstream goes over `[0, 1, 2]`, or `[0 .. n-1]` when written `name*n`."""
+Every function is `notation:NAME` with one output `out` of any type; a node with a body gives its last node's `out`. A
+map without an upstream goes over `[0, 1, 2]`, or `[0 .. n-1]` when written `name*n`."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class _Reader:
         return draft
 
     def _bodies(self, draft: _Draft) -> list[Graph]:
-        bodies = []
+        bodies: list[Graph] = []
         while True:
             bodies.append(_graph(f"{draft.name}_{len(bodies)}", self.clauses(), takes=True))
             if self.tokens.pop(0) == "}":
@@ -161,7 +161,9 @@ def _node(draft: _Draft, *, takes: bool) -> Node:
             return Map(draft.name, body, items, {"x": Item()}, parallel, failures_max, order, policy)
         case "@":
             until = Output("", "out")
-            return Loop(draft.name, body, {"x": first} if first else {}, {}, until, draft.count, "succeed", order, policy)
+            return Loop(
+                draft.name, body, {"x": first} if first else {}, {}, until, draft.count, "succeed", order, policy
+            )
         case "?":
             assert first is not None, f"what does {draft.name} choose by?"
             return Branch(draft.name, _cases(draft.bodies, first), order, policy)

@@ -1,7 +1,8 @@
 """A simulated world around the real controller: random graphs, a fake clock, and everything that goes wrong.
 
-`python -m penstock.testing.sim --seeds 500` runs many worlds; `--seed 17 --verbose` tells the story of one. The same seed gives
-the same world, in any process. Faults stop after a while; from then on every run must end, and come to what its graph means."""
+`python -m penstock.testing.sim --seeds 500` runs many worlds; `--seed 17 --verbose` tells the story of one. The same
+seed gives the same world, in any process. Faults stop after a while; from then on every run must end, and come to what
+its graph means."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -361,12 +362,18 @@ class Simulation:
         self.counts["commits"] += 1
         self.counts["transitions"] += len(commit.transitions)
         for change in commit.transitions:
-            self.note(f"  {change.run_id}/{change.id} {change.machine} {change.before} -> {change.after} {change.cause.code}")
-            self.trace((change.machine, change.run_id, change.id, change.before, change.after, change.cause, change.row))
+            self.note(
+                f"  {change.run_id}/{change.id} {change.machine} {change.before} -> {change.after} {change.cause.code}"
+            )
+            self.trace(
+                (change.machine, change.run_id, change.id, change.before, change.after, change.cause, change.row)
+            )
         submitted = self.journal.follow(commit.transitions)
         for run_id in dict.fromkeys(change.run_id for change in commit.transitions):
             lease = self.store.lease_of(run_id)
-            checkers.demand(lease is not None and lease.holder == alive.holder, f"{run_id} changed by who does not hold it")
+            checkers.demand(
+                lease is not None and lease.holder == alive.holder, f"{run_id} changed by who does not hold it"
+            )
             checkers.check_rows(commit.transitions, self.store.load(run_id))
         held = {run_id for run_id in self.asked if run_id in alive.controller.active()}
         checkers.check_capacity(self.journal, submitted, alive.reported, held)
@@ -535,9 +542,7 @@ def _simulate(sim: Simulation) -> Verdict:
     return Verdict(sim.seed, failure, tuple(sim.story), sim.digest.hexdigest(), sim.counts)
 
 
-def simulate_many(
-    seeds: Sequence[int], *, size: int = SIZE, processes: int = 1, sqlite: bool = False
-) -> list[Verdict]:
+def simulate_many(seeds: Sequence[int], *, size: int = SIZE, processes: int = 1, sqlite: bool = False) -> list[Verdict]:
     if processes <= 1:
         return [simulate(seed, size=size, sqlite=sqlite) for seed in seeds]
     from concurrent.futures import ProcessPoolExecutor

@@ -1,4 +1,5 @@
-"""Drives an engine by hand, for tests that read as transcripts: events in, commands out. The clock moves only when told."""
+"""Drives an engine by hand, for tests that read as transcripts: events in, commands out. The clock moves only when
+told."""
 
 from __future__ import annotations
 
@@ -74,7 +75,9 @@ class Transcript:
         result: Outcome = outcome if known else Succeeded({"out": Inline(outcome)})  # type: ignore[assignment]
         self.give(AttemptEnded(self.attempt_of(path), result, self.now, self.now, duration_us))
 
-    def fails(self, path: str, message: str = "boom", *, kind: str = "builtins:ValueError", final: bool = False) -> None:
+    def fails(
+        self, path: str, message: str = "boom", *, kind: str = "builtins:ValueError", final: bool = False
+    ) -> None:
         self.ends(path, Failed(Failure(kind, message, ("builtins:Exception",)), final))
 
     def passes(self, ms: int) -> None:
@@ -126,7 +129,11 @@ class Transcript:
         row = self.tasks.get(path)
         if row is None:
             return "waiting"
-        return f"{row.state.value}({row.cause.code})" if row.state in ("failed", "skipped", "cancelled") else row.state.value
+        return (
+            f"{row.state.value}({row.cause.code})"
+            if row.state in ("failed", "skipped", "cancelled")
+            else row.state.value
+        )
 
     @property
     def run_state(self) -> str:
@@ -142,5 +149,3 @@ class Transcript:
         engine.load(record, self.plan, now=self.now)
         engine.handle(TimePassed(), now=self.now)
         return engine
-
-

@@ -368,7 +368,11 @@ def test_a_stop_that_is_not_answered_becomes_a_kill() -> None:
     assert t.said() == ["stop a#1 grace 0"]
 
 
-GRAPHS = ["a -> b; m*5 -> c", "tune@3{fit -> ok}; p{q -> r}", "a -> choose?{one | two}; m*3{x -> y}[failures=3]; m => z!"]
+GRAPHS = [
+    "a -> b; m*5 -> c",
+    "tune@3{fit -> ok}; p{q -> r}",
+    "a -> choose?{one | two}; m*3{x -> y}[failures=3]; m => z!",
+]
 
 
 @pytest.mark.parametrize("text", GRAPHS)

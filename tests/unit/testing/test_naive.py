@@ -87,7 +87,15 @@ def function(name: str, *inputs: str | InputSpec, **policy: Any) -> Function:
     return Function("m", name, specs, (OutputSpec("out", ANY),), Policy(**policy))
 
 
-def call(name: str, *after: str, does: str = "", order: Order | None = None, **inputs: Value) -> Call:
+def call(
+    name: str,
+    *after: str,
+    does: str = "",
+    order: Order | None = None,
+    bound: Mapping[str, Value] | None = None,
+    **inputs: Value,
+) -> Call:
+    inputs = {**inputs, **(bound or {})}
     return Call(name, function(does or name, *inputs), inputs, order or Order(after))
 
 
@@ -113,8 +121,14 @@ def values(result: Result, path: str) -> dict[str, Any]:
 
 
 def operation(operator: str, *arguments: Any) -> Expression:
-    trees = [each if isinstance(each, Operation) else Reference(each) if hasattr(each, "__dataclass_fields__") else
-             Literal(each) for each in arguments]
+    trees = [
+        each
+        if isinstance(each, Operation)
+        else Reference(each)
+        if hasattr(each, "__dataclass_fields__")
+        else Literal(each)
+        for each in arguments
+    ]
     return Expression(Operation(operator, tuple(trees)))
 
 
@@ -122,7 +136,7 @@ OUT = {name: Output(name, "out") for name in ("a", "b", "c", "m", "n", "bad", "s
 GOOD, BAD, SKIPPING = call("a"), call("bad"), call("skipping")
 
 
-# -- graphs and values ---------------------------------------------------------------------------------------------------
+# -- graphs and values -------------------------------------------------------------------------------------------------
 
 
 def test_rule_1_a_call_of_a_graph_is_a_nested_pipeline_that_sees_its_inputs_only() -> None:
@@ -147,7 +161,7 @@ def test_rule_2_every_value_stands_for_data() -> None:
         seen.update({path: {name: plain(datum) for name, datum in inputs.items()}})
         return answer(function, inputs, path)
 
-    run(GOOD, SKIPPING, call("b", **bound), call_with=noting)
+    run(GOOD, SKIPPING, call("b", bound=bound), call_with=noting)
     assert seen["b"] == {
         "constant": [1],
         "output": "a",
@@ -178,7 +192,7 @@ def test_rule_4_s12_a_counted_list_is_counted_and_its_inline_items_are_read() ->
     assert values(result, "c") == {"out": 2}
 
 
-# -- order, skipping, failing --------------------------------------------------------------------------------------------
+# -- order, skipping, failing ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -392,7 +406,7 @@ def test_rule_11_s6_items_must_be_a_list(items: Value) -> None:
 
 
 def test_rule_11_s6_too_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.testing.naive.ITEMS_MAX", 2)
+    monkeypatch.setattr("penstock.testing.naive_values.ITEMS_MAX", 2)
     assert states(run(mapped())) == {"m": "failed items_invalid"}
 
 
@@ -469,7 +483,7 @@ def test_s9_a_finally_without_a_value_for_an_input_is_skipped() -> None:
     assert states(run(BAD, last))["last"] == "skipped upstream_skipped"
 
 
-# -- attempts ------------------------------------------------------------------------------------------------------------
+# -- attempts ----------------------------------------------------------------------------------------------------------
 
 
 def tries(*outcomes: Outcome) -> Callable[..., Outcome]:

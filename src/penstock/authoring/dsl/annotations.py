@@ -1,7 +1,8 @@
 """What the annotations of a function say: typed inputs, named and typed outputs.
 
-`None`, `bool`, `int`, `float`, `str`, `list[T]`, `dict`, `TypedDict`, `Literal`, `Enum`, `Any` and `| None` are parameter types;
-`pathlib.Path` is a file or folder; any other class is an artifact type under the shortest public module that has it."""
+`None`, `bool`, `int`, `float`, `str`, `list[T]`, `dict`, `TypedDict`, `Literal`, `Enum`, `Any` and `| None` are
+parameter types; `pathlib.Path` is a file or folder; any other class is an artifact type under the shortest public
+module that has it."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ from penstock.graph.value_types import merge_types
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function takes and gives. `outputs` None: the annotation does not say (a pipeline then says by what it returns).
-    `output_class`: the NamedTuple or dataclass whose fields the outputs are."""
+    """What a function takes and gives. `outputs` None: the annotation does not say (a pipeline then says by what it
+    returns). `output_class`: the NamedTuple or dataclass whose fields the outputs are."""
 
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...] | None
@@ -148,7 +149,8 @@ def _new_class_type(class_: type) -> Type:
 
 
 def public_name(class_: type) -> str:
-    """`module:QualifiedName` under the shortest module above the class's own that has the same class under that name."""
+    """`module:QualifiedName` under the shortest module above the class's own that has the same class under that
+    name."""
     parts = class_.__module__.split(".")
     for length in range(1, len(parts)):
         name = ".".join(parts[:length])

@@ -25,8 +25,8 @@ class Component(Protocol):
 
 
 class Building:
-    """One pipeline's graph in the making. `builder` is the innermost: the pipeline's own, or that of the `when` block that
-    the body is in."""
+    """One pipeline's graph in the making. `builder` is the innermost: the pipeline's own, or that of the `when` block
+    that the body is in."""
 
     def __init__(self, root: GraphBuilder) -> None:
         self.root = root
@@ -57,8 +57,8 @@ class Building:
         return (*self._inherited.values(), *self.root.diagnostics)
 
     def is_first_answer(self, location: Location) -> bool:
-        """Whether a value is asked for its truth at this place for the first, third, ... time: answers must differ for a
-        `while` to end."""
+        """Whether a value is asked for its truth at this place for the first, third, ... time: answers must differ for
+        a `while` to end."""
         self._asked[location] = self._asked.get(location, 0) + 1
         return self._asked[location] % 2 == 1
 

@@ -19,8 +19,8 @@ R = TypeVar("R")
 
 
 class Configured(Generic[P, R]):
-    """A component with options for its next uses: `fit.options(memory="8GiB")(data)`. Callable like the component, and taken by
-    `map_over`, `loop_until` and `finally_` as well."""
+    """A component with options for its next uses: `fit.options(memory="8GiB")(data)`. Callable like the component, and
+    taken by `map_over`, `loop_until` and `finally_` as well."""
 
     __slots__ = ("component", "given")
 
@@ -71,7 +71,8 @@ def call(
 def split_options(
     built: Function | Graph, options: Options, kwargs: Mapping[str, Any]
 ) -> tuple[Options, Mapping[str, Any]]:
-    """Take out of the keywords of a call those that are options of it, because the component has no input of that name."""
+    """Take out of the keywords of a call those that are options of it, because the component has no input of that
+    name."""
     taken = {name: kwargs[name] for name in CALL_OPTION_NAMES if name in kwargs}
     if taken:
         names = {spec.name for spec in built.inputs}
@@ -89,8 +90,8 @@ def bind_arguments(
     kwargs: Mapping[str, Any],
     location: Location,
 ) -> dict[str, Scoped]:
-    """The Values of a component's inputs by name, in the order of its signature. Inputs that are missing or unknown are left to
-    `graph.check`."""
+    """The Values of a component's inputs by name, in the order of its signature. Inputs that are missing or unknown are
+    left to `graph.check`."""
     specs = built.inputs
     bound: dict[str, Scoped] = {}
     rest = dict(kwargs)

@@ -38,10 +38,10 @@ def map_over(
 ) -> Any:
     """Use a task or pipeline once for each item of a list, in parallel (at most `parallel_max` at a time).
 
-    The item goes to the first parameter that `shared` does not give; `index_to` names the parameter that gets the item's
-    position. Each output of the result is a list in item order, and `.indexes` the positions that it holds. More than
-    `failures_max` failed items fail the whole. `name`, `after`, `when`, `trigger` and `labels` are taken as in a call; options
-    for each item's attempts are given with `component.options(...)`.
+    The item goes to the first parameter that `shared` does not give; `index_to` names the parameter that gets the
+    item's position. Each output of the result is a list in item order, and `.indexes` the positions that it holds. More
+    than `failures_max` failed items fail the whole. `name`, `after`, `when`, `trigger` and `labels` are taken as in a
+    call; options for each item's attempts are given with `component.options(...)`.
     """
     building, location = building_for("map_over"), caller_location()
     used = component_of(component, "map_over")
@@ -94,11 +94,12 @@ def loop_until(
 ) -> Any:
     """Use a task or pipeline again and again until a condition holds, at most `rounds_max` times.
 
-    `condition` is a function of the round's outputs (and of the round's number, from 1, if it takes two), or the name of an
-    output that is a bool. `carry` says which output feeds which input in the next round (`{"model": "start"}`; for a single
-    output just the input's name); left out: outputs that are named like an input of the same type. `round_to` names the
-    parameter that gets the round's number. `exhausted="fail"` makes it a failure to use up the rounds. The result has the last
-    round's outputs, `.met` and `.rounds`. `name`, `after`, `when`, `trigger` and `labels` are taken as in a call.
+    `condition` is a function of the round's outputs (and of the round's number, from 1, if it takes two), or the name
+    of an output that is a bool. `carry` says which output feeds which input in the next round (`{"model": "start"}`;
+    for a single output just the input's name); left out: outputs that are named like an input of the same type.
+    `round_to` names the parameter that gets the round's number. `exhausted="fail"` makes it a failure to use up the
+    rounds. The result has the last round's outputs, `.met` and `.rounds`. `name`, `after`, `when`, `trigger` and
+    `labels` are taken as in a call.
     """
     building, location = building_for("loop_until"), caller_location()
     used = component_of(component, "loop_until")
@@ -131,9 +132,9 @@ def loop_until(
 def finally_(component: Any, *watched: Any, **inputs: Any) -> Any:
     """Use a task or pipeline when everything else has ended, however it ended; also when the run is cancelled.
 
-    `watched` are the handles to wait for; none: every other task of the pipeline. A parameter named `state` that is not given
-    gets how they ended: failed if any failed, else cancelled if any was, else succeeded. `name` and `labels` are taken as in a
-    call.
+    `watched` are the handles to wait for; none: every other task of the pipeline. A parameter named `state` that is not
+    given gets how they ended: failed if any failed, else cancelled if any was, else succeeded. `name` and `labels` are
+    taken as in a call.
     """
     building, location = building_for("finally_"), caller_location()
     used = component_of(component, "finally_")
@@ -176,8 +177,8 @@ def when(
     trigger: Any = None,
     labels: Mapping[str, str] | None = None,
 ) -> Block:
-    """`with when(score > 0.9):` the tasks called in the block run if the condition holds. `otherwise(...)` may follow. What the
-    block makes can be used after it; it is absent if the block did not run (see `one_of`)."""
+    """`with when(score > 0.9):` the tasks called in the block run if the condition holds. `otherwise(...)` may follow.
+    What the block makes can be used after it; it is absent if the block did not run (see `one_of`)."""
     building, location = building_for("when"), caller_location()
     options = NO_OPTIONS.with_more({"name": name, "after": after, "trigger": trigger, "labels": labels})
     node = node_options(options, building, component=None, location=location)
@@ -186,8 +187,8 @@ def when(
 
 
 def otherwise(condition: Any = None, /) -> Block:
-    """`with otherwise():` directly after the block of a `when`: the tasks in it run if no earlier condition held. With a
-    condition, only if that one holds then."""
+    """`with otherwise():` directly after the block of a `when`: the tasks in it run if no earlier condition held. With
+    a condition, only if that one holds then."""
     building, location = building_for("otherwise"), caller_location()
     scoped = None if condition is None else as_scoped(condition)
 
@@ -243,8 +244,8 @@ def _in_order(built: Function | Graph, given: Mapping[str, Any]) -> list[str]:
 def _body_and_options(
     building: Building, built: Function | Graph, options: Options, location: Location
 ) -> tuple[Graph | GraphBuilder, NodeOptions]:
-    """The body of a map or loop over a component, and the options of the node itself: those about order stay with it, those
-    about attempts go to the call inside."""
+    """The body of a map or loop over a component, and the options of the node itself: those about order stay with it,
+    those about attempts go to the call inside."""
     order = Options(**{name: getattr(options, name) for name in CALL_OPTION_NAMES})
     attempts = replace(options, **dict.fromkeys(CALL_OPTION_NAMES))
     node = node_options(order, building, component=None, location=location)

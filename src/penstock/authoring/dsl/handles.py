@@ -1,7 +1,7 @@
 """What a call gives inside a pipeline: a handle on values that will be known in a run.
 
-Operators on handles build CEL expressions. Asking a handle for what only a run can know (its truth, its length, its items) is
-recorded as a diagnostic, and building goes on."""
+Operators on handles build CEL expressions. Asking a handle for what only a run can know (its truth, its length, its
+items) is recorded as a diagnostic, and building goes on."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _EXTRAS = frozenset({"indexes", "met", "rounds"})  # outputs that a map or loop 
 
 
 class Handle:
-    """Values to come: the outputs of a node (by attribute; a single one is the handle itself), a pipeline's parameter, or what
-    operators made of them.
+    """Values to come: the outputs of a node (by attribute; a single one is the handle itself), a pipeline's parameter,
+    or what operators made of them.
 
     `== != < <= > >=`, `+ - * / %`, `& | ~` (and, or, not), `[index]` and `.field` build expressions; so do `contains`,
-    `is_in`, `size`, `starts_with`, `ends_with`, `matches`, `to_int`, `to_float` and `to_text`. `.state` is how the node ended, as
-    text. In an f-string a handle stands for its value in a run. An output or field whose name is taken here is reached by
-    `handle["name"]`.
+    `is_in`, `size`, `starts_with`, `ends_with`, `matches`, `to_int`, `to_float` and `to_text`. `.state` is how the node
+    ended, as text. In an f-string a handle stands for its value in a run. An output or field whose name is taken here
+    is reached by `handle["name"]`.
     """
 
     __slots__ = ("_ref", "_scoped")
@@ -44,7 +44,7 @@ class Handle:
         self._ref = ref
         self._scoped = scoped
 
-    # -- parts -----------------------------------------------------------------------------------------------------------
+    # -- parts ---------------------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -90,7 +90,7 @@ class Handle:
             )
         return iter([UNKNOWN_HANDLE] * (unpacked or 1))
 
-    # -- what only a run knows -------------------------------------------------------------------------------------------
+    # -- what only a run knows -----------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
         building, location = _building(), caller_location()
@@ -124,7 +124,7 @@ class Handle:
     def __abs__(self) -> Handle:
         return _unsupported("abs()")
 
-    # -- text ------------------------------------------------------------------------------------------------------------
+    # -- text ----------------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         if self._scoped is not None:
@@ -149,7 +149,7 @@ class Handle:
             )
         return str(self)
 
-    # -- operators -------------------------------------------------------------------------------------------------------
+    # -- operators -----------------------------------------------------------------------------------------------------
 
     __hash__ = object.__hash__
 
@@ -230,7 +230,7 @@ class Handle:
     def __contains__(self, item: Any) -> bool:
         return bool(self.contains(item))
 
-    # -- functions -------------------------------------------------------------------------------------------------------
+    # -- functions -----------------------------------------------------------------------------------------------------
 
     def contains(self, item: Any) -> Handle:
         """Whether a list has this item, a struct this key, or text this part."""
@@ -342,8 +342,8 @@ def _select(handle: Handle, field: str) -> Handle:
 
 
 def _calculate(operator: str, left: Any, right: Any) -> Handle:
-    """Arithmetic as Python means it. CEL has no `1.5 + 1` and cuts `1 / 2` to 0, so operands become floats where one of them is
-    (or may be) one."""
+    """Arithmetic as Python means it. CEL has no `1.5 + 1` and cuts `1 / 2` to 0, so operands become floats where one of
+    them is (or may be) one."""
     operands = [as_scoped(left), as_scoped(right)]
     names = [operand.type.name for operand in operands]
     numbers = [name in ("int", "float") for name in names]

@@ -1,5 +1,5 @@
-"""What can be said of a task besides its inputs: resources, retries, limits, order. Units are text here and numbers in the
-graph."""
+"""What can be said of a task besides its inputs: resources, retries, limits, order. Units are text here and numbers in
+the graph."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Report = Callable[[str, str, str], None]
 
 
 class Resources:
-    """What one attempt of a task needs: `cpu` cores (fractions allowed), `memory` as bytes or text such as `"4GiB"`, and amounts
-    of named resources that the settings declare: `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a pipeline each may be a
-    handle (`memory` then in bytes)."""
+    """What one attempt of a task needs: `cpu` cores (fractions allowed), `memory` as bytes or text such as `"4GiB"`,
+    and amounts of named resources that the settings declare: `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a
+    pipeline each may be a handle (`memory` then in bytes)."""
 
     __slots__ = ("cpu", "custom", "memory")
 
@@ -40,10 +40,10 @@ class Resources:
 
 
 class Retry:
-    """When a failed attempt is followed by another: at most `attempts` in all; `backoff` (seconds, or text such as `"10s"`)
-    before the second, times `factor` before each later one, up to `backoff_max`, each varied by the fraction `jitter`. `on`:
-    only for these exception classes or names of such (`"ValueError"`, `"module:Name"`). `oom_max` and `lost_max` bound the
-    attempts that ended without memory or without a word, which do not count as failed."""
+    """When a failed attempt is followed by another: at most `attempts` in all; `backoff` (seconds, or text such as
+    `"10s"`) before the second, times `factor` before each later one, up to `backoff_max`, each varied by the fraction
+    `jitter`. `on`: only for these exception classes or names of such (`"ValueError"`, `"module:Name"`). `oom_max` and
+    `lost_max` bound the attempts that ended without memory or without a word, which do not count as failed."""
 
     __slots__ = ("attempts", "backoff", "backoff_max", "factor", "jitter", "lost_max", "on", "oom_max")
 
@@ -134,8 +134,8 @@ def policy_of(
     report: Report,
     building: Building | None = None,
 ) -> model.Policy:
-    """The graph's form of what `options` say about attempts. Handles are allowed inside a pipeline (`building`) only. Resources
-    that are given one by one are laid over those of the component."""
+    """The graph's form of what `options` say about attempts. Handles are allowed inside a pipeline (`building`) only.
+    Resources that are given one by one are laid over those of the component."""
 
     def amount(what: str, given: Any, parse: Callable[[Any], float]) -> Any:
         if isinstance(given, Handle) and building is not None:

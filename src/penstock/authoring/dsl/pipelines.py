@@ -46,8 +46,8 @@ class Declared:
 
 
 class Pipeline(Generic[P, R]):
-    """A function whose body says what runs: every call of a task in it becomes a node. The body runs once, when the graph is
-    first asked for, with a handle for each parameter; what it returns are the outputs."""
+    """A function whose body says what runs: every call of a task in it becomes a node. The body runs once, when the
+    graph is first asked for, with a handle for each parameter; what it returns are the outputs."""
 
     def __init__(self, function: Callable[P, R], declared: Declared) -> None:
         self.function = function
@@ -73,7 +73,8 @@ class Pipeline(Generic[P, R]):
         return location.file if location else None
 
     def graph(self) -> Graph:
-        """The graph. Raises InvalidPipeline with every diagnostic if one of them is an error, and whatever the body raises."""
+        """The graph. Raises InvalidPipeline with every diagnostic if one of them is an error, and whatever the body
+        raises."""
         diagnostics = self.diagnostics()
         if any(diagnostic.severity == "error" for diagnostic in diagnostics):
             raise InvalidPipeline(diagnostics)
@@ -302,9 +303,9 @@ def pipeline(
 ) -> Any:
     """Mark a function as a pipeline: `@pipeline`, or `@pipeline(name=..., fail_fast=True, timeout="2h")`.
 
-    Its parameters are the pipeline's, with types and defaults; what it returns are the outputs: one handle (named `output`),
-    a dict, or a NamedTuple or dataclass. The docstring is its description. `fail_fast`: the first failed task cancels the
-    rest. `timeout` bounds a whole run, in seconds or as text.
+    Its parameters are the pipeline's, with types and defaults; what it returns are the outputs: one handle (named
+    `output`), a dict, or a NamedTuple or dataclass. The docstring is its description. `fail_fast`: the first failed
+    task cancels the rest. `timeout` bounds a whole run, in seconds or as text.
     """
     declared = Declared(name, fail_fast, timeout, labels)
     if function is None:

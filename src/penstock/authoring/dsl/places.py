@@ -47,8 +47,9 @@ def unwrapped(function: Any) -> Any:
 
 
 def importable_module(name: str) -> str:
-    """The name by which a module can be imported elsewhere. For the file that Python was started with, that is its path below
-    its root (the first folder above it without an `__init__.py`); `__main__` stays where there is no file, as in a notebook."""
+    """The name by which a module can be imported elsewhere. For the file that Python was started with, that is its path
+    below its root (the first folder above it without an `__init__.py`); `__main__` stays where there is no file, as in
+    a notebook."""
     if name != "__main__":
         return name
     main = sys.modules.get("__main__")

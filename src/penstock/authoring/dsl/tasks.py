@@ -19,8 +19,8 @@ from penstock.graph.types import ANY
 
 
 class Task(Generic[P, R]):
-    """A function that is a component. Inside a pipeline a call adds it to the graph and gives a handle on its outputs; anywhere
-    else it calls the function. `function` is what was decorated, `component` what a graph says of it."""
+    """A function that is a component. Inside a pipeline a call adds it to the graph and gives a handle on its outputs;
+    anywhere else it calls the function. `function` is what was decorated, `component` what a graph says of it."""
 
     def __init__(self, function: Callable[P, R], options: Options) -> None:
         self._options = options
@@ -45,9 +45,10 @@ class Task(Generic[P, R]):
     def options(self, **given: Any) -> Configured[P, R]:
         """This task with options for its next uses: `fit.options(name="fit-large", memory="16GiB")(data)`.
 
-        How the node stands in the graph: `name`, `after` (handles to wait for), `when` (a condition), `trigger` (such as
-        "all_ended"), `labels`. A call takes these itself where the function has no such parameter. How attempts are made:
-        `resources`, `cpu`, `memory`, `retry`, `timeout`, `priority`, `cache`, `fresh`. Raises TypeError for any other name.
+        How the node stands in the graph: `name`, `after` (handles to wait for), `when` (a condition), `trigger` (such
+        as "all_ended"), `labels`. A call takes these itself where the function has no such parameter. How attempts are
+        made: `resources`, `cpu`, `memory`, `retry`, `timeout`, `priority`, `cache`, `fresh`. Raises TypeError for any
+        other name.
         """
         return Configured(self, NO_OPTIONS.with_more(known_options(given)))
 
@@ -149,10 +150,10 @@ def task(
 def task(function: Any = None, /, **options: Any) -> Any:
     """Mark a function as a task: `@task`, or `@task(cpu=2, memory="4GiB", retry=3, timeout="10m")`.
 
-    Its parameters are the inputs, its return annotation the outputs: one named `output`, or the fields of a NamedTuple or
-    dataclass. `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or
-    `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `cache=False` always runs it; `fresh` gives each attempt
-    a process of its own. None of these counts as a change of the task.
+    Its parameters are the inputs, its return annotation the outputs: one named `output`, or the fields of a NamedTuple
+    or dataclass. `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or
+    `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `cache=False` always runs it; `fresh` gives each
+    attempt a process of its own. None of these counts as a change of the task.
     """
     for name in CALL_OPTION_NAMES:
         if name in options:

@@ -1,8 +1,8 @@
-"""What may run at once: decides, for each attempt in turn, whether it goes to an idle worker, to a new one, ahead into a pool's
-socket, or waits. Pure bookkeeping.
+"""What may run at once: decides, for each attempt in turn, whether it goes to an idle worker, to a new one, ahead into
+a pool's socket, or waits. Pure bookkeeping.
 
-Whoever is idle in a pool takes the next attempt from its socket, so what a pool may use at worst is what any choice of as many
-attempts as it has workers could use. That bound over all pools is what is held below the capacity."""
+Whoever is idle in a pool takes the next attempt from its socket, so what a pool may use at worst is what any choice of
+as many attempts as it has workers could use. That bound over all pools is what is held below the capacity."""
 
 from __future__ import annotations
 
@@ -67,13 +67,14 @@ class Admission:
         return Place.WAIT
 
     def _is_within(self, pool: _Pool) -> bool:
-        """Whether a pool may go on with all its workers: its attempts stop going ahead once the capacity has shrunk, and are
-        then let in as they fit."""
+        """Whether a pool may go on with all its workers: its attempts stop going ahead once the capacity has shrunk,
+        and are then let in as they fit."""
         used, capacity = self.used, self.capacity
         return pool.workers == 1 or all(used[name] <= capacity.get(name, 0) for name in pool.used)
 
     def _fits(self, shape: Shape) -> bool:
-        """Whether it fits beside what is used. Where nothing is used it fits: capacity is advice, standing still is none."""
+        """Whether it fits beside what is used. Where nothing is used it fits: capacity is advice, standing still is
+        none."""
         used, capacity = self.used, self.capacity
         return all(used.get(name, 0) + amount <= capacity.get(name, 0) for name, amount in shape) or not any(
             used.values()

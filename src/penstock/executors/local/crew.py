@@ -1,5 +1,5 @@
-"""Workers and their pools, as the controller sees them: sockets, slots, and what an end without a word means. A pool is the
-workers that serve one pin; they all take requests from the same end of one socket."""
+"""Workers and their pools, as the controller sees them: sockets, slots, and what an end without a word means. A pool is
+the workers that serve one pin; they all take requests from the same end of one socket."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Entry:
     """It was reported as started."""
     stop_grace_ms: int | None = None
     lost_at: float | None = None
-    """It was in a socket when a worker of its pool died, and isn't there any more: when it is given up, unless some worker
-    shows it before."""
+    """It was in a socket when a worker of its pool died, and isn't there any more: when it is given up, unless some
+    worker shows it before."""
 
 
 class Pool:
-    """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers, and reads
-    from it to take requests back."""
+    """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers,
+    and reads from it to take requests back."""
 
     __slots__ = ("_ours", "_theirs", "failures", "fresh", "key", "not_before", "sent", "used_at", "workers")
 
@@ -88,7 +88,8 @@ class Pool:
 
 @dataclass(slots=True)
 class Hand:
-    """One worker. `recorded` is how much of its file of records has been taken in; `leaving`: it takes no more requests."""
+    """One worker. `recorded` is how much of its file of records has been taken in; `leaving`: it takes no more
+    requests."""
 
     number: int
     pool: Pool
@@ -132,8 +133,8 @@ def open_hand(number: int, pool: Pool, slot: Path) -> tuple[Hand, socket.socket]
 
 
 def how_it_ended(exit_code: int, *, stopped: bool, oom: bool) -> Outcome:
-    """What became of an attempt whose process ended without a word. `oom`: the kernel has killed for want of memory since it
-    was last asked."""
+    """What became of an attempt whose process ended without a word. `oom`: the kernel has killed for want of memory
+    since it was last asked."""
     if stopped:
         return Cancelled("killed after its grace")
     if exit_code >= 0:

@@ -1,5 +1,5 @@
-"""Asking a worker for what is behind a target (semantics 25): a worker of its own imports it, so that nothing of the user's runs
-in the controller, and a crash there is an answer too."""
+"""Asking a worker for what is behind a target (semantics 25): a worker of its own imports it, so that nothing of the
+user's runs in the controller, and a crash there is an answer too."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _EXIT_WAIT = 200
 def describe_in(
     roster: Roster, request: DescribeRequest, *, lock: threading.RLock, hear: Callable[[], None]
 ) -> tuple[Description, Hand | None]:
-    """Ask; wait for the answer however long the import takes. The worker that answered comes with it, its pool not yet anybody's;
-    None where it died. `hear` takes in the keeper's news."""
+    """Ask; wait for the answer however long the import takes. The worker that answered comes with it, its pool not yet
+    anybody's; None where it died. `hear` takes in the keeper's news."""
     with lock:
         pool = Pool("")
         try:

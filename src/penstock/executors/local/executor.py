@@ -1,7 +1,7 @@
 """The local executor: runs attempts in worker processes on this machine, as many at once as fit.
 
-It knows which attempts were asked for and where they are; it decides nothing about runs. All that it remembers can be lost:
-what has ended is in the records of the incarnation's folder, what was begun is in the slots."""
+It knows which attempts were asked for and where they are; it decides nothing about runs. All that it remembers can be
+lost: what has ended is in the records of the incarnation's folder, what was begun is in the slots."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """`state` is the project's state folder, made if need be. `cpu` (processors) and `memory_bytes` None: what the machine has.
-    `artifacts` names a function, `module:name`, that opens the artifact store when called with `artifacts_arguments` (JSON).
-    `ahead_max`: how many short attempts are taken beyond what fits. `launcher` names what runs an attempt in a worker."""
+    """`state` is the project's state folder, made if need be. `cpu` (processors) and `memory_bytes` None: what the
+    machine has. `artifacts` names a function, `module:name`, that opens the artifact store when called with
+    `artifacts_arguments` (JSON). `ahead_max`: how many short attempts are taken beyond what fits. `launcher` names what
+    runs an attempt in a worker."""
 
     project: Path
     state: Path
@@ -79,8 +80,8 @@ class LocalSettings:
 
 
 class LocalExecutor:
-    """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called from
-    another thread than the one that polls."""
+    """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called
+    from another thread than the one that polls."""
 
     def __init__(self, settings: LocalSettings, *, name: str = "local") -> None:
         """Start the keeper. Raises StoreUnavailable when the state folder cannot be written to."""
@@ -122,7 +123,7 @@ class LocalExecutor:
         """The keeper's process, for whoever looks after processes."""
         return self._roster.keeper_pid
 
-    # -- effects.Executor ------------------------------------------------------------------------------------------------------
+    # -- effects.Executor ----------------------------------------------------------------------------------------------
 
     def capacity(self) -> CapacityReported:
         with self._lock:
@@ -199,7 +200,7 @@ class LocalExecutor:
             self._ledger.close()
             self._own.close(remove=not self._active and not self._tally.outstanding)
 
-    # -- effects.Describer -----------------------------------------------------------------------------------------------------
+    # -- effects.Describer ---------------------------------------------------------------------------------------------
 
     def describe(self, request: DescribeRequest) -> Description:
         description, hand = describe_in(self._roster, request, lock=self._lock, hear=self._hear_keeper)
@@ -229,7 +230,7 @@ class LocalExecutor:
         hand.leaving = False
         self._admission.hired(pin)
 
-    # -- taking attempts -------------------------------------------------------------------------------------------------------
+    # -- taking attempts -----------------------------------------------------------------------------------------------
 
     def _accept(self, request: AttemptRequest) -> None:
         shape = tuple(sorted(request.amounts.items()))
@@ -334,7 +335,7 @@ class LocalExecutor:
         del pool.sent[entry.attempt_id]
         self._admission.release(entry.pool, entry.shape)
 
-    # -- what is heard -----------------------------------------------------------------------------------------------------------
+    # -- what is heard -------------------------------------------------------------------------------------------------
 
     def _take_in(self, heard: Iterable[Said | Gone | Unforked]) -> None:
         for each in heard:
@@ -429,8 +430,8 @@ class LocalExecutor:
         hand.close()
 
     def _suspect(self, pool: Pool) -> None:
-        """A worker died that may have taken a request and not shown it: what is neither in the socket nor in the hands of
-        another worker within a moment is given up."""
+        """A worker died that may have taken a request and not shown it: what is neither in the socket nor in the hands
+        of another worker within a moment is given up."""
         self._take_back(pool)
         shown = {begun.attempt_id for hand in pool.workers.values() if (begun := hand.slot.begun())}
         for entry in list(pool.sent.values()):
@@ -446,7 +447,7 @@ class LocalExecutor:
         for payload in read_records(self._own.records(hand.number), offset=hand.recorded, end=end):
             self._ended(hand, json.loads(payload))
 
-    # -- time ------------------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def _keep_time(self) -> None:
         now = time.monotonic()
@@ -463,7 +464,9 @@ class LocalExecutor:
             return 0.0
         due = min(until, self._scan_at, self._tally.repeat_at)
         if self._waiting:
-            due = min(due, *(pool.not_before for pool in self._roster.pools.values() if pool.not_before > now), now + 1.0)
+            due = min(
+                due, *(pool.not_before for pool in self._roster.pools.values() if pool.not_before > now), now + 1.0
+            )
         return max(0.0, due - now)
 
     def _scan(self, now: float) -> None:
@@ -504,7 +507,7 @@ class LocalExecutor:
             self._tally.started(AttemptStarted(entry.attempt_id, begun.started_at, f"{self._own.name}.{hand.number}"))
             self._roster.sample_memory()
 
-    # -- earlier controllers ---------------------------------------------------------------------------------------------------
+    # -- earlier controllers -------------------------------------------------------------------------------------------
 
     def _adopt(self, attempt_ids: list[str]) -> None:
         past = examine(self._own.state, attempt_ids, own=self._own.name)

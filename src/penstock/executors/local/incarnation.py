@@ -1,4 +1,5 @@
-"""The folder of one life of the executor, `local/<incarnation>/` below the state folder, and what earlier lives left in theirs.
+"""The folder of one life of the executor, `local/<incarnation>/` below the state folder, and what earlier lives left in
+theirs.
 
     owner.json      the controller that it belongs to: boot, pid, when that process began
     lock            held by the keeper and its forks for as long as one of them lives
@@ -14,6 +15,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from penstock.wire import AttemptEnded, LogSegment, report_from_json
 
 LOCAL = "local"
 LOGS = "logs"
+SCRATCH = "scratch"
 GONE_S = 2.0
 """How long the keeper of a dead controller is given to end everything, before a later controller does it."""
 
@@ -44,7 +47,7 @@ class Incarnation:
         self.logs = state / LOGS / self.name
         owner = {"boot_id": boot_id(), "pid": os.getpid(), "started": started_ticks(os.getpid())}
         try:
-            for folder in (state, state / LOCAL, state / LOGS, self.folder, self.logs):
+            for folder in (state, state / LOCAL, state / LOGS, state / SCRATCH, self.folder, self.logs):
                 folder.mkdir(mode=0o700, exist_ok=True)
             (self.folder / "owner.json").write_text(json.dumps(owner))
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -87,7 +90,9 @@ class Incarnation:
             pass
 
     def close(self, *, remove: bool) -> None:
+        """All processes have ended. `remove`: nothing in the folder is outstanding."""
         os.close(self._acknowledged)
+        sweep_scratch(self.state)
         if remove:
             remove_folder(self.folder)
             try:
@@ -107,10 +112,18 @@ def remove_folder(folder: Path) -> None:
         pass  # another controller was quicker, or the disk is read-only: what is left is looked at again next time
 
 
+def sweep_scratch(state: Path) -> None:
+    """Remove the scratch folders, `PID-N`, of workers that have gone."""
+    for entry in os.scandir(state / SCRATCH):
+        match = re.fullmatch(r"(\d+)-\d+", entry.name)
+        if match is not None and not started_ticks(int(match[1])):
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
 @dataclass(slots=True)
 class Past:
-    """What dead controllers left. `records` and `begun` are about the attempts asked for. `certain`: an attempt that is in
-    neither was never started."""
+    """What dead controllers left. `records` and `begun` are about the attempts asked for. `certain`: an attempt that is
+    in neither was never started."""
 
     records: dict[str, AttemptEnded]
     begun: dict[str, tuple[Begun, LogSegment, int]]
@@ -120,7 +133,8 @@ class Past:
 
 
 def examine(state: Path, attempt_ids: Iterable[str], *, own: str) -> Past:
-    """Look at every incarnation but our own, once all its processes have gone. A folder whose controller lives is left alone."""
+    """Look at every incarnation but our own, once all its processes have gone. A folder whose controller lives is left
+    alone."""
     wanted = {attempt_id.encode(): attempt_id for attempt_id in attempt_ids}
     past = Past({}, {}, [], certain=True)
     alive = False
@@ -133,13 +147,14 @@ def examine(state: Path, attempt_ids: Iterable[str], *, own: str) -> Past:
             past.folders.append(folder)
             past.certain &= _owner(folder).get("boot_id") == boot_id()
             _read(folder, state, wanted, past)
-    past.certain &= bool(past.folders) and not alive
+    past.certain &= not alive
+    sweep_scratch(state)
     return past
 
 
 def forget_past(folders: Iterable[Path], acknowledged: set[str]) -> list[Path]:
-    """Remove the folders of dead controllers in which nothing is outstanding; those that remain. `acknowledged`: attempts that
-    were adopted and whose ends are committed since."""
+    """Remove the folders of dead controllers in which nothing is outstanding; those that remain. `acknowledged`:
+    attempts that were adopted and whose ends are committed since."""
     left = []
     for folder in folders:
         _note_acknowledged(folder, acknowledged)
@@ -178,8 +193,8 @@ def _is_owned(folder: Path) -> bool:
 
 
 def _end_processes(folder: Path) -> bool:
-    """Wait until the keeper has ended all processes of a dead controller; end them ourselves if it doesn't. Whether all have
-    gone."""
+    """Wait until the keeper has ended all processes of a dead controller; end them ourselves if it doesn't. Whether all
+    have gone."""
     until = time.monotonic() + GONE_S
     while _is_locked(folder) and time.monotonic() < until:
         time.sleep(0.005)

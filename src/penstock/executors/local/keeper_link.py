@@ -132,10 +132,18 @@ def _pidfd(pid: int) -> int | None:
 
 
 def _spawn(settings: WorkerSettings, *, control: int, log: int, nothing: int) -> int:
-    """Start the interpreter of this process anew: no user code in it, its own session (Ctrl-C does not reach it), a hash seed
-    that makes set order repeatable, and a mark by which everything that descends from it can be found."""
+    """Start the interpreter of this process anew: no user code in it, its own session (Ctrl-C does not reach it), a
+    hash seed that makes set order repeatable, and a mark by which everything that descends from it can be found."""
     root = str(Path(penstock.__file__ or "").parent.parent)
-    arguments = [sys.executable, "-P", "-c", _PROGRAM, root, str(_CONTROL_FD), f"penstock-keeper:{settings.incarnation}"]
+    arguments = [
+        sys.executable,
+        "-P",
+        "-c",
+        _PROGRAM,
+        root,
+        str(_CONTROL_FD),
+        f"penstock-keeper:{settings.incarnation}",
+    ]
     environment = {**os.environ, "PYTHONHASHSEED": "0", MARK: settings.incarnation}
     # Out of the way first: any of them may be one of the numbers that they go to.
     away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (nothing, log, log, control)]

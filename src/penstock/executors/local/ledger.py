@@ -1,8 +1,9 @@
-"""The ledger of a host: one small file per user in which every local executor notes what it uses, so that several controllers
-share one machine (semantics 28). It is advice: it says what is left, it stops nobody.
+"""The ledger of a host: one small file per user in which every local executor notes what it uses, so that several
+controllers share one machine (semantics 28). It is advice: it says what is left, it stops nobody.
 
-An executor is told the larger of what the others leave and its equal share, so a late comer is not starved by an early one,
-whose own capacity shrinks as the late comer's use grows. Entries of dead processes are dropped by whoever comes next."""
+An executor is told the larger of what the others leave and its equal share, so a late comer is not starved by an early
+one, whose own capacity shrinks as the late comer's use grows. Entries of dead processes are dropped by whoever comes
+next."""
 
 from __future__ import annotations
 
@@ -99,7 +100,8 @@ class Ledger:
 
     @contextlib.contextmanager
     def _entries(self) -> Iterator[dict[str, Any]]:
-        """The living entries, under the file's lock; written back if they changed. A ledger that cannot be used is empty."""
+        """The living entries, under the file's lock; written back if they changed. A ledger that cannot be used is
+        empty."""
         if self._folder is None:
             yield {}
             return

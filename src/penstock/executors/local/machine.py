@@ -1,5 +1,5 @@
-"""What the machine has: processors, memory, and whether its kernel has killed for want of memory. Control groups count, so a
-container's limits are the machine's."""
+"""What the machine has: processors, memory, and whether its kernel has killed for want of memory. Control groups count,
+so a container's limits are the machine's."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _limits(controller: str, name: str) -> list[str]:
 
 
 def _cgroup_files(controller: str, name: str) -> list[Path]:
-    """Files of that name in this process's control group and the groups above it, innermost first, in either hierarchy."""
+    """Files of that name in this process's control group and the groups above it, innermost first, in either
+    hierarchy."""
     if sys.platform != "linux":
         return []
     try:

@@ -1,5 +1,5 @@
-"""The workers of one executor: the keeper that forks them, the pools that they serve, and what they say. It carries words; what
-they mean for attempts is decided in `executor`."""
+"""The workers of one executor: the keeper that forks them, the pools that they serve, and what they say. It carries
+words; what they mean for attempts is decided in `executor`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Roster:
         self.pools: dict[str, Pool] = {}
         self._start_keeper()
 
-    # -- the keeper ----------------------------------------------------------------------------------------------------------
+    # -- the keeper ----------------------------------------------------------------------------------------------------
 
     def _start_keeper(self) -> KeeperLink:
         link = self._link = KeeperLink(self._settings)
@@ -100,7 +100,7 @@ class Roster:
         if self._link is not None:
             self._link.sample()
 
-    # -- pools and workers -----------------------------------------------------------------------------------------------------
+    # -- pools and workers ---------------------------------------------------------------------------------------------
 
     def pool(self, key: str, *, fresh: bool = False) -> Pool:
         pool = self.pools.get(key)
@@ -109,8 +109,8 @@ class Roster:
         return pool
 
     def hire(self, pool: Pool, *, watched: bool = True) -> Hand:
-        """One more worker for a pool; it is there some milliseconds later, or news says that it couldn't be made. Raises
-        OSError."""
+        """One more worker for a pool; it is there some milliseconds later, or news says that it couldn't be made.
+        Raises OSError."""
         link = self._keeper()
         self._numbers += 1
         hand, theirs = open_hand(self._numbers, pool, self._incarnation.slot(self._numbers))
@@ -133,7 +133,7 @@ class Roster:
             del self.pools[pool.key]
         pool.close()
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -------------------------------------------------------------------------------------------------------
 
     def wait(self, timeout_ms: float) -> list[int]:
         """Who has something to say; waits for the first one."""

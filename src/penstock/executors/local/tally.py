@@ -1,5 +1,5 @@
-"""What has ended and is not acknowledged yet, and the reports that wait to be polled. Reports of ends are repeated until they are
-acknowledged; a worker's files go once all ends in them are."""
+"""What has ended and is not acknowledged yet, and the reports that wait to be polled. Reports of ends are repeated
+until they are acknowledged; a worker's files go once all ends in them are."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """CEL text to a tree, by precedence; macros are recognised here and names become values through the caller's
 `resolve_name`. Source: https://github.com/google/cel-spec doc/langdef.md, "Syntax" and "Name Resolution".
 
-Narrower than the language: messages (`Type{field: 1}`), durations, timestamps and types as values are refused, and so are
-names and functions that do not exist, which CEL lets pass until they are evaluated. Wider: a first name may stand in
-backticks, as a field's may, since node names contain dashes: "`fit-2`.accuracy"."""
+Narrower than the language: messages (`Type{field: 1}`), durations, timestamps and types as values are refused, and so
+are names and functions that do not exist, which CEL lets pass until they are evaluated. Wider: a first name may stand
+in backticks, as a field's may, since node names contain dashes: "`fit-2`.accuracy"."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def ordered(operator: str, left: Any, right: Any) -> bool:
     if one in NUMBERS and other in NUMBERS:
         order = compare_numbers(left, right)
         if order is None:
-            # With false, `a <= b` would not be `!(a > b)`, which the specification asks for; cel-go raises here as well.
+            # With false, `a <= b` would not be `!(a > b)`, which the specification asks for; cel-go raises here as
+            # well.
             raise ExpressionError("NaN has no order")
         return _ORDERS[operator](order)
     if one != other or one not in ("bool", "string", "bytes"):

@@ -116,7 +116,7 @@ def _is_module_of(target: str, missing: str) -> bool:
     return target == missing or target.startswith(f"{missing}.")
 
 
-# -- places --------------------------------------------------------------------------------------------------------------
+# -- places ------------------------------------------------------------------------------------------------------------
 
 
 def place_of(target: str, *, project: str) -> Place:

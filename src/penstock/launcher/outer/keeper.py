@@ -1,9 +1,9 @@
-"""The keeper: one small single-threaded process per executor that forks workers and keeps everything below them from outliving
-the controller.
+"""The keeper: one small single-threaded process per executor that forks workers and keeps everything below them from
+outliving the controller.
 
-It is a subreaper: what loses its parent anywhere below becomes its child, and every child that it didn't fork itself is killed.
-When the controller's socket closes, however the controller ended, it kills all that is left and goes. It never imports user
-code, so a fork of it is a clean worker within milliseconds."""
+It is a subreaper: what loses its parent anywhere below becomes its child, and every child that it didn't fork itself is
+killed. When the controller's socket closes, however the controller ended, it kills all that is left and goes. It never
+imports user code, so a fork of it is a clean worker within milliseconds."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from penstock.launcher.outer.processes import (
     memory_bytes,
     stat_fields,
 )
+from penstock.launcher.outer.records import sync_folder
 from penstock.launcher.outer.slot import Slot
 from penstock.launcher.outer.worker import WorkerSettings, begin_worker
 
@@ -85,7 +86,7 @@ class Keeper:
         except (BrokenPipeError, ConnectionResetError):
             pass  # the controller has gone; the next read says so
 
-    # -- orders ----------------------------------------------------------------------------------------------------------------
+    # -- orders --------------------------------------------------------------------------------------------------------
 
     def _obey(self) -> bool:
         """Do what one order says; whether there is anybody left to give orders."""
@@ -145,10 +146,11 @@ class Keeper:
             keeper_pid=self._pid,
         )
 
-    # -- stopping ------------------------------------------------------------------------------------------------------------
+    # -- stopping ------------------------------------------------------------------------------------------------------
 
     def _stop(self, number: int, sequence: int, grace_ms: int) -> None:
-        """SIGTERM for the attempt of that sequence number, and SIGKILL after its grace. Nothing, if the worker is past it."""
+        """SIGTERM for the attempt of that sequence number, and SIGKILL after its grace. Nothing, if the worker is past
+        it."""
         kept = self._kept.get(number)
         if kept is None:
             return
@@ -165,8 +167,8 @@ class Keeper:
         os.kill(kept.pid, signal.SIGTERM)
 
     def _kill_attempt(self, kept: Kept, sequence: int) -> None:
-        """Kill the worker if it is still at that attempt. It is made to stand still first, so that it can't go on to another
-        one between the look and the blow."""
+        """Kill the worker if it is still at that attempt. It is made to stand still first, so that it can't go on to
+        another one between the look and the blow."""
         os.kill(kept.pid, signal.SIGSTOP)
         until = time.monotonic() + FREEZE_S
         while time.monotonic() < until:
@@ -180,7 +182,7 @@ class Keeper:
         else:
             os.kill(kept.pid, signal.SIGCONT)
 
-    # -- the dead ------------------------------------------------------------------------------------------------------------
+    # -- the dead ------------------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
         ended: list[tuple[Kept, int, float]] = []
@@ -202,7 +204,7 @@ class Keeper:
             code = os.waitstatus_to_exitcode(wait_status)
             self._tell({"event": "exited", "worker": kept.number, "exit": code, "cpu_ms": cpu_s * 1000})
 
-    # -- time ----------------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def _wait_ms(self) -> int | None:
         due = [kept.stop[0] for kept in self._kept.values() if kept.stop is not None]
@@ -250,6 +252,8 @@ def main(control_fd: int) -> None:
         return
     settings = WorkerSettings(**json.loads(text))
     _hold_lock(os.path.join(settings.folder, "lock"))
+    for folder in (settings.folder, os.path.dirname(settings.folder)):
+        sync_folder(folder)  # should the power go, a later controller must find that this incarnation was there
     for module in (settings.launcher, settings.artifacts):
         importlib.import_module(module.partition(":")[0])
     gc.collect()
@@ -258,7 +262,8 @@ def main(control_fd: int) -> None:
 
 
 def _hold_lock(path: str) -> None:
-    """Lock a file for as long as this process or a fork of it lives: a later controller asks by this whether all have gone."""
+    """Lock a file for as long as this process or a fork of it lives: a later controller asks by this whether all have
+    gone."""
     import fcntl
 
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -55,6 +55,15 @@ def append_record(fd: int, payload: bytes, *, end: int, durable: bool) -> int:
     return end + len(record)
 
 
+def sync_folder(path: str) -> None:
+    """Have the names in a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def frame_of(payload: bytes, *, recorded_bytes: int) -> bytes:
     return _FRAME.pack(len(payload), recorded_bytes) + payload
 

@@ -1,7 +1,8 @@
 """The worker: a process that runs attempts one after the other, in the user's interpreter.
 
-It takes requests from a socket that it shares with the other workers of its pool, notes in its slot what it is about to begin,
-lets the launcher run it, records the outcome, and only then reports it. It knows nothing of runs, nor of other workers."""
+It takes requests from a socket that it shares with the other workers of its pool, notes in its slot what it is about to
+begin, lets the launcher run it, records the outcome, and only then reports it. It knows nothing of runs, nor of other
+workers."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from typing import Any, NoReturn, Protocol
 
 from penstock.launcher.inner.outcomes import Stopped
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
-from penstock.launcher.outer.records import append_record, frame_of
+from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot
 from penstock.wire import (
     Artifact,
@@ -41,8 +42,8 @@ DATAGRAM_BYTES_MAX = 64 * 1024
 """Requests above this go through a file that the datagram names."""
 
 REQUEST, REQUEST_FILE, DESCRIBE, RETIRE = b"{", b"@", b"D", b"R"
-"""How a datagram begins: an attempt's JSON; `@` and the path of a file with it; `D` and the JSON of a describe request; an order
-to whoever reads it to leave."""
+"""How a datagram begins: an attempt's JSON; `@` and the path of a file with it; `D` and the JSON of a describe request;
+an order to whoever reads it to leave."""
 
 FLUSH_NS = 2_000_000
 """Reports wait at most this long for others while a worker goes from one attempt straight to the next."""
@@ -70,8 +71,8 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What every worker of an incarnation is told. Paths are absolute; `artifacts` names a function (`module:name`) that opens
-    the artifact store when called with `artifacts_arguments`."""
+    """What every worker of an incarnation is told. Paths are absolute; `artifacts` names a function (`module:name`)
+    that opens the artifact store when called with `artifacts_arguments`."""
 
     incarnation: str
     folder: str
@@ -111,7 +112,7 @@ class Worker:
         self._in_attempt = False
         self._leaving = fresh
 
-    # -- standard streams ------------------------------------------------------------------------------------------------
+    # -- standard streams ----------------------------------------------------------------------------------------------
 
     def _open_log(self, number: int) -> int:
         """Both standard streams of this process, its children and its libraries go to the worker's log from here on."""
@@ -126,7 +127,8 @@ class Worker:
         return log
 
     def _set_streams(self) -> None:
-        """Text is written line by line: a log can be followed, and what Python and its children print keeps its order."""
+        """Text is written line by line: a log can be followed, and what Python and its children print keeps its
+        order."""
         sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
@@ -146,7 +148,7 @@ class Worker:
         elif (sys.stdout, sys.stderr) != self._streams:
             sys.stdout, sys.stderr = self._streams
 
-    # -- signals -------------------------------------------------------------------------------------------------------------
+    # -- signals -------------------------------------------------------------------------------------------------------
 
     def _listen_to_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._asked_to_stop)
@@ -157,7 +159,7 @@ class Worker:
             self._in_attempt = False
             raise Stopped("asked to stop")
 
-    # -- the loop ------------------------------------------------------------------------------------------------------------
+    # -- the loop ------------------------------------------------------------------------------------------------------
 
     def serve(self) -> NoReturn:
         """Run attempts until nobody can send any more, or this worker is to be replaced."""
@@ -241,14 +243,12 @@ class Worker:
         durable = ended.duration_us > DURABLE_US or _has_artifacts(ended)
         try:
             if durable and not self._folder_synced:
-                _sync_folder(self._settings.folder)
+                sync_folder(self._settings.folder)
                 self._folder_synced = True
-            self._records_bytes = append_record(
-                self._records, text.encode(), end=self._records_bytes, durable=durable
-            )
+            self._records_bytes = append_record(self._records, text.encode(), end=self._records_bytes, durable=durable)
         except OSError as error:
-            # The slot goes on saying that this attempt runs: should the controller die before it has taken in the report, the
-            # next one finds the attempt Lost and not "never started".
+            # The slot goes on saying that this attempt runs: should the controller die before it has taken in the
+            # report, the next one finds the attempt Lost and not "never started".
             print(f"penstock: an outcome could not be recorded: {error}", file=sys.stderr)
             self._leaving = True
         else:
@@ -291,14 +291,6 @@ def _take_file(path: str) -> bytes:
         data = file.read()
     os.unlink(path)
     return data
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _has_artifacts(ended: AttemptEnded) -> bool:

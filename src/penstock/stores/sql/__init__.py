@@ -1,5 +1,5 @@
-"""The state store in a database: runs, journal, inbox, leases. SQLite through the driver; SQLAlchemy and Alembic only for the
-schema and its migrations."""
+"""The state store in a database: runs, journal, inbox, leases. SQLite through the driver; SQLAlchemy and Alembic only
+for the schema and its migrations."""
 
 from penstock.stores.sql.store import SqlStateStore, open_state
 

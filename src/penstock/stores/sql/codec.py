@@ -1,8 +1,8 @@
-"""Rows ↔ tuples of plain database values. Knows the columns, in order, and how each value is written; no statement and no
-database. `testing.memory_state` keeps the same tuples.
+"""Rows ↔ tuples of plain database values. Knows the columns, in order, and how each value is written; no statement and
+no database. `testing.memory_state` keeps the same tuples.
 
-Free text never gets a column of its own but stands in JSON, which escapes what UTF-8 cannot say (a lone surrogate in a user's
-message); `readable` mends the few names that do."""
+Free text never gets a column of its own but stands in JSON, which escapes what UTF-8 cannot say (a lone surrogate in a
+user's message); `readable` mends the few names that do."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _amounts(text: str) -> Amounts:
     return tuple((name, amount) for name, amount in json.loads(text))
 
 
-# -- runs ----------------------------------------------------------------------------------------------------------------
+# -- runs --------------------------------------------------------------------------------------------------------------
 
 
 def encode_run_fixed(row: RunRow) -> Values:
@@ -205,7 +205,7 @@ def decode_run(values: Sequence[Any]) -> RunRow:
     )
 
 
-# -- task runs and attempts ------------------------------------------------------------------------------------------------
+# -- task runs and attempts --------------------------------------------------------------------------------------------
 
 
 def encode_task_run(key: int | str, row: TaskRunRow) -> Values:
@@ -233,7 +233,8 @@ def encode_task_run(key: int | str, row: TaskRunRow) -> Values:
 
 
 def decode_task_run(run_id: str, values: Sequence[Any]) -> TaskRunRow:
-    """A task run from values of `TASK_RUN_COLUMNS`; in the order of its fields, as this is read a hundred thousand times."""
+    """A task run from values of `TASK_RUN_COLUMNS`; in the order of its fields, as this is read a hundred thousand
+    times."""
     _, path, component, state, cause, changed_at, origin, outputs, *counts, detail = values
     attempt, failed_count, oom_count, lost_count, generation, ready_at, retry_at, started_at, ended_at = counts
     return TaskRunRow(
@@ -308,7 +309,7 @@ def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
     )
 
 
-# -- the journal -------------------------------------------------------------------------------------------------------------
+# -- the journal -------------------------------------------------------------------------------------------------------
 
 
 def encode_entries(transitions: Iterable[Transition]) -> str:
@@ -327,7 +328,7 @@ def decode_entries(first_sequence: int, at: Instant, text: str) -> list[JournalE
     ]
 
 
-# -- inbox, leases, metrics ----------------------------------------------------------------------------------------------------
+# -- inbox, leases, metrics --------------------------------------------------------------------------------------------
 
 
 def check_message(message: Message) -> None:

@@ -1,4 +1,5 @@
-"""What SQLite and the system complain of, in words for the person who reads it: which file, what is wrong, what to do."""
+"""What SQLite and the system complain of, in words for the person who reads it: which file, what is wrong, what to
+do."""
 
 from __future__ import annotations
 
@@ -67,8 +68,8 @@ def from_sqlite(path: Path, error: sqlite3.Error, *, busy_ms: int) -> StoreUnava
 
 
 def from_commit(path: Path, error: sqlite3.Error, *, busy_ms: int) -> StoreUnavailable:
-    """What a failed COMMIT means. A full disk or a lock stopped it before its last frame was whole; anything else, a failed
-    fsync above all, may leave a frame that a recovery would find."""
+    """What a failed COMMIT means. A full disk or a lock stopped it before its last frame was whole; anything else, a
+    failed fsync above all, may leave a frame that a recovery would find."""
     failed = from_sqlite(path, error, busy_ms=busy_ms)
     if _primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
         return failed

@@ -1,7 +1,8 @@
-"""Bringing an older database to the current schema version, with Alembic. Imported only when there is something to do: a
-fresh database is made from `schema.sql`.
+"""Bringing an older database to the current schema version, with Alembic. Imported only when there is something to do:
+a fresh database is made from `schema.sql`.
 
-SQLite's locks make two processes at once safe: both wait for the one write lock, the second finds nothing left to do."""
+SQLite's locks make two processes at once safe: both wait for the one write lock, the second finds nothing left to
+do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where a database may lie: not on a network file system, whose locks and shared memory WAL cannot trust (design promise 8)."""
+"""Where a database may lie: not on a network file system, whose locks and shared memory WAL cannot trust (design
+promise 8)."""
 
 from __future__ import annotations
 
@@ -8,8 +9,32 @@ from pathlib import Path
 from penstock.base.errors import StoreUnavailable
 
 NETWORK_TYPES = frozenset(
-    "9p acfs afs beegfs ceph cifs coda davfs gfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs prl_fs pvfs2 smb2 "
-    "smb3 smbfs vboxsf".split()
+    [
+        "9p",
+        "acfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "prl_fs",
+        "pvfs2",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+    ]
 )
 LOCAL_FUSE_TYPES = frozenset({"fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.encfs", "fuse.ntfs-3g", "fuseblk"})
 """File systems in user space over this machine's own disks. Any other may be sshfs, s3fs or the like."""
@@ -24,8 +49,9 @@ def is_network_type(file_system: str) -> bool:
 
 
 def file_system_of(folder: str, mounts: bytes) -> str:
-    """The type of the file system that holds an absolute, resolved path, by the text of a mountinfo file (proc(5)): fields up
-    to `-`, the fifth being the mount point with blanks as octal escapes, then the type. "" when no line fits."""
+    """The type of the file system that holds an absolute, resolved path, by the text of a mountinfo file (proc(5)):
+    fields up to `-`, the fifth being the mount point with blanks as octal escapes, then the type. "" when no line
+    fits."""
     found, longest = "", -1
     path = os.fsencode(folder)
     for line in mounts.splitlines():

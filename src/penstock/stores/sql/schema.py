@@ -1,10 +1,12 @@
 """The tables of the state store, as SQLAlchemy Core. Knows names, types and closed vocabularies; no statement.
 
-Conventions: times are whole milliseconds since the epoch, `*_key` are integers of this database only, text that holds JSON
-says so in a comment here, NULL means that there is no such thing (not yet). Vocabularies are closed by CHECK constraints.
+Conventions: times are whole milliseconds since the epoch, `*_key` are integers of this database only, text that holds
+JSON says so in a comment here, NULL means that there is no such thing (not yet). Vocabularies are closed by CHECK
+constraints.
 
-Importing this module imports SQLAlchemy, which a first run must not pay for: the running program reads `schema.sql`, made from
-here by `python -m penstock.stores.sql.schema`, and a test holds the two, and the migrations, against each other."""
+Importing this module imports SQLAlchemy, which a first run must not pay for: the running program reads `schema.sql`,
+made from here by `python -m penstock.stores.sql.schema`, and a test holds the two, and the migrations, against each
+other."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The sqlite3 layer: opening, creating and checking a database file, transactions on it. Knows no table but the one that
-holds the schema's version.
+"""The sqlite3 layer: opening, creating and checking a database file, transactions on it. Knows no table but the one
+that holds the schema's version.
 
-A `Database` may be used from any thread, by one at a time (it holds a lock); not across a fork. Its one connection is dropped
-after an error that may have spoilt it and opened again at the next use, so that the object works on once the cause is gone."""
+A `Database` may be used from any thread, by one at a time (it holds a lock); not across a fork. Its one connection is
+dropped after an error that may have spoilt it and opened again at the next use, so that the object works on once the
+cause is gone."""
 
 from __future__ import annotations
 
@@ -54,8 +55,8 @@ class Database:
             self._connect()
 
     def write(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Do `work` in one transaction that holds the database's write lock. An exception rolls it back; a failed commit of
-        unknown fate is CommitUnknown."""
+        """Do `work` in one transaction that holds the database's write lock. An exception rolls it back; a failed
+        commit of unknown fate is CommitUnknown."""
         with self._lock:
             connection = self._usable()
             with self._named(), self._undone(connection):
@@ -162,7 +163,8 @@ def connect(path: Path, *, busy_ms: int, read_only: bool = False) -> sqlite3.Con
 
 
 def _use_wal(connection: sqlite3.Connection, *, busy_ms: int) -> None:
-    """Write-ahead logging, for good. Two processes that both switch to it may be refused without waiting, so wait here."""
+    """Write-ahead logging, for good. Two processes that both switch to it may be refused without waiting, so wait
+    here."""
     deadline = time.monotonic() + busy_ms / 1000
     while True:
         try:
@@ -182,8 +184,8 @@ def _use_wal(connection: sqlite3.Connection, *, busy_ms: int) -> None:
 def check_writable(path: Path) -> None:
     """Raises StoreUnavailable when a file of the database may not be written: its disk was remounted, its mode changed.
 
-    Asked before every transaction, also one that only reads: SQLite notes readers in memory that is mapped from a file, and to
-    touch that once it may not be written is no error but SIGBUS.
+    Asked before every transaction, also one that only reads: SQLite notes readers in memory that is mapped from a file,
+    and to touch that once it may not be written is no error but SIGBUS.
     """
     for suffix in ("", "-shm"):
         file = f"{path}{suffix}"

@@ -1,5 +1,5 @@
-"""The SQL of the state store, as text for the driver. Only what SQLite (3.24 and later) and PostgreSQL both say, with `?` for
-values; a statement that differs says so."""
+"""The SQL of the state store, as text for the driver. Only what SQLite (3.24 and later) and PostgreSQL both say, with
+`?` for values; a statement that differs says so."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def select_runs(*, by_state: bool, by_prefix: bool) -> str:
     return f"SELECT {_list(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
 
 
-# -- commit --------------------------------------------------------------------------------------------------------------
+# -- commit ------------------------------------------------------------------------------------------------------------
 
 # What a commit must know of one run: whether the lease still stands, whether the run had ended, where its journal ends.
 FENCE = """\
@@ -66,7 +66,7 @@ ON CONFLICT (component) DO UPDATE SET
   succeeded_count = component_history.succeeded_count + excluded.succeeded_count,
   duration_us = component_history.duration_us + excluded.duration_us"""
 
-# -- inbox ---------------------------------------------------------------------------------------------------------------
+# -- inbox -------------------------------------------------------------------------------------------------------------
 
 INSERT_MESSAGE = (
     _insert("inbox", ("message_id", "run_key", "kind", "posted_at", "body")) + " ON CONFLICT (message_id) DO NOTHING"
@@ -77,14 +77,14 @@ ORDER BY message_key"""
 MESSAGE_STATE = "SELECT run_key, consumed_at FROM inbox WHERE message_id = ?"
 CONSUME_MESSAGE = "UPDATE inbox SET consumed_at = ? WHERE message_id = ?"
 
-# -- leases --------------------------------------------------------------------------------------------------------------
+# -- leases ------------------------------------------------------------------------------------------------------------
 
 SELECT_LEASE = f"SELECT {_list(LEASE_COLUMNS)} FROM leases WHERE run_key = ?"
 UPSERT_LEASE = _upsert("leases", ("run_key", *LEASE_COLUMNS), keys=1)
 RENEW_LEASE = "UPDATE leases SET expires_at = ? WHERE run_key = ? AND epoch = ? AND expires_at IS NOT NULL"
 RELEASE_LEASE = "UPDATE leases SET expires_at = NULL WHERE run_key = ? AND epoch = ?"
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 SELECT_TASK_RUNS = f"SELECT {_list(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? ORDER BY path"
 SELECT_ATTEMPTS = f"SELECT {_list(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? ORDER BY path, number"

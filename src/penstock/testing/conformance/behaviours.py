@@ -1,0 +1,201 @@
+"""What the attempts of the executor suite do: real functions, for executors that run functions. Each first appends a
+line to the file `note`, so that a check can count how often it began."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from penstock import Fail, NotYet, Skip, context
+
+
+def _begin(note: str) -> None:
+    with open(note, "a", encoding="utf-8") as file:
+        file.write(f"begun {os.getpid()}\n")
+
+
+def ok(note: str) -> int:
+    _begin(note)
+    return 42
+
+
+def fails(note: str) -> int:
+    _begin(note)
+    raise ValueError("never")
+
+
+def final(note: str) -> int:
+    _begin(note)
+    raise Fail("give up")
+
+
+def skips(note: str) -> int:
+    _begin(note)
+    raise Skip("nothing to do")
+
+
+def later1(note: str) -> int:
+    _begin(note)
+    raise NotYet(5, "come back")
+
+
+def slow(note: str) -> int:
+    """Never ends by itself."""
+    _begin(note)
+    while True:
+        time.sleep(0.05)
+
+
+def slow_stubborn(note: str) -> int:
+    """Never ends by itself and does not take a hint."""
+    _begin(note)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            with open(note, "a", encoding="utf-8") as file:
+                file.write("asked\n")
+
+
+def slow_tidy(note: str) -> int:
+    """Never ends by itself, and tidies up when it is stopped."""
+    _begin(note)
+    try:
+        time.sleep(3600)
+    finally:
+        with open(note, "a", encoding="utf-8") as file:
+            file.write("tidied\n")
+    return 0
+
+
+def overlaps(note: str) -> int:
+    """Notes when it began and ended (monotonic seconds)."""
+    began = time.monotonic()
+    time.sleep(0.05)
+    with open(note, "a", encoding="utf-8") as file:
+        file.write(f"{began} {time.monotonic()}\n")
+    return 0
+
+
+def process(note: str) -> int:
+    _begin(note)
+    return os.getpid()
+
+
+def exits(note: str) -> int:
+    _begin(note)
+    print("about to leave", flush=True)
+    os._exit(3)
+
+
+def crashes(note: str) -> int:
+    _begin(note)
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 0
+
+
+def killed(note: str) -> int:
+    _begin(note)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def forks(note: str) -> int:
+    """Its fork comes back out of the function as well."""
+    _begin(note)
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+    return 7
+
+
+def leaves_child(note: str) -> int:
+    """Leaves a child; notes its pid."""
+    _begin(note)
+    child = subprocess.Popen(["sleep", "3600"])
+    with open(note, "a", encoding="utf-8") as file:
+        file.write(f"left {child.pid}\n")
+    return child.pid
+
+
+def leaves_daemon(note: str) -> int:
+    """Leaves a process that has forked twice and has a session of its own; notes its pid."""
+    _begin(note)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writer, str(os.getpid()).encode())
+            time.sleep(3600)
+        os._exit(0)
+    os.wait()
+    pid = int(os.read(reader, 100))
+    with open(note, "a", encoding="utf-8") as file:
+        file.write(f"left {pid}\n")
+    return pid
+
+
+def leaves_children_and_dies(note: str) -> int:
+    leaves_daemon(note)
+    leaves_child(note)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def leaves_thread(note: str) -> int:
+    _begin(note)
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+    return os.getpid()
+
+
+def prints(note: str) -> int:
+    """Prints in every way there is, in this order."""
+    _begin(note)
+    print("one")
+    print("two", file=sys.stderr)
+    os.write(1, b"three\n")
+    subprocess.run(["sh", "-c", "echo four; echo five >&2"], check=True)
+    print("six", end="")
+    return 0
+
+
+def prints_much(note: str) -> int:
+    """100 MB in lines."""
+    _begin(note)
+    line = "x" * 99
+    for _ in range(1_000_000):
+        print(line)
+    return 0
+
+
+def closes_streams(note: str) -> int:
+    _begin(note)
+    sys.stdout.close()
+    os.close(1)
+    os.close(2)
+    return 0
+
+
+def echoes(note: str, text: str) -> str:
+    _begin(note)
+    return text
+
+
+def measures(note: str) -> int:
+    _begin(note)
+    for step in range(3):
+        context().log_metric("loss", 1.0 / (step + 1), step=step)
+    return 0
+
+
+def grows(note: str) -> int:
+    """Holds 200 MB for a moment, part of it in a child."""
+    _begin(note)
+    held = bytearray(b"x" * 100_000_000)
+    program = "import time; held = bytearray(b'x' * 100_000_000); time.sleep(1.0)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return len(held)

@@ -1,0 +1,239 @@
+"""The database and its twin in memory are asked the same things in the same order, and answer the same."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from penstock.base.errors import PenstockError
+from penstock.base.instants import Instant
+from penstock.effects import Commit, Lease, Message, StateStore, Submission
+from penstock.engine.events import Transition
+from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.engine.states import AttemptState, Origin, RunState, TaskState
+from penstock.stores.sql import open_state
+from penstock.testing.conformance.state_store import ADA, BOB, GRAPH, NOW, changed, run_row
+from penstock.testing.memory_state import MemoryState, MemoryStateStore
+from penstock.wire import OUTCOME_KINDS, Artifact, Counted, Datum, Inline, LogSegment, Observation, Usage
+
+RUNS = st.sampled_from(["run1", "run2", "nobody"])
+MESSAGES = st.sampled_from(["m1", "m2", "m3", "run1/submit", "run2/submit"])
+HOLDERS = st.sampled_from([ADA, BOB])
+PATHS = st.sampled_from(["fit", "train/0/fit", "train/10/fit", "train~1/2/fit", "a-b", "a_b", "A"])
+INSTANTS = st.integers(NOW - 100, NOW + 100).map(Instant)
+MAYBE = st.none() | INSTANTS
+WORDS = st.text(max_size=5)  # surrogates and NUL among them
+CAUSES = st.builds(Cause, WORDS, WORDS, WORDS)
+COUNTS = st.integers(0, 3)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),
+    max_leaves=4,
+)
+DATA: st.SearchStrategy[Datum] = st.one_of(
+    JSON.map(Inline),
+    st.builds(Artifact, st.just("blake3:" + "0" * 64), WORDS, WORDS, COUNTS, st.just({"rows": 3}), st.none() | WORDS),
+    st.lists(JSON.map(Inline), max_size=2).map(lambda items: Counted(tuple(items))),
+)
+NAMED = st.dictionaries(WORDS, DATA, max_size=2)
+TASK_RUNS = st.builds(
+    TaskRunRow,
+    run_id=RUNS,
+    path=PATHS,
+    component=st.sampled_from(["m:f", "m:g"]),
+    state=st.sampled_from(TaskState),
+    cause=CAUSES,
+    changed_at=INSTANTS,
+    origin=st.none() | st.sampled_from(Origin),
+    outputs=NAMED,
+    attempt=COUNTS,
+    failed_count=COUNTS,
+    oom_count=COUNTS,
+    lost_count=COUNTS,
+    generation=COUNTS,
+    ready_at=MAYBE,
+    retry_at=MAYBE,
+    started_at=MAYBE,
+    ended_at=MAYBE,
+    detail=st.dictionaries(WORDS, st.integers(), max_size=2),
+)
+ATTEMPTS = st.builds(
+    AttemptRow,
+    run_id=RUNS,
+    path=PATHS,
+    number=st.integers(1, 3),
+    state=st.sampled_from(AttemptState),
+    executor=st.just("local"),
+    amounts=st.sampled_from([(), (("cpu", 1000),), (("cpu", 500), ("memory", 2**40))]),
+    submitted_at=INSTANTS,
+    started_at=MAYBE,
+    ended_at=MAYBE,
+    duration_us=st.integers(0, 2**40),
+    worker=st.sampled_from(["", "w-1"]),
+    outcome=st.none() | st.sampled_from(sorted(OUTCOME_KINDS)),
+    failure=st.none() | st.dictionaries(WORDS, WORDS, max_size=2),
+    usage=st.builds(Usage, st.floats(0, 1e6), st.integers(0, 2**40)),
+    log=st.none() | st.builds(LogSegment, st.just("local/log"), COUNTS, COUNTS),
+    stop_at=MAYBE,
+)
+RUN_ROWS = st.builds(
+    replace,
+    RUNS.map(run_row),
+    state=st.sampled_from(RunState),
+    cause=CAUSES,
+    stopping=st.sampled_from(["", "fail_fast", "timed_out", "cancel", "kill"]),
+    started_at=MAYBE,
+    ended_at=MAYBE,
+    outputs=NAMED,
+)
+ROWS: st.SearchStrategy[RunRow | TaskRunRow | AttemptRow] = TASK_RUNS | ATTEMPTS | RUN_ROWS
+TRANSITIONS: st.SearchStrategy[Transition] = st.builds(
+    lambda row, cause: changed(row, "waiting", cause=cause), ROWS, CAUSES
+)
+Answer = tuple[str, Any]
+
+
+def answer_of(ask: Callable[[], object]) -> Answer:
+    """What a store says, or which error with what it names."""
+    try:
+        value = ask()
+    except (PenstockError, KeyError, ValueError) as error:
+        named = getattr(error, "run_ids", "" if isinstance(error, ValueError) else str(error))
+        return type(error).__name__, named
+    return "answer", plain(list(value) if isinstance(value, Sequence) else value)
+
+
+def plain(value: object) -> object:
+    """The same value with NaN written out, as NaN equals nothing."""
+    return repr(value) if "nan" in repr(value).lower() else value
+
+
+class Twins(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "state.db"
+        self.memory = MemoryState()
+        self.leases: list[Lease] = []
+        self.stores: tuple[StateStore, StateStore] = (open_state(self.path), MemoryStateStore(self.memory))
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+    def both(self, ask: Callable[[StateStore], object]) -> Answer:
+        real, twin = (answer_of(lambda store=store: ask(store)) for store in self.stores)  # type: ignore[misc]
+        assert real == twin
+        return real
+
+    @rule(
+        run_id=RUNS.filter(lambda run_id: run_id != "nobody"),
+        message_id=MESSAGES,
+        priority=st.sampled_from([-2, -2, 5]),
+    )
+    def submit(self, run_id: str, message_id: str, priority: int) -> None:
+        run = replace(run_row(run_id), priority=priority)
+        message = Message(message_id, "submit", run_id, NOW)
+        self.both(lambda store: store.submit(Submission(run, GRAPH), message))
+
+    @rule(run_id=RUNS, message_id=MESSAGES, kind=st.sampled_from(["cancel", "cancel", "greet"]), force=st.booleans())
+    def post(self, run_id: str, message_id: str, kind: str, force: bool) -> None:
+        self.both(lambda store: store.post(Message(message_id, kind, run_id, NOW, {"force": force})))
+
+    @rule(run_id=RUNS, holder=HOLDERS, now=INSTANTS, lease_ms=st.integers(0, 100), dead=st.none() | HOLDERS)
+    def acquire(self, run_id: str, holder: Any, now: Instant, lease_ms: int, dead: Any) -> None:
+        kind, lease = self.both(lambda store: store.acquire(run_id, holder, now=now, lease_ms=lease_ms, dead=dead))
+        if kind == "answer" and lease is not None:
+            self.leases.append(lease)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), now=INSTANTS)
+    def renew(self, data: st.DataObject, now: Instant) -> None:
+        leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=2))
+        self.both(lambda store: store.renew(leases, now=now, lease_ms=50))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=1))
+        self.both(lambda store: store.release(leases))
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        data=st.data(),
+        transitions=st.lists(TRANSITIONS, max_size=5),
+        consumed=st.lists(MESSAGES, max_size=1),
+        kept=st.booleans(),
+    )
+    def commit(self, data: st.DataObject, transitions: list[Transition], consumed: list[str], kept: bool) -> None:
+        leases = {lease.run_id: lease for lease in self.leases} if kept else {}
+        if not kept:
+            leases = {lease.run_id: lease for lease in data.draw(st.lists(st.sampled_from(self.leases), max_size=2))}
+        taken = [t for t in transitions if t.run_id in leases] if kept else transitions
+        whole = Commit(NOW, tuple(leases.values()), tuple(taken), tuple(consumed))
+        self.both(lambda store: store.commit(whole))
+
+    @rule(
+        run_id=RUNS,
+        path=PATHS,
+        name=WORDS,
+        value=st.floats(),
+        number=st.none() | st.integers(-(2**70), 2**70),
+    )
+    def observe(self, run_id: str, path: str, name: str, value: float, number: int | None) -> None:
+        seen = Observation(f"{run_id}/{path}#1", name, value, number, NOW)
+        self.both(lambda store: store.observe([seen, replace(seen, value=math.pi)]))
+
+    @rule(run_id=RUNS, after=st.integers(0, 12), limit=st.integers(0, 6))
+    def read_the_journal(self, run_id: str, after: int, limit: int) -> None:
+        self.both(lambda store: store.journal(run_id, after=after, limit=limit))
+
+    @rule(
+        limit=st.integers(0, 3),
+        state=st.none() | st.sampled_from(RunState),
+        prefix=st.sampled_from(["", "run", "run1", "x"]),
+    )
+    def list_runs(self, limit: int, state: str | None, prefix: str) -> None:
+        self.both(lambda store: store.runs(limit=limit, state=state, prefix=prefix))
+
+    @rule(run_id=RUNS, path=PATHS)
+    def read_one_path(self, run_id: str, path: str) -> None:
+        self.both(lambda store: store.attempts(run_id, path))
+        self.both(lambda store: store.metrics(run_id, path))
+
+    @rule()
+    def open_again(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.stores = (open_state(self.path), MemoryStateStore(self.memory))
+
+    @invariant()
+    def everything_is_the_same(self) -> None:
+        for run_id in ("run1", "run2"):
+            for read in ("load", "lease_of", "run", "task_runs", "attempts", "metrics", "journal"):
+                self.both(lambda store, read=read, run_id=run_id: getattr(store, read)(run_id))  # type: ignore[misc]
+            self.both(lambda store, run_id=run_id: store.inbox([run_id]))  # type: ignore[misc]
+        self.both(lambda store: store.runs())
+        self.both(lambda store: store.inbox(["run2", "run1"]))
+        self.both(lambda store: store.history(["m:f", "m:g", "m:h"]))
+        self.both(lambda store: store.graph("a" * 64))
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
