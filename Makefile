@@ -31,7 +31,7 @@ demo: $(DEMO_STAMP)
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not alone"
 	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS)
+	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS) --processes $(WORKERS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check
@@ -44,7 +44,7 @@ bench: $(DEV_STAMP)
 	$(BIN)/python bench/main.py
 
 mutants: $(DEV_STAMP)
-	$(BIN)/python -m penstock.testing.mutants
+	$(BIN)/python tests/mutants/run_mutants.py
 
 # Pins are made by the maintainers, with uv; hashes of every platform's files, and no address of any index.
 requirements:

@@ -30,7 +30,7 @@ def clean_flights(flights: pd.DataFrame, late_minutes: int) -> Cleaned:
         ["month", "day", "carrier", "flight", "tailnum", "origin", "dest", "distance", "time_hour"]
     ].assign(
         minute=flights["sched_dep_time"] // 100 * 60 + flights["sched_dep_time"] % 100,
-        weekday=pd.to_datetime(flights[["year", "month", "day"]]).dt.weekday,
+        weekday=pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week,
         planned=planned,
         late=(flights["arr_delay"] > late_minutes).astype("int8"),
     )

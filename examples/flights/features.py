@@ -105,8 +105,8 @@ def make_features(table: pd.DataFrame, train_until: int, validation_until: int, 
     encoding = learn_encoding(split.train, seed)
     return Features(
         train=encoding.table,
-        validation=encode(encoding.encoder, split.validation, name="encode_validation"),
-        held_out=encode(encoding.encoder, split.held_out, name="encode_held_out"),
+        validation=encode(encoding.encoder, split.validation),
+        held_out=encode(encoding.encoder, split.held_out),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from penstock import Resources, context, pipeline, task
+from penstock import context, pipeline, task
+
+
+class Candidate(TypedDict):
+    """A kind of estimator and its settings."""
+
+    kind: str
+    settings: dict[str, Any]
+
 
 ANSWERS = ["late", "month", "carrier"]
 ESTIMATORS = {
@@ -25,7 +33,7 @@ ESTIMATORS = {
     "random_forest": RandomForestClassifier,
     "gradient_boosting": HistGradientBoostingClassifier,
 }
-CANDIDATES = [
+CANDIDATES: list[Candidate] = [
     {"kind": "logistic_regression", "settings": {"C": 0.1, "max_iter": 300}},
     {"kind": "decision_tree", "settings": {"max_depth": 8, "min_samples_leaf": 200}},
     {
@@ -45,19 +53,23 @@ class Fitted(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The candidate that is best on the validation months: its place in the list, what it is, and its metrics there."""
+    """The candidate that is best on the validation months, and its metrics there."""
 
-    index: int
-    candidate: dict[str, object]
+    candidate: Candidate
     metrics: dict[str, float]
 
 
-@task(resources=Resources(cpu=1, memory="1500MiB"))
-def fit(candidate: dict[str, object], train: pd.DataFrame, seed: int) -> BaseEstimator:
+class Final(NamedTuple):
+    """The model that is kept, and why it is this one."""
+
+    model: BaseEstimator
+    description: str
+
+
+@task(cpu=1, memory="2GiB")
+def fit(candidate: Candidate, train: pd.DataFrame, seed: int) -> BaseEstimator:
     """Fit one candidate on encoded rows."""
-    settings = candidate["settings"]
-    assert isinstance(settings, dict)
-    model = ESTIMATORS[str(candidate["kind"])](**settings, random_state=seed)
+    model = ESTIMATORS[candidate["kind"]](**candidate["settings"], random_state=seed)
     with threadpool_limits(1):  # the task asks for one CPU; others are for the other candidates
         return model.fit(train.drop(columns=ANSWERS), train["late"])
 
@@ -80,23 +92,30 @@ def evaluate(model: BaseEstimator, table: pd.DataFrame) -> dict[str, float]:
 
 
 @pipeline
-def fit_and_evaluate(candidate: dict[str, object], train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> Fitted:
+def fit_and_evaluate(candidate: Candidate, train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> Fitted:
     """What is done for each candidate."""
     model = fit(candidate, train, seed)
     return Fitted(model, evaluate(model, validation))
 
 
 @task
-def choose(candidates: list[dict[str, object]], metrics: list[dict[str, float]]) -> Choice:
+def choose(candidates: list[Candidate], metrics: list[dict[str, float]]) -> Choice:
     """The candidate that ranks best; the first of equals."""
     best = int(np.argmax([each["roc_auc"] for each in metrics]))
-    return Choice(best, candidates[best], metrics[best])
+    return Choice(candidates[best], metrics[best])
 
 
-@task(resources=Resources(cpu=1, memory="2GiB"))
-def refit(candidate: dict[str, object], train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> BaseEstimator:
+@task(cpu=1, memory="2GiB")
+def refit(choice: Candidate, train: pd.DataFrame, validation: pd.DataFrame, seed: int) -> Final:
     """The chosen candidate again, with the validation months as training rows too: they are the latest there are."""
-    return fit.function(candidate, pd.concat([train, validation], ignore_index=True), seed)
+    rows = pd.concat([train, validation], ignore_index=True)
+    return Final(fit(choice, rows, seed), f"{choice['kind']}, fitted again with the validation months")
+
+
+@task
+def keep_baseline(baseline: BaseEstimator) -> Final:
+    """No candidate is worth its trouble."""
+    return Final(baseline, "the baseline: no candidate was enough better")
 
 
 @task
@@ -113,7 +132,7 @@ def evaluate_parts(model: BaseEstimator, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["part", "value", "flights", "late_rate", "roc_auc"])
 
 
-@task(resources=Resources(cpu=1, memory="1500MiB"))
+@task(cpu=1, memory="2GiB")
 def weigh_features(model: BaseEstimator, table: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     """How much ranking suffers when one column is shuffled, on a sample of rows: columns feature, loss; largest
     first."""
@@ -127,12 +146,13 @@ def weigh_features(model: BaseEstimator, table: pd.DataFrame, rows: int, seed: i
     return losses.sort_values(["loss", "feature"], ascending=[False, True], ignore_index=True)
 
 
-def _probability(model: BaseEstimator, table: pd.DataFrame) -> np.ndarray:
+def _probability(model: BaseEstimator, table: pd.DataFrame) -> Any:
+    """One number per row: how probable it is that the flight is late."""
     with threadpool_limits(1):
-        return np.asarray(model.predict_proba(table.drop(columns=ANSWERS))[:, 1])
+        return model.predict_proba(table.drop(columns=ANSWERS))[:, 1]
 
 
-def _metrics(late: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+def _metrics(late: Any, probability: Any) -> dict[str, float]:
     return {
         "rows": float(len(late)),
         "late_rate": float(late.mean()),

@@ -4,9 +4,10 @@ These are the public names. They are looked up when first used, so that importin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what type checkers take for true; importing typing would be most of the cost of this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
     from penstock.authoring.dsl.options import Resources, Retry
     from penstock.authoring.dsl.pipelines import pipeline

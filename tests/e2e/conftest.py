@@ -73,7 +73,7 @@ class Project:
         text = f"$ exit {done.status}\n"
         text += "".join(f"-- {name}\n{part}" for name, part in (("stderr", done.err), ("stdout", done.out)) if part)
         text = text.replace(str(self.folder), "FOLDER")
-        text = re.sub(r"\b0[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)
+        text = re.sub(r"\b1[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)
         text = re.sub(r"\b\d+ min \d\d s\b|\b\d+(\.\d)? m?s\b", "TIME", text)
         return re.sub(r"\bblake3:[0-9a-f]+", "blake3:DIGEST", text)
 

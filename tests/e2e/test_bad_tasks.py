@@ -39,7 +39,7 @@ def test_returns_the_wrong_type(project, golden) -> None:
 
 
 def test_exits_without_a_word(project, golden) -> None:
-    one_task(project, "print('last words', flush=True)\nos._exit(3)", options="(retry=Retry(lost_max=2))")
+    one_task(project, "print('last words', flush=True)\nos._exit(3)", options="(retry=Retry(1, lost_max=2))")
     done = project.call("run", "tasks.py")
     golden("task_exits", done)
     assert done.status == 1

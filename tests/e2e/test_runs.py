@@ -101,7 +101,7 @@ def test_graph(project, golden) -> None:
     golden("graph_text", project.call("graph", "sums.py"))
     golden("graph_mermaid", project.call("graph", "sums.py", "--format", "mermaid"))
     done = project.call("graph", "sums.py", "--format", "json")
-    assert done.json["name"] == "sums"
+    assert done.json["root"]["name"] == "sums"
     assert {path.name for path in project.folder.iterdir()} == {"sums.py"}
 
 
@@ -143,7 +143,7 @@ BREAKS = """
         return 1
 
 
-    @task(retry=Retry(attempts_max=2, backoff=0.01))
+    @task(retry=Retry(2, backoff=0.01))
     def breaks(one: int) -> int:
         print("about to divide")
         return one // 0
@@ -227,7 +227,7 @@ SLOW = """
     @pipeline
     def slowly(seconds: float = 60.0) -> int:
         one = slow(seconds)
-        finally_(tidy, watch=[one])
+        finally_(tidy, one)
         return after(one)
 
 

@@ -156,13 +156,14 @@ def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path: Path) -> N
             [sys.executable, str(program), str(root), str(scratch)], stdout=subprocess.PIPE, text=True
         ) as writer:
             assert writer.stdout is not None
-            told.add(writer.stdout.readline().strip())  # it writes by now
-            time.sleep(chance.random() * 0.05)  # the moment of the kill, not a wait for anything
+            for _ in range(chance.randint(1, 8)):
+                told.add(writer.stdout.readline().strip())
+            time.sleep(chance.random() * 0.005)  # the moment of the kill, not a wait for anything
             writer.kill()
             lines = writer.stdout.read().split("\n")
             told.update(lines[:-1])
         assert_whole(root)
-    assert len(told) > 60
+    assert len(told) > 40
     store = DiskArtifactStore(root)
     for digest in told:
         assert store.has(digest), "an address that was answered is gone"
@@ -328,25 +329,25 @@ def test_a_folder_of_somebody_else_is_named(tmp_path: Path) -> None:
 def test_what_only_synchronising_says_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """A disk may take the bytes and fail when they are synchronised, also in the second thread of a large file."""
     store: ArtifactStore = DiskArtifactStore(tmp_path / "artifacts")
-    source = tmp_path / "source"
-    source.write_bytes(LARGE)
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"small")
+    large.write_bytes(LARGE)
 
     def refuse(fd: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", refuse)
-        for write in (
-            lambda: store.put_bytes(b"small"),
-            lambda: store.put_path(source),
-            lambda: store.put_path(source, move=True),
-        ):
-            with pytest.raises(StoreUnavailable, match="cannot store an artifact in"):
-                write()
+        with pytest.raises(StoreUnavailable, match="cannot store an artifact in"):
+            store.put_bytes(b"small")
+        for source in (small, large):
+            for move in (False, True):
+                with pytest.raises(StoreUnavailable, match="cannot store an artifact in"):
+                    store.put_path(source, move=move)
     assert addresses(tmp_path / "artifacts") == []
     assert unfinished(tmp_path / "artifacts") == []
-    assert source.read_bytes() == LARGE
-    assert store.get_bytes(store.put_path(source, move=True)[0]) == LARGE
+    assert (small.read_bytes(), large.read_bytes()) == (b"small", LARGE)
+    assert store.get_bytes(store.put_path(large, move=True)[0]) == LARGE
 
 
 def test_a_copy_shares_blocks_where_the_file_system_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str
     def load_value(datum: Datum) -> Any:
         from penstock.values.datums import ANYTHING, Staging, from_datum
 
-        staging = Staging(settings.state / SCRATCH / f"read-{os.getpid()}-{os.urandom(4).hex()}")
+        staging = Staging(settings.state / SCRATCH, f"read-{os.getpid()}-{os.urandom(4).hex()}")
         atexit.register(staging.clear)
         return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from penstock.app.places import (
     remove_if_unused,
 )
 from penstock.app.progress import Progress, Silent
-from penstock.app.provenance import Commit, made_of
 from penstock.app.reading import find_run, is_live, result_of
 from penstock.app.results import RunResult
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
@@ -102,9 +102,9 @@ def graph_of_target(text: str, *, form: str) -> str:
         import json
 
         return json.dumps(described.description.graph, indent=2, ensure_ascii=False)
-    from penstock.graph.render import to_mermaid, to_text
+    from penstock.graph.render import graph_mermaid, graph_text
 
-    return to_mermaid(described.graph) if form == "mermaid" else to_text(described.graph)
+    return graph_mermaid(described.graph) if form == "mermaid" else graph_text(described.graph)
 
 
 def _count_nodes(graph: Graph) -> int:
@@ -142,7 +142,6 @@ def _run_new(
 ) -> RunResult:
     settings = load(target.folder)
     with ExitStack() as stack:
-        commit = stack.enter_context(closing(Commit(settings.project)))
         if make_state_folder(settings):
             stack.callback(remove_if_unused, settings)
         executor = stack.enter_context(closing(open_executor(settings)))
@@ -166,21 +165,19 @@ def _run_new(
             created_at=now,
             retry_of=retry_of,
             labels=dict(described.graph.labels),
-            provenance=_provenance(described, settings, commit=commit.answer()),
+            provenance=_provenance(described, settings),
         )
         message = Message(f"submit-{run.run_id}", "submit", run.run_id, now)
         store.submit(Submission(run, dict(described.description.graph or {})), message)
         return drive(Driving(settings, store, executor, progress, {run.run_id: plan}), run, how="new")
 
 
-def _provenance(described: Described, settings: Settings, *, commit: Mapping[str, Any]) -> dict[str, Any]:
-    return made_of(
-        settings,
-        target=_short(described.target, settings),
-        commit=commit,
-        described=described.description.provenance,
-        seed=SEED,
-    )
+def _provenance(described: Described, settings: Settings) -> dict[str, Any]:
+    """What the run is made of: how it was asked for, and what the worker that imported the target found (git, hardware,
+    distributions, interpreter). Nothing is decided by it but what `retry` imports."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    asked = {"target": _short(described.target, settings), "command": command, "seed": SEED}
+    return {**asked, **described.description.provenance}
 
 
 # -- retry and cancel --------------------------------------------------------------------------------------------------

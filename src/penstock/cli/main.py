@@ -81,7 +81,8 @@ def _called(given: list[str]) -> int:
         answer = make_app()(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         program = f"penstock {given[0]}" if given and given[0] in VERBS else "penstock"
-        _say(f"error: {error}", f"`{program} --help` shows what it takes.")
+        message = str(error).replace("Unused Tokens: ", "there is no place for ").strip(".")
+        _say(f"error: {message}", f"`{program} --help` shows what it takes.")
         return INVALID
     sys.stdout.flush()
     return answer if isinstance(answer, int) else SUCCEEDED

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from penstock.cli.words import count, duration, indented, shortened
+from penstock.cli.words import duration, indented, shortened
 
 if TYPE_CHECKING:
     from penstock.app.progress import AttemptRow, RunRow, Tail, TaskRunRow, Transition
@@ -26,6 +26,21 @@ FAILURES_SHOWN_MAX = 10
 PATH_WIDTH = 24
 
 
+class Lines:
+    """Lines in hand: may be below zero while more happens than is shown."""
+
+    def __init__(self) -> None:
+        self._in_hand = float(LINES_IN_HAND_MAX)
+        self._refilled_at = time.monotonic()
+
+    def take(self, now_s: float) -> bool:
+        """Take one; whether there was one."""
+        self._in_hand = min(LINES_IN_HAND_MAX, self._in_hand + (now_s - self._refilled_at) * LINES_PER_S)
+        self._refilled_at = now_s
+        self._in_hand = max(self._in_hand - 1, -LINES_IN_HAND_MAX)
+        return self._in_hand >= 0
+
+
 class ProgressLines:
     """Implements `app.progress.Progress` over a text stream."""
 
@@ -33,9 +48,8 @@ class ProgressLines:
         self._stream = stream
         self._tails: dict[str, Tail] = {}
         self._main = ""
-        self._in_hand = float(LINES_IN_HAND_MAX)
-        self._refilled_at = time.monotonic()
-        self._counted_at = self._refilled_at
+        self._outer, self._inner = Lines(), Lines()
+        self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
         self._failures_count = 0
 
@@ -82,6 +96,11 @@ class ProgressLines:
     def said(self, text: str) -> None:
         self._line(text)
 
+    def _started(self, transition: Transition) -> None:
+        if transition.row.state == "started":  # else it has ended in the same breath
+            path = transition.id.rpartition("#")[0]
+            self._quiet_line(path, self._named(transition.run_id, path), text="started", kind="")
+
     # -- one task run --------------------------------------------------------------------------------------------------
 
     def _task(self, transition: Transition, row: TaskRunRow, attempt: AttemptRow | None) -> None:
@@ -93,14 +112,14 @@ class ProgressLines:
         elif transition.after in ENDED and transition.before != transition.after:
             took = _took_ms(row, attempt)
             text = transition.after + (f" in {duration(took)}" if took is not None else "")
-            self._quiet_line(name, f"{text}{_why(transition)}", kind=transition.after)
+            self._quiet_line(row.path, name, text=f"{text}{_why(transition)}", kind=transition.after)
 
     def _again(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         wait = ""
         if row.retry_at is not None:
             wait = f"; again in {duration(max(row.retry_at - row.changed_at, 0))}"
         why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code
-        self._quiet_line(name, f"{why}{wait}", kind="to be tried again")
+        self._quiet_line(row.path, name, text=f"{why}{wait}", kind="to be tried again")
 
     def _failed(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         self._failures_count += 1
@@ -128,13 +147,9 @@ class ProgressLines:
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
-    def _quiet_line(self, name: str, text: str, *, kind: str) -> None:
+    def _quiet_line(self, path: str, name: str, *, text: str, kind: str) -> None:
         """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted)."""
-        now = time.monotonic()
-        self._in_hand = min(LINES_IN_HAND_MAX, self._in_hand + (now - self._refilled_at) * LINES_PER_S)
-        self._refilled_at = now
-        if self._in_hand >= 1:
-            self._in_hand -= 1
+        if (self._inner if "/" in path else self._outer).take(time.monotonic()):
             self._line(f"{name} {text}")
         elif kind:
             self._unshown[kind] += 1
@@ -147,8 +162,8 @@ class ProgressLines:
         if not self._unshown:
             return
         self._counted_at = time.monotonic()
-        parts = [f"{number:,} {kind}" for kind, number in sorted(self._unshown.items(), key=lambda item: -item[1])]
-        self._line(f"  … and {count(sum(self._unshown.values()), 'more change')}: {', '.join(parts)}")
+        parts = [f"{number:,} more {kind}" for kind, number in sorted(self._unshown.items(), key=lambda item: -item[1])]
+        self._line(f"  … {', '.join(parts)}")
         self._unshown.clear()
 
 

@@ -10,9 +10,12 @@ LINE_WIDTH = 110
 
 
 def duration(amount_ms: float | None) -> str:
-    """A length of time as a person reads it: `12 ms`, `1.3 s`, `2 min 05 s`, `3 h 07 min`; nothing for None."""
+    """A length of time as a person reads it: `0.3 ms`, `12 ms`, `1.3 s`, `2 min 05 s`, `3 h 07 min`; nothing for
+    None."""
     if amount_ms is None:
         return ""
+    if amount_ms < 10:
+        return f"{amount_ms:.1f} ms"
     if amount_ms < 1_000:
         return f"{amount_ms:.0f} ms"
     seconds = amount_ms / 1_000

@@ -129,8 +129,9 @@ class GraphBuilder:
         (owner, *others) = owners.values() or (self,)
         return self if others else owner
 
-    def bring(self, scoped: Scoped, location: Location | None = None) -> Value:
-        """The Value that `scoped` is in this graph: lifted into inputs and exported from branches as needed."""
+    def bring(self, scoped: Scoped, location: Location | None = None, *, called: str = "value") -> Value:
+        """The Value that `scoped` is in this graph: lifted into inputs and exported from branches as needed. What has no
+        name of its own is `called` so then."""
         owner = scoped.owner
         if owner is self or owner is None:
             return scoped.value
@@ -138,19 +139,19 @@ class GraphBuilder:
         while owner not in lineage:
             if owner.branch is None:
                 return self._out_of_scope(location).value
-            scoped = owner.branch.export(owner, scoped)
+            scoped = owner.branch.export(owner, scoped, called)
             owner = owner.branch.owner
         for child in reversed(lineage[: lineage.index(owner)]):
-            scoped = child._lift(scoped)
+            scoped = child._lift(scoped, called)
         return scoped.value
 
-    def _lift(self, scoped: Scoped) -> Scoped:
+    def _lift(self, scoped: Scoped, called: str) -> Scoped:
         """Make a value of the parent's graph an input of this one."""
         value = scoped.value
         # Expressions are told apart by identity: equal ones may hold 1 and True, which Python finds equal.
         key: object = value if isinstance(value, (Output, Input, StateOf)) else id(value)
         if key not in self._lifted:
-            name = self._input_names.unique(name_of_value(value))
+            name = self._input_names.unique(name_of_value(value, called))
             self._inputs[name] = InputSpec(name, scoped.type)
             self._lifted[key] = (Input(name), value)
         return Scoped(self, self._lifted[key][0], scoped.type)
@@ -195,7 +196,7 @@ class GraphBuilder:
         if name in self.declared_outputs:
             self.report("duplicate-name", f"two outputs are named {name!r}", "Rename one of them.", location)
             return
-        self.declared_outputs[name] = GraphOutput(name, type_ or scoped.type, self.bring(scoped, location))
+        self.declared_outputs[name] = GraphOutput(name, type_ or scoped.type, self.bring(scoped, location, called=name))
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
@@ -367,12 +368,12 @@ class GraphBuilder:
         return known[1]
 
     def _bind(self, inputs: Mapping[str, Scoped], options: NodeOptions) -> dict[str, Value]:
-        return {name: self.bring(scoped, options.location) for name, scoped in inputs.items()}
+        return {name: self.bring(scoped, options.location, called=name) for name, scoped in inputs.items()}
 
     def _order(self, options: NodeOptions) -> Order:
         if not options.after and options.when is None and options.trigger is Trigger.ALL_SUCCEEDED:
             return DEFAULT_ORDER
-        when = None if options.when is None else self.bring(options.when, options.location)
+        when = None if options.when is None else self.bring(options.when, options.location, called="condition")
         return Order(self._local_names(options.after, options.location), when, options.trigger)
 
     def _local_names(self, refs: Sequence[NodeRef], location: Location | None) -> tuple[str, ...]:
@@ -434,19 +435,19 @@ class BranchBuilder:
 
     def case(self, when: Scoped | None, *, location: Location | None = None) -> GraphBuilder:
         """Add a case and answer the builder of its body; `when` None: otherwise."""
-        condition = None if when is None else self.owner.bring(when, location)
+        condition = None if when is None else self.owner.bring(when, location, called="condition")
         body = self.owner.child(f"case-{len(self._cases)}", location=location)
         body.branch, body.holder = self, self.name
         self._cases.append((condition, body))
         return body
 
-    def export(self, case: GraphBuilder, scoped: Scoped) -> Scoped:
+    def export(self, case: GraphBuilder, scoped: Scoped, called: str) -> Scoped:
         """Make a value of a case an output of the branch."""
         value = scoped.value
         kept = value if isinstance(value, (Output, Input, StateOf)) else id(value)
         name = self._exported.get((id(case), kept))
         if name is None:
-            name = self._exported[id(case), kept] = self._output_names.unique(name_of_value(value))
+            name = self._exported[id(case), kept] = self._output_names.unique(name_of_value(value, called))
             case.add_output(name, scoped)
             self.outputs[name] = scoped.type
         return Scoped(self.owner, Output(self.name, name), scoped.type)

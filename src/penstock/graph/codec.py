@@ -6,7 +6,9 @@ digest, which is a tree of digests: it does not depend on how the tables came ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from penstock.base.diagnostics import Location
@@ -175,7 +177,7 @@ class _Writer:
         data: Json = {
             "name": graph.name,
             "inputs": [self._input_data(spec) for spec in graph.inputs],
-            "nodes": [self._node_data(node) for node in graph.nodes],
+            "nodes": self._nodes_data(graph.nodes),
             "outputs": [
                 {"name": output.name, "type": self._type_data(output.type), "value": value_to_json(output.value)}
                 for output in graph.outputs
@@ -187,6 +189,15 @@ class _Writer:
             data["timeout_ms"] = graph.timeout_ms
         self._add_notes(data, graph.location, graph.labels, graph.description)
         return data
+
+    def _nodes_data(self, nodes: tuple[Node, ...]) -> list[Json] | str:
+        if not self.identity:
+            return [self._node_data(node) for node in nodes]
+        # One at a time: a hundred thousand nodes as data at once cost memory and the garbage collector's time.
+        digest = sha256()
+        for node in nodes:
+            digest.update(canonical_json(self._node_data(node)) + b"\n")
+        return digest.hexdigest()
 
     def _refer(self, table: str, thing: Function | Graph | Order | Policy) -> Any:
         known = self._reference_by_id.get((table, id(thing)))
@@ -275,7 +286,7 @@ class _Writer:
             data.update(
                 graph=self._refer("graphs", node.body),
                 inputs=self._bindings(node.inputs),
-                carry=self._pairs(node.carry.items()),
+                carry=self._pairs([list(pair) for pair in node.carry.items()]),
                 until=_optional_value(node.until),
                 rounds_max=node.rounds_max,
                 exhausted=node.exhausted,
@@ -285,13 +296,12 @@ class _Writer:
             data.update(self._component_data(node.component), inputs=self._bindings(node.inputs), watch=watch)
 
     def _bindings(self, inputs: Mapping[str, Value]) -> list[Any]:
-        return self._pairs([name, value_to_json(value)] for name, value in inputs.items())
+        return self._pairs([[name, value_to_json(value)] for name, value in inputs.items()])
 
-    def _pairs(self, pairs: Iterable[Any]) -> list[Any]:
+    def _pairs(self, pairs: list[Any]) -> list[Any]:
         # Pairs rather than an object: the written order of bindings decides which upstream a cause names, and must
         # survive a store that sorts keys. It is no part of what is computed, so the identity has one order.
-        listed = [list(pair) for pair in pairs]
-        return sorted(listed, key=lambda pair: str(pair[0])) if self.identity else listed
+        return sorted(pairs, key=itemgetter(0)) if self.identity else pairs
 
     def _add_notes(self, data: Json, location: Location | None, labels: Mapping[str, str], description: str) -> None:
         if self.identity:
@@ -359,10 +369,10 @@ class _Reader:
         self._outputs: dict[tuple[str, str], Output] = {}
         self._inputs: dict[str, Input] = {}
         self._locations: dict[tuple[int, int, int], Location] = {}
-        self._orders = [self._order(entry) for entry in data["orders"]]
-        self._policies = [self._policy(entry) for entry in data["policies"]]
-        self._functions = [self._function(entry) for entry in data["functions"]]
         self._graphs: list[Graph] = []
+        self._orders: list[Order] = [self._order(entry) for entry in data["orders"]]
+        self._policies: list[Policy] = [self._policy(entry) for entry in data["policies"]]
+        self._functions: list[Function] = [self._function(entry) for entry in data["functions"]]
         for entry in data["graphs"]:  # an entry refers to earlier ones only
             self._graphs.append(self.graph(entry))
 
@@ -412,8 +422,8 @@ class _Reader:
 
     def _component(self, data: Mapping[str, Any]) -> Function | Graph:
         if "function" in data:
-            return self._functions[data["function"]]
-        return self._graphs[data["graph"]]
+            return self._functions[int(data["function"])]
+        return self._graphs[int(data["graph"])]
 
     def _bindings(self, pairs: list[Any]) -> dict[str, Value]:
         return {self._name(name): self._value(value) for name, value in pairs}

@@ -21,14 +21,14 @@ def made_valid(text: str) -> str:
     return letters if is_name(letters) else f"_{letters}"
 
 
-def name_of_value(value: Value) -> str:
+def name_of_value(value: Value, otherwise: str) -> str:
     """A name for an input or output made of `value`, fit to be read in an expression."""
     if isinstance(value, Output):
         text = value.node if value.name == "output" else f"{value.node}_{value.name}"
         return text.replace("-", "_")
     if isinstance(value, Input):
         return value.name
-    return f"{value.node}_state".replace("-", "_") if isinstance(value, StateOf) else "value"
+    return f"{value.node}_state".replace("-", "_") if isinstance(value, StateOf) else otherwise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

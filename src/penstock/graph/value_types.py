@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from penstock.base.errors import ExpressionError
 from penstock.graph.bindings import Constant, Expression, Index, OneOf, Round, StateOf, Text, Value
 from penstock.graph.expression.tree import ListTree, MapTree, Reference, Tree
 from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, STR, STRUCT, Type, list_of
@@ -42,8 +43,11 @@ def type_of_tree(tree: Tree, type_of_leaf: TypeOfLeaf) -> Type:
     if isinstance(tree, ListTree):
         return list_type([type_of_tree(item, type_of_leaf) for item in tree.items])
     if isinstance(tree, MapTree):
-        for _key, entry in tree.entries:
-            type_of_tree(entry, type_of_leaf)
+        for key, entry in tree.entries:
+            type_of_tree(key, type_of_leaf)
+            type_ = type_of_tree(entry, type_of_leaf)
+            if not type_.is_parameter and type_.name != "any":
+                raise ExpressionError(f"a dict holds parameters only, not a value of type {type_}, an artifact")
         return STRUCT
     from penstock.graph.expression.check import type_of
 

@@ -53,6 +53,7 @@ class EngineAlone:
         given = {spec.name: Inline(spec.default.value) for spec in graph.inputs if spec.default} | dict(inputs)
         plan = make_plan(graph)
         row = RunRow(run_id, graph.name, "digest", given, "pin", 1, self.clock.now())
+        self.journal.graphs[run_id] = graph
         self.asked[run_id] = Asked(graph, plan, {("run", run_id): row})
         self.handle(self.capacity)
         return self.handle(RunSubmitted(row, plan))
@@ -65,6 +66,8 @@ class EngineAlone:
         for change in decision.transitions:
             self.asked[change.run_id].rows[change.machine, change.id] = change.row
         submitted = self.journal.follow(decision.transitions)
+        for run_id in dict.fromkeys(row.run_id for row in submitted):
+            checkers.check_parallel(self.journal, run_id)
         checkers.check_capacity(self.journal, submitted, self.capacity, self.asked)
         for command in decision.commands:
             if isinstance(command, StartAttempt):

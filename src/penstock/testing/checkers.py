@@ -6,12 +6,12 @@ decisions. A violation is an AssertionError that says what was broken."""
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from penstock.base.ids import split_attempt_id
 from penstock.engine.events import CapacityReported, Command, StartAttempt, Transition
-from penstock.engine.rows import AttemptRow, RunRecord, TaskRunRow
+from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import (
     ATTEMPT_TABLE,
     RUN_TABLE,
@@ -22,7 +22,7 @@ from penstock.engine.states import (
     RunState,
     TaskState,
 )
-from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map
+from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map, Node, bodies_of
 from penstock.testing import naive
 from penstock.testing.naive_values import Ended, Scope, bind, items_of, value_of
 from penstock.wire import Datum, Inline
@@ -58,19 +58,25 @@ class Journal:
     """By run and path without generations: how many outcomes of the function itself were taken in."""
     open: dict[str, AttemptRow] = field(default_factory=dict)
     """Attempts that were submitted and have not ended, in order, by id."""
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    """Of the runs that are followed, by run."""
+    stopped: dict[str, list[str]] = field(default_factory=dict)
+    """By run: what the paths of those graphs begin with in which nothing new may start, but finally nodes."""
+    killed: set[str] = field(default_factory=set)
+    """Runs in which not even those may."""
 
     def follow(self, transitions: Iterable[Transition]) -> list[AttemptRow]:
         """Check and note what one commit changed; the attempts that it submitted."""
         submitted = []
         for change in transitions:
             self._chain(change)
-            if change.machine != "attempt":
-                continue
             row = change.row
-            demand(isinstance(row, AttemptRow), f"{change.id}: an attempt's transition without its row")
-            assert isinstance(row, AttemptRow)
+            if not isinstance(row, AttemptRow):
+                self._note_stop(change)
+                continue
             attempt_id = f"{change.run_id}/{change.id}"
             if change.before == "":
+                self._may_start(row)
                 submitted.append(row)
             if change.after == AttemptState.ENDED:
                 self.open.pop(attempt_id, None)
@@ -93,6 +99,25 @@ class Journal:
         demand(allowed, f"{where} is not in the table")
         self.states[key] = str(change.after)
 
+    def _note_stop(self, change: Transition) -> None:
+        stopped = self.stopped.setdefault(change.run_id, [])
+        if isinstance(change.row, RunRow):
+            if change.before == change.after:
+                stopped.append("")
+            if change.row.stopping == "kill":
+                self.killed.add(change.run_id)
+        elif change.after == TaskState.FAILED and change.run_id in self.graphs:
+            spot = list(spots(self.graphs[change.run_id], change.id))[-1]
+            if spot.graph.fail_fast:
+                stopped.append(spot.prefix)
+
+    def _may_start(self, row: AttemptRow) -> None:
+        on_path = list(spots(self.graphs[row.run_id], row.path)) if row.run_id in self.graphs else []
+        for prefix in self.stopped.get(row.run_id, ()):
+            inside = [spot for spot in on_path if spot.prefix.startswith(prefix) and row.path.startswith(prefix)]
+            lasting = any(isinstance(spot.node, Finally) for spot in inside) and row.run_id not in self.killed
+            demand(not inside or lasting, f"{row.path} starts after {prefix!r} was to stop")
+
     def _count(self, row: AttemptRow) -> None:
         demand(row.outcome is not None, f"{row.path}#{row.number} ended without an outcome")
         if row.outcome in TAKEN_IN:
@@ -101,6 +126,46 @@ class Journal:
 
     def tried(self, run_id: str, path: str) -> int:
         return self.tries.get((run_id, GENERATION.sub("", path)), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A node that a path leads through or to: in which graph it stands, and the item, case or round that the path takes."""
+
+    prefix: str
+    graph: Graph
+    node: Node
+    key: str = ""
+
+
+def spots(graph: Graph, path: str) -> Iterator[Spot]:
+    """The nodes along a task run's path, from the root on."""
+    segments, prefix = path.split("/"), ""
+    while segments:
+        segment = segments.pop(0)
+        name = segment.partition("~")[0]
+        node = next(node for node in graph.nodes if node.name == name)
+        keyed = isinstance(node, (Map, Branch, Loop)) and bool(segments)
+        key = segments.pop(0) if keyed else ""
+        yield Spot(prefix, graph, node, key)
+        prefix = f"{prefix}{segment}/{key}/" if keyed else f"{prefix}{segment}/"
+        if segments:
+            bodies = [body for body, _ in bodies_of(node)]
+            graph = bodies[int(key)] if isinstance(node, Branch) else bodies[0]
+
+
+def check_parallel(journal: Journal, run_id: str) -> None:
+    """No map has attempts of more items at once than its `parallel_max`."""
+    items: dict[str, set[str]] = {}
+    limits: dict[str, int] = {}
+    for row in journal.open.values():
+        for spot in spots(journal.graphs[run_id], row.path) if row.run_id == run_id else ():
+            if isinstance(spot.node, Map) and spot.node.parallel_max is not None:
+                where = spot.prefix + spot.node.name
+                items.setdefault(where, set()).add(spot.key)
+                limits[where] = spot.node.parallel_max
+    for where, keys in items.items():
+        demand(len(keys) <= limits[where], f"{where}: items {sorted(keys)} at once, at most {limits[where]}")
 
 
 def check_rows(transitions: Iterable[Transition], record: RunRecord) -> None:

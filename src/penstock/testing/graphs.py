@@ -123,7 +123,9 @@ class _Maker:
                 for i, of_type in enumerate(picked)
                 if scope.has(of_type)
             )
-        return Graph(name, inputs, tuple(scope.nodes), outputs)
+        fail_fast = depth > 0 and self._often(0.02)
+        self.timed = self.timed or fail_fast
+        return Graph(name, inputs, tuple(scope.nodes), outputs, fail_fast)
 
     def _node(self, name: str, scope: _Scope, depth: int) -> Node:
         self.left -= 1
@@ -296,9 +298,12 @@ class _Scope:
     def pick(self, of_type: Type, *, constant: float = 0.15) -> Value:
         """A value of a type: one there is, one of several, something computed, or a constant."""
         found = [value for value, each in self.values if each == of_type]
-        if found and self.rng.random() > constant:
-            if len(found) > 1 and self.rng.random() < 0.2:
-                return OneOf(tuple(dict.fromkeys(self.rng.sample(found, 2))))
+        if found and (not of_type.is_parameter or self.rng.random() > constant):
+            if self.rng.random() < 0.2:
+                sources = self.rng.sample(found, min(2, len(found)))
+                if of_type.is_parameter and self.rng.random() < 0.3:
+                    sources.append(Constant(fakes.plain_for(of_type, "in the end")))
+                return OneOf(tuple(each for index, each in enumerate(sources) if each not in sources[:index]))
             return self.rng.choice(found)
         if of_type == INT and self.rng.random() < 0.5:
             return Expression(_operation("_+_", self._number(), Literal(1)))
@@ -332,7 +337,7 @@ class _Scope:
             return _operation("size", Reference(self.rng.choice(lists)))
         numbers = [value for value, of_type in self.values if of_type == INT]
         number: Tree = Reference(self.rng.choice(numbers)) if numbers else Literal(self.rng.randrange(4))
-        if self.rng.random() < 0.08:
+        if self.rng.random() < 0.12:
             return _operation("_/_", Literal(12), number)  # an error where the number is 0
         return number
 

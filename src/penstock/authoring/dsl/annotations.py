@@ -154,7 +154,10 @@ def public_name(class_: type) -> str:
     parts = class_.__module__.split(".")
     for length in range(1, len(parts)):
         name = ".".join(parts[:length])
-        if getattr(sys.modules.get(name), class_.__qualname__, None) is class_:
+        found: Any = sys.modules.get(name)
+        for part in class_.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is class_:
             return f"{name}:{class_.__qualname__}"
     return f"{importable_module(class_.__module__)}:{class_.__qualname__}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 from penstock.authoring.dsl.places import caller_location
 from penstock.base.diagnostics import Diagnostic, Location
@@ -18,6 +18,8 @@ class Component(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def built(self) -> tuple[Function | Graph, tuple[Diagnostic, ...]]:
         """The component as the graph holds it, and what is wrong with its definition."""

@@ -35,10 +35,7 @@ class Configured(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         building = current_building()
         if building is None:
-            raise InvalidInput(
-                f"{self.component.name}.options(...) is for use inside a pipeline",
-                fix=f"Outside of one call {self.component.name}(...) itself.",
-            )
+            return self.component(*args, **kwargs)  # type: ignore[no-any-return]
         called: Any = call(building, self.component, self.given, args=args, kwargs=kwargs)
         return called  # type: ignore[no-any-return]
 

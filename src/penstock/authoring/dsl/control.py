@@ -261,9 +261,7 @@ def _body_and_options(
     return body, node
 
 
-def _until(
-    building: Building, condition: Callable[..., Any] | str, round_: NodeRef, location: Location
-) -> Scoped | None:
+def _until(building: Building, condition: Any, round_: NodeRef, location: Location) -> Scoped | None:
     if isinstance(condition, str):
         if condition in round_.outputs:
             return round_.output(condition)
@@ -271,7 +269,7 @@ def _until(
             "unknown-output", f"a round has no output {condition!r}", nearest(condition, round_.outputs), location
         )
         return None
-    if not callable(condition) or type(condition) is Handle:
+    if not callable(condition):
         building.report(
             "bad-condition",
             "the condition of loop_until is neither a function of a round's outputs nor the name of an output",

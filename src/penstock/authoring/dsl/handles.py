@@ -47,11 +47,11 @@ class Handle:
     # -- parts ---------------------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        ref = self._ref
+        ref = self._ref if name not in Handle.__slots__ else None
         if ref is not None and name in ref.outputs:
             return Handle(ref, ref.output(name))
+        if name.startswith("_"):  # what libraries ask of any object, never a field
+            raise AttributeError(name)
         if self._scoped is None and ref is not None and len(primary_outputs(ref)) != 1:
             _report("unknown-output", f"{ref.name!r} has no output {name!r}", nearest(name, ref.outputs))
             return UNKNOWN_HANDLE
@@ -342,24 +342,17 @@ def _select(handle: Handle, field: str) -> Handle:
 
 
 def _calculate(operator: str, left: Any, right: Any) -> Handle:
-    """Arithmetic as Python means it. CEL has no `1.5 + 1` and cuts `1 / 2` to 0, so operands become floats where one of
-    them is (or may be) one."""
+    """Arithmetic as Python means it. CEL has no `1.5 + 1` and cuts `1 / 2` to 0, so numbers become floats where one of them is
+    a float, or may be one."""
     operands = [as_scoped(left), as_scoped(right)]
-    names = [operand.type.name for operand in operands]
-    numbers = [name in ("int", "float") for name in names]
-    open_ = [name in ("any", "json") for name in names]
-    as_floats = "float" in names or operator == "_/_" or any(open_)
-    if as_floats and any(numbers) and all(a or b for a, b in zip(numbers, open_, strict=True)):
-        return _combine(operands, lambda trees: Operation(operator, tuple(_float_tree(tree) for tree in trees)))
+    names = {operand.type.name for operand in operands}
+    open_ = not names.isdisjoint(("any", "json"))
+    as_floats = not names.isdisjoint(("int", "float")) and names <= {"int", "float", "any", "json"}
+    if as_floats and (operator == "_/_" or open_ or "float" in names):
+        from penstock.graph.expression.check import as_double
+
+        return _combine(operands, lambda trees: Operation(operator, tuple([as_double(tree) for tree in trees])))
     return _combine(operands, lambda trees: Operation(operator, trees))
-
-
-def _float_tree(tree: Tree) -> Tree:
-    if isinstance(tree, Literal) and isinstance(tree.value, (int, float)):
-        return Literal(float(tree.value))
-    if isinstance(tree, Operation) and tree.operator == "double":
-        return tree
-    return Operation("double", (tree,))
 
 
 def _tree_of(value: Value) -> Tree:

@@ -128,6 +128,8 @@ class Pipeline(Generic[P, R]):
         builder = GraphBuilder(self.name, location=location)
         if self._is_building:
             builder.report("recursive-pipeline", f"{self.name!r} calls itself", "Use loop_until to repeat something.")
+            for spec in signature_of(self.function).inputs:
+                builder.add_input(spec.name, spec.type, default=spec.default)
             return builder.finish(), tuple(builder.diagnostics)
         self._is_building = True
         try:
@@ -210,6 +212,13 @@ class _Returned:
                 )
         if self.declared.keys() - {"output"}:
             return returned
+        declared = self.declared.get("output")
+        if declared is not None and declared.name not in ("struct", "json", "any"):
+            self._report(
+                "wrong-outputs",
+                f"{self.name!r} returns a dict of outputs; its annotation says one value of type {declared}",
+                "Return that value, or annotate a dict, NamedTuple or dataclass.",
+            )
         self.declared = {}  # `-> dict` says that there are outputs, not which
         return {name: value for name, value in returned.items() if isinstance(name, str)}
 
@@ -233,12 +242,6 @@ class _Returned:
         for name, value in values.items():
             scoped: Scoped = value_of(value) if isinstance(value, Handle) else as_scoped(value)
             declared = self.declared.get(name)
-            if declared is not None and not declared.accepts(scoped.type):
-                self._report(
-                    "wrong-type",
-                    f"output {name!r} of {self.name!r} is annotated {declared}, what is returned is {scoped.type}",
-                    "Change the annotation, or what is returned.",
-                )
             keeps = declared is None or declared.name == "any"
             builder.add_output(name, scoped, type_=None if keeps else declared, location=builder.location)
         if self.has_annotation:

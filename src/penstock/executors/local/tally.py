@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from penstock.executors.local.incarnation import Incarnation
 from penstock.wire import AttemptEnded, AttemptStarted, Report
 
-REPEAT_S = 5.0
+REPEAT_S = 2.0
 """How long an end waits at least for its acknowledgement before it is reported again."""
 
 REMEMBERED_MAX = 16_384

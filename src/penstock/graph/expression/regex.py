@@ -39,9 +39,9 @@ class _Characters:
         return self._within(character) != self.negated
 
     def _within(self, character: str) -> bool:
-        if self.category and unicodedata.category(character).startswith(self.category):
-            return True
         for variant in _variants(character) if self.fold else (character,):
+            if self.category and unicodedata.category(variant).startswith(self.category):
+                return True
             code = ord(variant)
             if any(low <= code <= high for low, high in self.ranges):
                 return True
@@ -108,7 +108,7 @@ _POSIX_CLASS = re.compile(r"\[:(\^?)([a-z]+):\]")
 _CODE = re.compile(r"x(?:\{([0-9a-fA-F]{1,8})\}|([0-9a-fA-F]{2}))|(0[0-7]{0,2}|[1-7][0-7]{1,2})")
 _CATEGORY = re.compile(r"[pP](?:\{(\^?)([A-Za-z_]+)\}|([A-Z]))")
 _COUNT = re.compile(r"\{([0-9]{1,5})(,([0-9]{0,5}))?\}")
-_GROUP = re.compile(r"\?P?<([A-Za-z_][A-Za-z0-9_]*)>|\?([imsU]*)(?:-([imsU]+))?([:)])")
+_GROUP = re.compile(r"\?P?<(\w+)>|\?([imsU]*)(?:-([imsU]+))?([:)])")
 _REFUSED = {"?=": "look-ahead", "?!": "look-ahead", "?<=": "look-behind", "?<!": "look-behind", "?>": "atomic groups"}
 
 
@@ -286,7 +286,7 @@ class _Parser:
                 if self._peek(mark):
                     raise self.wrong(f"{name} is not part of RE2")
             match = _GROUP.match(self._pattern, self.at)
-            if match is None or (match[4] and not (match[2] or match[3]) and match[4] == ")"):
+            if match is None:
                 raise self.wrong("unknown kind of group")
             self.at = match.end()
             flags = (flags | frozenset(match[2] or "")) - frozenset(match[3] or "")
@@ -332,7 +332,7 @@ class _Parser:
             return self._escape(flags)
         if character == "[":
             return self._class(flags)
-        if character in "*+?":
+        if character in "*+?" or _COUNT.match(self._pattern, self.at):
             raise self.wrong("nothing to repeat")
         self.at += 1
         if character == ".":
@@ -349,15 +349,15 @@ class _Parser:
         if assertion:
             self.at += 2
             return _Assertion(assertion)
-        found = self._escaped()
+        found = self._escaped(flags)
         return found if isinstance(found, _Characters) else self._one(found, flags)
 
-    def _escaped(self) -> _Characters | str:
+    def _escaped(self, flags: frozenset[str]) -> _Characters | str:
         """The class or the character that an escape sequence, valid inside `[...]` too, stands for."""
         self.at += 1
         letter = self._pattern[self.at : self.at + 1]
         if match := _CATEGORY.match(self._pattern, self.at):
-            return self._category(match)
+            return self._category(match, flags)
         if match := _CODE.match(self._pattern, self.at):
             code = int(match[3], 8) if match[3] else int(match[1] or match[2], 16)
             if code > _LAST:
@@ -375,13 +375,15 @@ class _Parser:
         reason = "references to groups are not part of RE2" if letter.isdigit() else "unknown escape sequence"
         raise self.wrong(reason)
 
-    def _category(self, match: re.Match[str]) -> _Characters:
+    def _category(self, match: re.Match[str], flags: frozenset[str]) -> _Characters:
         name = match[2] or match[3]
         if (len(name) > 2 and name != "Any") or name[0] not in "ACLMNPSZ":
             raise self.wrong(f"Unicode class {name} is not supported; general categories (L, Lu, N, ...) are")
         self.at = match.end()
         negated = match[0].startswith("P") != bool(match[1])
-        return _Characters(((0, _LAST),) if name == "Any" else (), negated=negated, category=name * (name != "Any"))
+        if name == "Any":
+            return _Characters(((0, _LAST),), negated=negated)
+        return _Characters((), negated=negated, fold="i" in flags, category=name)
 
     def _class(self, flags: frozenset[str]) -> _Characters:
         self.at += 1
@@ -399,14 +401,14 @@ class _Parser:
                 parts.append(_Characters(_POSIX[match[2]], negated=bool(match[1]), fold="i" in flags))
                 self.at = match.end()
                 continue
-            low = self._class_character()
+            low = self._class_character(flags)
             if isinstance(low, _Characters):
                 parts.append(low)
                 continue
             high = low
             if self._peek("-") and self._pattern[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
-                end = self._class_character()
+                end = self._class_character(flags)
                 if isinstance(end, _Characters) or end < low:
                     raise self.wrong("a range goes from a character to a later one")
                 high = end
@@ -414,9 +416,9 @@ class _Parser:
         self.at += 1
         return _Characters(_folded(ranges) if "i" in flags else tuple(ranges), negated, "i" in flags, tuple(parts))
 
-    def _class_character(self) -> _Characters | str:
+    def _class_character(self, flags: frozenset[str]) -> _Characters | str:
         if self._peek("\\"):
-            return self._escaped()
+            return self._escaped(flags)
         character = self._pattern[self.at : self.at + 1]
         self.at += 1
         return character

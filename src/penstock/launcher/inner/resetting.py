@@ -3,7 +3,7 @@ import path, signal handlers, recursion limit, the root logger. Cheap where noth
 
 from __future__ import annotations
 
-import _signal  # `signal.getsignal` makes an enumeration's member of every answer, at fifty times the cost
+import _signal  # type: ignore[import-not-found] # `signal.getsignal` makes an enumeration member of every answer
 import os
 import signal
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import traceback
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,7 @@ from penstock.wire import Failure
 TRACEBACK_LENGTH_MAX = 64 * 1024
 MESSAGE_LENGTH_MAX = 8 * 1024
 _OURS = __file__.removesuffix("launcher/inner/traces.py")
-_MACHINERY = ("<frozen importlib", "<frozen runpy")
+_MACHINERY = ("<frozen importlib", "<frozen runpy", importlib.__file__)
 
 
 def _is_users(file: str) -> bool:

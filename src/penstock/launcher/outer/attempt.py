@@ -88,13 +88,13 @@ class Launcher:
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
         staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}")
-        threads_count = threading.active_count()
+        threads = threading.enumerate()
         try:
             outcome = self._outcome(request, staging)
-            self._put_back(staging, threads_count)
+            self._put_back(staging, threads)
         except Stopped as stopped:
             outcome = Cancelled(message_of(stopped))
-            self._put_back(staging, threads_count)
+            self._put_back(staging, threads)
         return AttemptEnded(
             attempt_id=request.attempt_id,
             outcome=outcome,
@@ -201,21 +201,19 @@ class Launcher:
 
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
-    def _put_back(self, staging: Staging, threads_count: int) -> None:
+    def _put_back(self, staging: Staging, threads: list[threading.Thread]) -> None:
         contexts.enter(None)
-        if threading.active_count() > threads_count:
-            self._wait_for_threads()
+        if threading.active_count() > len(threads):
+            self._wait_for_threads(threads)
         staging.clear()
         self._state.restore()
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
 
-    def _wait_for_threads(self) -> None:
+    def _wait_for_threads(self, before: list[threading.Thread]) -> None:
         """What a thread that was left behind does next cannot be known: the process is not used again."""
         deadline = time.monotonic() + THREAD_WAIT_S
-        left = [
-            t for t in threading.enumerate() if t is not threading.main_thread() and not t.name.startswith("penstock")
-        ]
+        left = [each for each in threading.enumerate() if each not in before and not each.name.startswith("penstock")]
         for thread in left:
             if not thread.daemon:
                 thread.join(max(0.0, deadline - time.monotonic()))

@@ -126,11 +126,9 @@ def place_of(target: str, *, project: str) -> Place:
     if not colon or name.endswith(".py"):
         shown, name = target, ""
     if not shown.endswith(".py"):
-        if shown and os.path.sep not in shown and all(part.isidentifier() for part in shown.split(".")):
+        if name and os.path.sep not in shown and all(part.isidentifier() for part in shown.split(".")):
             return Place(shown, None, name, shown, None)
-        raise InvalidInput(
-            f"{shown!r} is neither a Python file nor a module", fix="Give file.py, file.py:name or module:name."
-        )
+        raise InvalidInput(f"{target!r} is not a target", fix="Give file.py, file.py:name or module:name.")
     file = os.path.normpath(os.path.join(project, shown))
     if not os.path.isfile(file):
         raise InvalidInput(f"there is no file {shown}{_near(os.path.basename(shown), _python_files(file))}")

@@ -153,7 +153,7 @@ class SqlStateStore:
         for lease in commit.leases:
             key = self._key(connection, lease.run_id)
             epoch, held, state, last_sequence = connection.execute(sql.FENCE, (key,)).fetchone()
-            if epoch != lease.epoch:
+            if epoch != lease.epoch or not held:
                 lost.append(lease.run_id)
             known[lease.run_id] = (key, state in codec.TERMINAL_RUN_WORDS, last_sequence or 0)
         if lost:

@@ -224,6 +224,11 @@ def a_moved_folder_is_gone(subject: Subject) -> None:
     digest, _ = subject.store().put_path(folder, move=True)
     assert not folder.exists()
     assert read_folder(subject.store().path(digest)) == content | {"b": None}
+    other = make_folder(subject.scratch / "other", {"a": b"not ours"})
+    folder.symlink_to(other)
+    subject.store().put_path(folder, move=True)
+    assert not folder.is_symlink()
+    assert read_folder(other) == {"a": b"not ours"}
 
 
 def links_that_leave_are_refused(subject: Subject) -> None:

@@ -199,3 +199,15 @@ def grows(note: str) -> int:
     program = "import time; held = bytearray(b'x' * 100_000_000); time.sleep(1.0)"
     subprocess.run([sys.executable, "-c", program], check=True)
     return len(held)
+
+
+def hash_seed(note: str) -> int:
+    """The seed of this process's hashes; -1: it is random."""
+    _begin(note)
+    return int(os.environ["PYTHONHASHSEED"]) if sys.flags.hash_randomization == 0 else -1
+
+
+def leaves_daemon_and_sleeps(note: str) -> int:
+    leaves_daemon(note)
+    time.sleep(3600)
+    return 0

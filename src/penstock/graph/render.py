@@ -1,0 +1,341 @@
+"""A graph as a person reads it: an indented tree, and a Mermaid flowchart (https://mermaid.js.org/syntax/flowchart.html)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock.base.sizes import size_text
+from penstock.graph.bindings import (
+    Constant,
+    Expression,
+    Index,
+    Input,
+    Item,
+    OneOf,
+    Output,
+    Round,
+    StateOf,
+    Text,
+    Value,
+    leaves,
+)
+from penstock.graph.check_order import values_of
+from penstock.graph.model import (
+    DEFAULT_POLICY,
+    Branch,
+    Call,
+    Finally,
+    Function,
+    Graph,
+    InputSpec,
+    Loop,
+    Map,
+    Node,
+    Policy,
+    Trigger,
+    bodies_of,
+    outputs_of,
+)
+
+_TEXT_MAX = 60
+
+
+def graph_text(graph: Graph) -> str:
+    """The graph as indented lines: inputs, nodes with what they are given and give, bodies below their nodes, outputs. A body
+    that is used again is told by where it stands."""
+    return "\n".join(_Tree().lines_of(graph)) + "\n"
+
+
+def graph_mermaid(graph: Graph) -> str:
+    """The graph as a Mermaid flowchart: a subgraph for every node that holds one, full arrows for values, dotted ones for
+    order."""
+    return "\n".join(_Flowchart().lines_of(graph)) + "\n"
+
+
+def value_text(value: Value) -> str:
+    """A Value as its author would write it, roughly."""
+    if isinstance(value, Constant):
+        return _constant_text(value.value)
+    if isinstance(value, OneOf):
+        return f"one_of({', '.join(value_text(source) for source in value.sources)})"
+    if isinstance(value, Text):
+        parts = [part if isinstance(part, str) else f"{{{value_text(part)}}}" for part in value.parts]
+        return json.dumps("".join(parts), ensure_ascii=False)
+    if isinstance(value, Expression):
+        from penstock.graph.expression.print import to_text
+
+        return to_text(value.tree, _name_in_expression)
+    return _name_in_expression(value)
+
+
+def _name_in_expression(value: Value) -> str:
+    if isinstance(value, Output):
+        node = value.node or "round"
+        return node if value.name == "output" else f"{node}.{value.name}"
+    if isinstance(value, Input):
+        return value.name
+    if isinstance(value, StateOf):
+        return f"{value.node}.state" if value.node else "state_of_all"
+    if isinstance(value, (Item, Index, Round)):
+        return type(value).__name__.lower()
+    return value_text(value)
+
+
+def _constant_text(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 3]}..."
+
+
+class _Tree:
+    """Writes lines; remembers where each body was written."""
+
+    def __init__(self) -> None:
+        self._place_by_graph: dict[int, str] = {}
+
+    def lines_of(self, graph: Graph) -> Iterator[str]:
+        facts = ["fails fast"] if graph.fail_fast else []
+        if graph.timeout_ms is not None:
+            facts.append(f"at most {_duration_text(graph.timeout_ms)}")
+        yield f"pipeline {graph.name}{_braced(graph.labels)}" + (f" ({', '.join(facts)})" if facts else "")
+        if graph.description:
+            yield from (f"  # {line}".rstrip() for line in graph.description.splitlines())
+        yield from self._body(graph, "  ", graph.name)
+
+    def _body(self, graph: Graph, indent: str, path: str) -> Iterator[str]:
+        if id(graph) in self._place_by_graph:
+            yield f"{indent}(as in {self._place_by_graph[id(graph)]})"
+            return
+        self._place_by_graph[id(graph)] = path
+        for spec in graph.inputs:
+            yield f"{indent}input {_input_text(spec)}"
+        for node in graph.nodes:
+            yield from self._node(node, indent, f"{path}/{node.name}")
+        for output in graph.outputs:
+            yield f"{indent}output {output.name}: {output.type} = {value_text(output.value)}"
+
+    def _node(self, node: Node, indent: str, path: str) -> Iterator[str]:
+        outputs = ", ".join(f"{name}: {type_}" for name, type_ in outputs_of(node).items())
+        yield (
+            f"{indent}{node.name} = {_what(node)}{_bindings(node)}"
+            + (f" -> {outputs}" if outputs else "")
+            + _order_text(node)
+            + _policy_text(node)
+            + _braced(node.labels)
+        )
+        inner = indent + "  "
+        if isinstance(node, Branch):
+            for position, case in enumerate(node.cases):
+                condition = "otherwise" if case.when is None else f"case {value_text(case.when)}"
+                yield f"{inner}{condition}{_bound_text(case.inputs)}"
+                yield from self._body(case.body, inner + "  ", f"{path}/{position}")
+        else:
+            for body, _inputs in bodies_of(node):
+                yield from self._body(body, inner, path)
+
+
+def _what(node: Node) -> str:
+    if isinstance(node, Map):
+        limits = []
+        if node.parallel_max is not None:
+            limits.append(f", {node.parallel_max} at a time")
+        if node.failures_max:
+            limits.append(f", {node.failures_max} may fail")
+        return f"map {node.body.name} over {value_text(node.items)}{''.join(limits)} "
+    if isinstance(node, Branch):
+        return "branch"
+    if isinstance(node, Loop):
+        until = f" until {value_text(node.until)}" if node.until is not None else ""
+        carried = ", ".join(f"{output} to {input_}" for output, input_ in node.carry.items())
+        fails = ", else fail" if node.exhausted == "fail" else ""
+        return (
+            f"loop {node.body.name}{until}, at most {node.rounds_max} rounds{fails}"
+            + (f", carry {carried}" if carried else "")
+            + " "
+        )
+    prefix = f"finally after {', '.join(node.watch) or 'nothing'}: " if isinstance(node, Finally) else ""
+    return prefix + _component_text(node.component)
+
+
+def _component_text(component: Function | Graph) -> str:
+    return f"pipeline {component.name}" if isinstance(component, Graph) else f"{component.module}:{component.name}"
+
+
+def _bindings(node: Node) -> str:
+    return "" if isinstance(node, Branch) else _bound_text(node.inputs, always=True)
+
+
+def _bound_text(inputs: Mapping[str, Value], *, always: bool = False) -> str:
+    text = ", ".join(f"{name}={value_text(value)}" for name, value in inputs.items())
+    if always:
+        return f"({text})"
+    return f" ({text})" if text else ""
+
+
+def _input_text(spec: InputSpec) -> str:
+    default = "" if spec.default is None else f" = {_constant_text(spec.default.value)}"
+    return f"{spec.name}: {spec.type}{default}"
+
+
+def _order_text(node: Node) -> str:
+    if isinstance(node, Finally):
+        return ""
+    order = node.order
+    parts = [f" after {', '.join(order.after)}"] if order.after else []
+    if order.when is not None:
+        parts.append(f" when {value_text(order.when)}")
+    if order.trigger is not Trigger.ALL_SUCCEEDED:
+        parts.append(f" if {order.trigger}")
+    return "".join(parts)
+
+
+def _policy_text(node: Node) -> str:
+    component = node.component if isinstance(node, (Call, Finally)) else None
+    below = component.policy if isinstance(component, Function) else DEFAULT_POLICY
+    own = node.policy
+    resources = own.resources or below.resources
+    parts = []
+    if resources is not None:
+        parts.append(f"cpu {_amount_text(resources.cpu)}")
+        memory = resources.memory_bytes
+        if memory is not None:
+            parts.append(f"memory {size_text(memory) if isinstance(memory, int) else value_text(memory)}")
+        parts += [f"{name} {_amount_text(amount)}" for name, amount in resources.custom.items()]
+    retry = own.retry or below.retry
+    if retry is not None:
+        parts.append(f"{retry.attempts_max} attempts")
+    timeout = own.timeout_ms if own.timeout_ms is not None else below.timeout_ms
+    if timeout is not None:
+        parts.append(f"timeout {_duration_text(timeout) if isinstance(timeout, int) else value_text(timeout) + ' ms'}")
+    parts += _plain_policy(own, below)
+    return f" [{', '.join(parts)}]" if parts else ""
+
+
+def _plain_policy(own: Policy, below: Policy) -> Iterator[str]:
+    priority = own.priority if own.priority is not None else below.priority
+    if priority:
+        yield f"priority {priority}"
+    if (own.cache if own.cache is not None else below.cache) is False:
+        yield "not cached"
+    if own.fresh if own.fresh is not None else below.fresh:
+        yield "fresh process"
+
+
+def _amount_text(amount: float | Value) -> str:
+    return f"{amount:g}" if isinstance(amount, (int, float)) else value_text(amount)
+
+
+def _duration_text(duration_ms: int) -> str:
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if duration_ms >= length and duration_ms % length == 0:
+            return f"{duration_ms // length}{unit}"
+    return f"{duration_ms}ms"
+
+
+def _braced(labels: Mapping[str, str]) -> str:
+    return f" {{{', '.join(f'{key}={text}' for key, text in labels.items())}}}" if labels else ""
+
+
+# -- Mermaid -----------------------------------------------------------------------------------------------------------
+
+
+class _Flowchart:
+    """Writes a flowchart. Ids are `n1`, `n2`, ...; every name stands in an escaped label."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._edges: list[str] = []
+
+    def lines_of(self, graph: Graph) -> Iterator[str]:
+        yield "flowchart TD"
+        ids: dict[str, str] = {}
+        for spec in graph.inputs:
+            ids[f"<{spec.name}"] = self._id()
+            yield f"  {ids[f'<{spec.name}']}([{_label(_input_text(spec))}])"
+        yield from self._nodes(graph, "  ", ids)
+        for output in graph.outputs:
+            end = self._id()
+            yield f"  {end}([{_label(f'{output.name}: {output.type}')}])"
+            self._connect(output.value, end, ids)
+        yield from self._edges
+
+    def _nodes(self, graph: Graph, indent: str, ids: dict[str, str]) -> Iterator[str]:
+        for node in graph.nodes:
+            ids[node.name] = self._id()
+            yield from self._node(node, indent, ids[node.name])
+        for node in graph.nodes:
+            self._edges_of(node, ids)
+
+    def _node(self, node: Node, indent: str, own: str) -> Iterator[str]:
+        bodies = bodies_of(node)
+        if not bodies:
+            shape = ("{{", "}}") if isinstance(node, Finally) else ("[", "]")
+            below = "" if isinstance(node, Branch) else _component_text(node.component)  # type: ignore[union-attr]
+            yield f"{indent}{own}{shape[0]}{_label(node.name, below)}{shape[1]}"
+            return
+        yield f"{indent}subgraph {own}[{_label(f'{node.name}: {_frame(node)}')}]"
+        for position, (body, _inputs) in enumerate(bodies):
+            if isinstance(node, Branch):
+                case = node.cases[position]
+                title = "otherwise" if case.when is None else value_text(case.when)
+                yield f"{indent}  subgraph {self._id()}[{_label(title)}]"
+                yield from self._body(body, indent + "    ")
+                yield f"{indent}  end"
+            else:
+                yield from self._body(body, indent + "  ")
+        yield f"{indent}end"
+
+    def _body(self, body: Graph, indent: str) -> Iterator[str]:
+        if not body.nodes:
+            yield f"{indent}{self._id()}[{_label('nothing')}]"  # Mermaid draws no empty subgraph
+        yield from self._nodes(body, indent, {})
+
+    def _edges_of(self, node: Node, ids: Mapping[str, str]) -> None:
+        own = ids[node.name]
+        for value in values_of(node):
+            self._connect(value, own, ids)
+        before = node.watch if isinstance(node, Finally) else node.order.after
+        for name in before:
+            if name in ids:
+                self._edge(f"  {ids[name]} -.-> {own}")
+
+    def _connect(self, value: Value, own: str, ids: Mapping[str, str]) -> None:
+        for leaf in leaves(value):
+            if isinstance(leaf, Output) and leaf.node in ids:
+                named = "" if leaf.name == "output" else f"|{_label(leaf.name)}|"
+                self._edge(f"  {ids[leaf.node]} -->{named} {own}")
+            elif isinstance(leaf, StateOf) and leaf.node in ids:
+                self._edge(f"  {ids[leaf.node]} -.->|{_label('state')}| {own}")
+            elif isinstance(leaf, Input) and f"<{leaf.name}" in ids:
+                self._edge(f"  {ids[f'<{leaf.name}']} --> {own}")
+
+    def _edge(self, line: str) -> None:
+        if line not in self._edges[-20:]:
+            self._edges.append(line)
+
+    def _id(self) -> str:
+        self._count += 1
+        return f"n{self._count}"
+
+
+def _frame(node: Node) -> str:
+    if isinstance(node, Map):
+        return f"for each of {value_text(node.items)}"
+    if isinstance(node, Loop):
+        until = f"until {value_text(node.until)}, " if node.until is not None else ""
+        return f"{until}at most {node.rounds_max} rounds"
+    if isinstance(node, Branch):
+        return "the first case that holds"
+    return ("finally " if isinstance(node, Finally) else "") + _component_text(node.component)
+
+
+def _label(*lines: str) -> str:
+    """A quoted label; whatever Mermaid or HTML could read as syntax is written as a character code."""
+    escaped = [
+        "".join(c if c.isalnum() or c in " .,:=_/()-" else f"#{ord(c)};" for c in line) for line in lines if line
+    ]
+    return '"' + "<br>".join(escaped) + '"'

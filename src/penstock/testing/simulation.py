@@ -1,0 +1,360 @@
+"""One simulated world: the real controller loop over random graphs, on a fake clock, while things go wrong. Checked after every
+commit and at its end; see `testing.sim` for how to run it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any, cast
+
+from penstock.base.errors import StoreUnavailable
+from penstock.controller.controller import Controller
+from penstock.effects import Commit, Executor, Holder, Message, StateStore, Submission
+from penstock.engine.engine import Engine
+from penstock.engine.events import Decision, Event, StartAttempt
+from penstock.engine.rows import RunRow
+from penstock.engine.states import TERMINAL_RUN_STATES
+from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
+from penstock.plan.model import Plan
+from penstock.plan.passes import make_plan
+from penstock.testing import checkers, graphs, naive
+from penstock.testing.clock import FakeClock
+from penstock.testing.executor import Mishaps, World
+from penstock.testing.faults import Alive, Crash, Faults, WatchedExecutor, WatchedStore, some_faults
+from penstock.testing.memory_state import MemoryState, MemoryStateStore
+from penstock.wire import AttemptRequest, Inline
+
+AMOUNTS = {"cpu": 4_000, "memory": 8_000_000_000, "licence": 1_000}
+LEASE_MS = 10_000
+STEPS_MAX = 6_000
+SIZE = 20
+"""About how many nodes a graph has."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A run, what it should come to, and whether it was asked to stop."""
+
+    run_id: str
+    scenario: graphs.Scenario
+    expected: naive.Result
+    at_step: int
+    submitted: bool = False
+    cancelled: bool = False
+    killed: bool = False
+
+
+@dataclass(slots=True)
+class Simulation:
+    seed: int
+    size: int = SIZE
+    verbose: bool = False
+    rng: Random = field(init=False)
+    clock: FakeClock = field(init=False)
+    world: World = field(init=False)
+    open_store: Callable[[], StateStore] | None = None
+    store: StateStore = field(init=False)
+    """The simulation's own view of the state store."""
+    journal: checkers.Journal = field(default_factory=checkers.Journal)
+    faults: Faults = field(init=False)
+    asked: dict[str, Asked] = field(default_factory=dict)
+    alive: list[Alive] = field(default_factory=list)
+    dead: list[Holder] = field(default_factory=list)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    story: deque[str] = field(default_factory=lambda: deque(maxlen=400))
+    counts: Counter[str] = field(default_factory=Counter)
+    digest: Any = field(default_factory=hashlib.sha256)
+    step_number: int = 0
+    controllers: int = 0
+    messages: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = Random(f"sim {self.seed}")
+        self.clock = FakeClock()
+        if self.open_store is None:
+            self.open_store = partial(MemoryStateStore, MemoryState())
+        self.store = self.open_store()
+        self.faults, mishaps = some_faults(self.rng)
+        ahead_max = self.rng.choice((0, 0, 2))
+        self.world = World(self.clock, self.rng, AMOUNTS, ahead_max, mishaps, tried=self.journal.tried)
+        for index in range(self.rng.choice((1, 1, 1, 2))):
+            scenario = graphs.random_scenario(self.seed * 10 + index, size=max(1, self.size // (index + 1)))
+            expected = naive.evaluate(scenario.graph, scenario.inputs, graphs.answer({}))
+            run_id = f"run{index}"
+            self.journal.graphs[run_id] = scenario.graph
+            self.asked[run_id] = Asked(run_id, scenario, expected, index and self.rng.randrange(20))
+
+    # -- what is going on
+
+    def note(self, line: str) -> None:
+        self.story.append(f"{self.step_number:4} {self.clock.elapsed_ms:8} {line}")
+        if self.verbose:
+            sys.stdout.write(self.story[-1] + "\n")
+
+    def trace(self, happened: object) -> None:
+        self.digest.update(repr(happened).encode())
+
+    def chance(self, fault: str) -> bool:
+        likely: float = getattr(self.faults, fault)
+        happens = likely > 0 and self.rng.random() < likely
+        if happens:
+            self.counts[fault] += 1
+            self.note(f"    ! {fault}")
+        return happens
+
+    def strike(self, fault: str) -> None:
+        if self.chance(fault):
+            raise Crash(fault)
+
+    # -- controllers
+
+    def new_controller(self) -> Alive:
+        self.controllers += 1
+        number = self.controllers
+        holder = Holder("host", "boot", number, 0, f"c{number}")
+        assert self.open_store is not None
+        store, executor = WatchedStore(self, self.open_store()), WatchedExecutor(self)
+        controller = Controller(
+            store=cast(StateStore, store),
+            executors=[cast(Executor, executor)],
+            clock=self.clock,
+            holder=holder,
+            plan_of=self.plan_of,
+            lease_ms=LEASE_MS,
+        )
+        alive = Alive(number, holder, store, executor, controller, executor.inner.capacity())
+        store.alive = executor.alive = alive
+        self.alive.append(alive)
+        self.note(f"controller {number} begins")
+        return alive
+
+    def plan_of(self, run: RunRow) -> Plan:
+        if run.run_id not in self.plans:
+            stored = self.store.graph(run.graph_digest)
+            self.plans[run.run_id] = make_plan(graph_from_json(stored), graph_digest=run.graph_digest, pin=run.pin)
+        return self.plans[run.run_id]
+
+    def put_to_sleep(self, alive: Alive) -> None:
+        alive.asleep_until = self.step_number + self.rng.randint(2, 25)
+        self.note(f"controller {alive.number} stands still until step {alive.asleep_until}")
+
+    def gone(self, alive: Alive, why: str) -> None:
+        """A controller's process has ended, and what it ran with it, or not."""
+        survive = self.rng.random() < 0.5
+        self.note(f"controller {alive.number} is gone ({why}); what it ran {'goes on' if survive else 'dies'}")
+        alive.executor.inner.crash(survive=survive)
+        self.alive.remove(alive)
+        alive.store.inner.close()
+        self.dead.append(alive.holder)
+
+    def take_runs(self, alive: Alive) -> None:
+        """As whoever starts a controller does: take what is free, or held by somebody who is proved dead."""
+        for run_id, asked in self.asked.items():
+            if not asked.submitted or run_id in alive.controller.active():
+                continue
+            row, lease = self.store.run(run_id), self.store.lease_of(run_id)
+            if row is None or row.state in TERMINAL_RUN_STATES:
+                continue
+            proved = lease.holder if lease and lease.holder in self.dead and self.rng.random() < 0.5 else None
+            if alive.controller.take(run_id, dead=proved):
+                self.note(f"controller {alive.number} takes {run_id}")
+
+    def step(self, alive: Alive) -> None:
+        alive.committed = False
+        try:
+            for request in alive.executor.stalled:
+                alive.executor.inner.start([request])
+            alive.executor.stalled.clear()
+            self.take_runs(alive)
+            self._listen(alive.controller._engine)
+            alive.controller.step(self.rng.choice((0, 20, 200, 1_000)))
+        except Crash as crash:
+            self.gone(alive, str(crash))
+            return
+        except StoreUnavailable as error:
+            self.gone(alive, str(error))
+            return
+        if alive.committed:
+            self.check_memory(alive)
+
+    def _listen(self, engine: Engine) -> None:
+        if "handle" not in vars(engine):
+            vars(engine)["handle"] = partial(self._handle, engine.handle)
+
+    def _handle(self, handle: Callable[..., Decision], event: Event, *, now: int) -> Decision:
+        decision = handle(event, now=now)
+        if self.verbose and decision.transitions:
+            self.note(f"  {event}"[:300])
+        if self.rng.random() < 0.25:
+            again = handle(event, now=now)
+            checkers.demand(not again.transitions and not again.commands, f"{event} twice: {again.transitions}")
+        return decision
+
+    # -- what is checked as it happens
+
+    def committed(self, alive: Alive, commit: Commit) -> None:
+        alive.committed = True
+        self.counts["commits"] += 1
+        self.counts["transitions"] += len(commit.transitions)
+        for change in commit.transitions:
+            self.note(
+                f"  {change.run_id}/{change.id} {change.machine} {change.before} -> {change.after} {change.cause.code}"
+            )
+            self.trace(
+                (change.machine, change.run_id, change.id, change.before, change.after, change.cause, change.row)
+            )
+        before = {run_id: self.journal.states.get((run_id, "run", run_id)) for run_id in self.asked}
+        submitted = self.journal.follow(commit.transitions)
+        for run_id in dict.fromkeys(change.run_id for change in commit.transitions):
+            lease = self.store.lease_of(run_id)
+            checkers.demand(
+                lease is not None and lease.holder == alive.holder, f"{run_id} changed by who does not hold it"
+            )
+            checkers.check_rows(commit.transitions, self.store.load(run_id))
+            checkers.check_parallel(self.journal, run_id)
+        for message_id in commit.consumed:
+            run_id = message_id.partition(" ")[2].partition(" ")[0]
+            row = self.store.run(run_id)
+            obeyed = row is not None and (row.stopping or row.state in TERMINAL_RUN_STATES)
+            is_cancel = message_id.startswith("cancel") and before[run_id] == "running"
+            checkers.demand(bool(obeyed) or not is_cancel, f"{message_id} was consumed without effect")
+        held = {run_id for run_id in self.asked if run_id in alive.controller.active()}
+        checkers.check_capacity(self.journal, submitted, alive.reported, held)
+
+    def starting(self, request: AttemptRequest) -> None:
+        run_id = request.attempt_id.partition("/")[0]
+        self.note(f"    start {request.attempt_id}")
+        self.trace(("start", request))
+        record = self.store.load(run_id)
+        known = {f"{run_id}/{row.path}#{row.number}" for row in record.attempts}
+        checkers.demand(request.attempt_id in known, f"{request.attempt_id} is started and was not committed")
+        checkers.check_inputs(StartAttempt("local", request), self.asked[run_id].scenario.graph, record)
+
+    def acknowledging(self, attempt_ids: Iterable[str], alive: Alive) -> None:
+        """What is acknowledged has been committed, or is no longer this controller's to commit."""
+        for attempt_id in attempt_ids:
+            run_id, _, identity = attempt_id.partition("/")
+            if run_id in alive.controller.active():
+                state = self.journal.states.get((run_id, "attempt", identity))
+                checkers.demand(state == "ended", f"the end of {attempt_id} is acknowledged and not committed")
+
+    def check_memory(self, alive: Alive) -> None:
+        """What a controller remembers is what could be made again from the store."""
+        for run_id in alive.controller.active():
+            lease = self.store.lease_of(run_id)
+            if lease is None or lease.holder != alive.holder:
+                return
+        rebuilt = Engine()
+        for run_id in alive.controller._engine.runs():
+            record = self.store.load(run_id)
+            rebuilt.load(record, self.plan_of(record.run), now=self.clock.now())
+        found, expected = rebuilt.dump(), alive.controller._engine.dump()
+        checkers.demand(found == expected, f"rebuilt is not what was remembered:\n{difference(found, expected)}")
+
+    # -- mischief
+
+    def mischief(self) -> None:
+        rng = self.rng
+        for asked in self.asked.values():
+            if not asked.submitted and asked.at_step <= self.step_number:
+                self.submit(asked)
+            elif asked.submitted and self.chance("cancel"):
+                self.cancel(asked)
+        if self.chance("jump"):
+            by = rng.choice((-60_000, -5_000, -300, 300, 5_000, 60_000))
+            self.note(f"the clock jumps by {by} ms")
+            self.clock.jump(by)
+        if self.chance("resize"):
+            self.world.amounts = {**AMOUNTS, "cpu": rng.choice((1_000, 2_000, 3_000, 8_000))}
+            self.note(f"capacity is {self.world.amounts}")
+        if self.alive and self.chance("pause"):
+            self.put_to_sleep(rng.choice(self.alive))
+
+    def submit(self, asked: Asked) -> None:
+        asked.submitted = True
+        scenario = asked.scenario
+        given = {spec.name: Inline(spec.default.value) for spec in scenario.graph.inputs if spec.default}
+        row = RunRow(
+            asked.run_id,
+            scenario.graph.name,
+            graph_digest(scenario.graph),
+            given | dict(scenario.inputs),
+            "pin",
+            self.seed,
+            self.clock.now(),
+        )
+        message = Message(f"submit {asked.run_id}", "submit", asked.run_id, self.clock.now())
+        self.store.submit(Submission(row, graph_to_json(scenario.graph)), message)
+        self.note(f"{asked.run_id} is submitted: {len(asked.expected.task_runs)} task runs, {asked.expected.state}")
+
+    def cancel(self, asked: Asked) -> None:
+        self.messages += 1
+        force = self.rng.random() < 0.3
+        asked.cancelled, asked.killed = True, asked.killed or force
+        message = Message(f"cancel {asked.run_id} {self.messages}", "cancel", asked.run_id, self.clock.now(), {"force": force})
+        self.store.post(message)
+        self.note(f"{asked.run_id} is asked to stop{' at once' if force else ''}")
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.note("from now on nothing goes wrong")
+        self.faults = Faults()
+        self.world.mishaps = Mishaps()
+        self.world.amounts = AMOUNTS
+        for asked in self.asked.values():
+            if not asked.submitted:
+                self.submit(asked)
+
+    # -- the whole
+
+    def run(self) -> None:
+        """Raises Violation when something that must hold does not; any other error is one of ours too."""
+        calm_at = self.rng.randint(20, 160)
+        while self.step_number < STEPS_MAX:
+            self.step_number += 1
+            if self.step_number == calm_at:
+                self.calm()
+            self.mischief()
+            if self._all_ended():
+                break
+            awake = [alive for alive in self.alive if alive.asleep_until <= self.step_number]
+            if not awake:
+                self.clock.advance(self.rng.choice((10, 1_000, LEASE_MS)))
+                awake = [self.new_controller()]
+            alive = self.rng.choice(awake)
+            self.step(alive)
+            idle = [each for each in self.alive if each is not alive and not each.controller.active()]
+            for each in idle if len(self.alive) > 1 else ():
+                if each.asleep_until <= self.step_number:
+                    self.gone(each, "nothing to do")
+        for asked in self.asked.values():
+            record = self.store.load(asked.run_id)
+            checkers.check_end(
+                record,
+                asked.expected,
+                asked.scenario.graph,
+                timed=asked.scenario.timed,
+                cancelled=asked.cancelled,
+                killed=asked.killed,
+            )
+            self.counts["runs"] += 1
+            self.counts["task runs"] += len(record.task_runs)
+        self.counts["controllers"] += self.controllers
+        self.counts["steps"] += self.step_number
+
+    def _all_ended(self) -> bool:
+        rows = [self.store.run(run_id) if asked.submitted else None for run_id, asked in self.asked.items()]
+        return all(row is not None and row.state in TERMINAL_RUN_STATES for row in rows)
+
+
+def difference(found: Any, expected: Any, where: str = "") -> str:
+    """Where two nested pictures differ, as lines."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        keys = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
+        return "\n".join(difference(found.get(key), expected.get(key), f"{where}/{key}") for key in keys)
+    return f"  {where}: rebuilt {found!r}\n  {where}: in memory {expected!r}"

@@ -1,0 +1,546 @@
+"""Attempts in this very process: what user code does, and what outcome that is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.launcher.inner.outcomes import Stopped
+from penstock.launcher.outer.attempt import Launcher
+from penstock.testing.memory_artifacts import MemoryArtifactStore
+from penstock.wire import (
+    Artifact,
+    AttemptEnded,
+    AttemptRequest,
+    Cancelled,
+    Counted,
+    Datum,
+    Failed,
+    FunctionRequest,
+    Inline,
+    InputLost,
+    NotYet,
+    OutOfMemory,
+    OutputInvalid,
+    Skipped,
+    Succeeded,
+)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    folder, path, finders, modules = os.getcwd(), list(sys.path), list(sys.meta_path), set(sys.modules)
+    fallback, level, environment = logging.lastResort, logging.root.level, _environment()
+    yield
+    os.chdir(folder)
+    sys.path[:], sys.meta_path[:] = path, finders
+    logging.lastResort = fallback
+    logging.root.setLevel(level)
+    assert _environment() == environment
+    for name in set(sys.modules) - modules:
+        if name.startswith("written_"):
+            del sys.modules[name]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+
+
+class Bench:
+    """Writes modules, runs attempts of their functions."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "store").mkdir()
+        (folder / "project").mkdir()
+        self.project = folder / "project"
+        self.scratch = folder / "scratch"
+        self.artifacts = MemoryArtifactStore(folder / "store")
+        self.launcher = Launcher(artifacts=self.artifacts, scratch=self.scratch, project=self.project)
+        self.count = 0
+
+    def module(self, source: str) -> str:
+        self.count += 1
+        name = f"written_{id(self)}_{self.count}"
+        (self.project / f"{name}.py").write_text(textwrap.dedent(source))
+        return name
+
+    def end(
+        self,
+        source: str,
+        *,
+        name: str = "f",
+        inputs: dict[str, Datum] | None = None,
+        types: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        seed: int = 1,
+    ) -> AttemptEnded:
+        return self.again(self.module(source), name=name, inputs=inputs, types=types, outputs=outputs, seed=seed)
+
+    def again(
+        self,
+        module: str,
+        *,
+        name: str = "f",
+        inputs: dict[str, Datum] | None = None,
+        types: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        seed: int = 1,
+    ) -> AttemptEnded:
+        declared_in = {k: {"name": "any"} for k in inputs or {}} | (types or {})
+        declared_out = outputs if outputs is not None else {"output": {"name": "any"}}
+        request = FunctionRequest(module, name, declared_in, declared_out, "")
+        return self.launcher.run(
+            AttemptRequest("run1/train/3/fit#2", request, inputs or {}, seed=seed, pipeline="flights")
+        )
+
+    def outcome(self, source: str, **given: Any) -> Any:
+        return self.end(source, **given).outcome
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def _value(outcome: Any) -> Any:
+    assert isinstance(outcome, Succeeded), outcome
+    datum = outcome.outputs["output"]
+    assert isinstance(datum, Inline)
+    return datum.value
+
+
+# -- inputs and outputs ----------------------------------------------------------------------------------------------
+
+
+def test_a_function_is_called_with_its_inputs_and_its_answer_sealed(bench: Bench) -> None:
+    ended = bench.end("def f(x, y): return x * y", inputs={"x": Inline(3), "y": Inline(4)})
+    assert ended.outcome == Succeeded({"output": Inline(12)})
+    assert ended.attempt_id == "run1/train/3/fit#2"
+    assert 0 < ended.started_at <= ended.ended_at
+    assert ended.duration_us > 0
+    assert not bench.scratch.exists()
+
+
+def test_inputs_become_what_the_annotations_say(bench: Bench) -> None:
+    source = """
+        from enum import Enum
+        from pathlib import Path
+        class Colour(Enum):
+            RED = 1
+        def f(rate: float, colour: Colour, maybe: Colour | None, sizes: tuple[int, ...], pair: tuple[Colour, int],
+              colours: list[Colour], where: Path):
+            assert type(rate) is float and colour is Colour.RED and maybe is None
+            assert sizes == (1, 2) and pair == (Colour.RED, 5) and colours == [Colour.RED]
+            assert isinstance(where, Path)
+            return True
+    """
+    enum = {"name": "enum", "options": ["RED"]}
+    types = {
+        "rate": {"name": "float"},
+        "colour": enum,
+        "maybe": {**enum, "optional": True},
+        "sizes": {"name": "list", "item": {"name": "int"}},
+        "pair": {"name": "list", "item": {"name": "json"}},
+        "colours": {"name": "list", "item": enum},
+        "where": {"name": "path"},
+    }
+    inputs: dict[str, Datum] = {
+        "rate": Inline(1),
+        "colour": Inline("RED"),
+        "maybe": Inline(None),
+        "sizes": Counted((Inline(1), Inline(2))),
+        "pair": Inline(["RED", 5]),
+        "colours": Inline(["RED"]),
+        "where": Inline("a.csv"),
+    }
+    assert _value(bench.outcome(source, inputs=inputs, types=types)) is True
+
+
+@pytest.mark.parametrize("kind", ["class Both(NamedTuple):", "@dataclass\nclass Both:"])
+def test_fields_are_outputs(bench: Bench, kind: str) -> None:
+    source = f"""
+from typing import NamedTuple
+from dataclasses import dataclass
+{kind}
+    model: str
+    score: float
+def f():
+    return Both("m", 1)
+def tuple_instead():
+    return "m", 1
+"""
+    outputs = {"model": {"name": "str"}, "score": {"name": "float"}}
+    module = bench.module(source)
+    assert bench.again(module, outputs=outputs).outcome == Succeeded({"model": Inline("m"), "score": Inline(1.0)})
+    refused = bench.again(module, name="tuple_instead", outputs=outputs).outcome
+    assert isinstance(refused, OutputInvalid)
+    assert "expected the outputs model, score as a NamedTuple or dataclass, got tuple" in refused.why
+
+
+@pytest.mark.parametrize(
+    ("returned", "declared", "why"),
+    [
+        ("'3'", {"name": "int"}, "output 'output': expected int, got str"),
+        ("None", {"name": "polars:DataFrame"}, "expected polars:DataFrame, got None"),
+        (
+            "object()",
+            {"name": "any"},
+            "builtins:object cannot be stored: the type is not known. Return data of a known",
+        ),
+        ("'x' * 70000", {"name": "str"}, "parameter_bytes_max"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_declared(
+    bench: Bench, returned: str, declared: dict[str, Any], why: str
+) -> None:
+    outcome = bench.outcome(f"def f(): return {returned}", outputs={"output": declared})
+    assert isinstance(outcome, OutputInvalid)
+    assert why in outcome.why
+
+
+def test_a_task_without_outputs(bench: Bench) -> None:
+    assert bench.outcome("def f(): pass", outputs={}) == Succeeded({})
+    refused = bench.outcome("def f(): return 1", outputs={})
+    assert isinstance(refused, OutputInvalid)
+    assert "declares no outputs and returned int" in refused.why
+
+
+def test_an_array_goes_from_one_attempt_to_the_next_as_a_read_only_map(bench: Bench) -> None:
+    made = bench.outcome("import numpy as np\ndef f(): return np.arange(1000.0)").outputs["output"]
+    assert isinstance(made, Artifact)
+    source = "def f(x): return [float(x.sum()), x.flags.writeable, type(x).__name__]"
+    assert _value(bench.outcome(source, inputs={"x": made})) == [499500.0, False, "ndarray"]
+
+
+def test_a_file_is_handed_over_as_a_copy_of_the_tasks_own(bench: Bench) -> None:
+    made = bench.outcome(
+        """
+        from penstock.launcher.inner.context import context
+        def f():
+            path = context().scratch / "out.csv"
+            path.write_text("a,b")
+            return path
+        """,
+        outputs={"output": {"name": "path"}},
+    ).outputs["output"]
+    assert made.metadata == {"name": "out.csv"}
+    assert not list(bench.scratch.iterdir())
+    source = """
+        def f(x):
+            x.write_text(x.read_text() + "!")
+            return [x.name, x.read_text()]
+    """
+    for _ in range(2):
+        assert _value(bench.outcome(source, inputs={"x": made}, types={"x": {"name": "path"}})) == ["out.csv", "a,b!"]
+
+
+def test_lost_input_content_is_named(bench: Bench) -> None:
+    digest = "blake3:" + "0" * 64
+    outcome = bench.outcome("def f(x): pass", inputs={"x": Artifact(digest, "numpy:ndarray", "npy", 8)})
+    assert isinstance(outcome, InputLost)
+    assert outcome.digest == digest
+
+
+# -- answers and failures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        ("Skip('nothing new')", Skipped("nothing new")),
+        ("NotYet('5m', 'no file')", NotYet(300_000, "no file")),
+        ("NotYet(1.5)", NotYet(1_500)),
+        ("MemoryError('too much')", OutOfMemory("too much")),
+    ],
+)
+def test_what_a_task_may_raise_to_answer(bench: Bench, raised: str, expected: object) -> None:
+    source = f"from penstock.launcher.inner.answers import Skip, NotYet\ndef f(): raise {raised}"
+    assert bench.outcome(source) == expected
+
+
+def test_fail_is_final(bench: Bench) -> None:
+    outcome = bench.outcome("from penstock.launcher.inner.answers import Fail\ndef f(): raise Fail('bad data')")
+    assert isinstance(outcome, Failed)
+    assert outcome.final
+    assert outcome.failure.message == "bad data"
+
+
+def test_a_traceback_starts_at_the_users_code_and_keeps_what_led_to_it(bench: Bench) -> None:
+    module = bench.module(
+        """\
+        class Odd(ValueError):
+            pass
+
+        def parse(text):
+            return int(text)
+
+        def f():
+            try:
+                parse("x")
+            except ValueError as error:
+                raise Odd("no number") from error
+        """
+    )
+    outcome = bench.again(module).outcome
+    assert isinstance(outcome, Failed)
+    failure = outcome.failure
+    assert not outcome.final
+    assert (failure.type, failure.message) == (f"{module}:Odd", "no number")
+    assert {"Odd", f"{module}:Odd", "ValueError", "builtins:ValueError", "Exception"} <= set(failure.bases)
+    file = bench.project / f"{module}.py"
+    lines = [line.strip() for line in failure.traceback.splitlines()]
+    first = lines.index("Traceback (most recent call last):")
+    assert lines[first + 1] == f'File "{file}", line 9, in f'
+    assert lines[first + 2] == 'parse("x")'
+    assert "The above exception was the direct cause" in failure.traceback
+    assert lines[-1] == f"{module}.Odd: no number"
+    assert "penstock" not in failure.traceback.replace(str(bench.project), "")
+
+
+def test_a_wrong_call_has_a_message_and_no_frame_of_ours(bench: Bench) -> None:
+    outcome = bench.outcome("def f(): pass", inputs={"x": Inline(1)})
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.traceback == "TypeError: f() got an unexpected keyword argument 'x'"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("import sys; sys.exit(3)", "called sys.exit(3)"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+        ("raise GeneratorExit", "raised GeneratorExit"),
+        ("f()", "maximum recursion depth"),
+        ("raise ValueError('x' * 1_000_000)", "characters ..."),
+        ("raise Silent", "its text could not be made"),
+    ],
+)
+def test_any_other_end_is_a_failure(bench: Bench, statement: str, message: str) -> None:
+    source = f"""
+        class Silent(Exception):
+            def __str__(self): raise RuntimeError
+        def f():
+            {statement}
+    """
+    outcome = bench.outcome(source)
+    assert isinstance(outcome, Failed)
+    assert message in outcome.failure.message
+    assert len(outcome.failure.message) < 10_000
+    assert len(outcome.failure.traceback) < 100_000
+
+
+def test_a_module_that_fails_to_import_and_a_missing_function(bench: Bench) -> None:
+    outcome = bench.outcome("x = 1\n1 / 0\ndef f(): pass")
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.type == "builtins:ZeroDivisionError"
+    assert "line 2, in <module>" in outcome.failure.traceback.splitlines()[1]
+    missing = bench.outcome("def f(): pass", name="g")
+    assert isinstance(missing, Failed)
+    assert "has no g" in missing.failure.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise Stopped('asked to stop')",
+        "try: raise Stopped('asked to stop')\n    finally: open('no such file')",
+        "try: raise Stopped('asked to stop')\n    except BaseException as error: raise OSError('hides') from error",
+    ],
+)
+def test_a_stopped_attempt_is_cancelled_whatever_its_clean_up_raises(bench: Bench, body: str) -> None:
+    source = f"from penstock.launcher.inner.outcomes import Stopped\ndef f():\n    {body}"
+    assert bench.outcome(source) == Cancelled("asked to stop")
+
+
+def test_a_stop_while_the_outputs_are_sealed_is_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(data: bytes) -> str:
+        raise Stopped("asked to stop")
+
+    monkeypatch.setattr(bench.artifacts, "put_bytes", stop)
+    assert bench.outcome("def f(): return (1, 2)") == Cancelled("asked to stop")
+
+
+def test_a_full_disk_is_a_failure_that_can_be_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(data: bytes) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bench.artifacts, "put_bytes", full)
+    outcome = bench.outcome("def f(): return (1, 2)")
+    assert isinstance(outcome, Failed)
+    assert not outcome.final
+    assert outcome.failure.type == "StoreUnavailable"
+    assert "No space left on device" in outcome.failure.message
+
+
+# -- the process between attempts ------------------------------------------------------------------------------------
+
+
+def test_the_process_is_put_back_after_an_attempt(bench: Bench) -> None:
+    source = """
+        import os, sys, warnings, random, signal, tempfile
+        def spoil():
+            os.chdir(tempfile.gettempdir())
+            os.environ["NEW_NAME"] = "1"
+            os.environ["PATH"] = ""
+            os.environ.pop("HOME", None)
+            warnings.simplefilter("ignore")
+            sys.path.insert(0, "/nowhere")
+            sys.argv.append("x")
+            sys.setrecursionlimit(5000)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        def state():
+            return [os.getcwd(), [list(item) for item in sorted(os.environ.items())], len(warnings.filters), sys.path, sys.argv,
+                    sys.getrecursionlimit(), str(signal.getsignal(signal.SIGINT))]
+    """
+    module = bench.module(source)
+    before = _value(bench.again(module, name="state").outcome)
+    assert before[0] == str(bench.project)
+    assert isinstance(bench.again(module, name="spoil").outcome, Succeeded)
+    assert _value(bench.again(module, name="state").outcome) == before
+
+
+def test_what_importing_a_module_changes_stays(bench: Bench) -> None:
+    module = bench.module(
+        """
+        import os
+        os.environ["SET_BY_IMPORT"] = "1"
+        def f(): return os.environ.get("SET_BY_IMPORT")
+        """
+    )
+    try:
+        assert [_value(bench.again(module).outcome) for _ in range(2)] == ["1", "1"]
+    finally:
+        os.environ.pop("SET_BY_IMPORT", None)
+
+
+def test_random_generators_are_seeded(bench: Bench) -> None:
+    module = bench.module(
+        """
+        import random
+        def f():
+            import numpy, torch
+            return [random.random(), float(numpy.random.random()), float(torch.rand(1))]
+        """
+    )
+    first, second, other = (_value(bench.again(module, seed=seed).outcome) for seed in (7, 7, 8))
+    assert first == second
+    assert all(a != b for a, b in zip(first, other, strict=True))
+    random.seed(7)
+    assert first[0] == random.random()
+
+
+def test_a_thread_left_behind_retires_the_process(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    source = """
+        import threading
+        release = threading.Event()
+        def short():
+            threading.Thread(target=release.wait, args=(0.01,)).start()
+        def endless(daemon):
+            threading.Thread(target=release.wait, name="endless-one", daemon=daemon).start()
+    """
+    module = bench.module(source)
+    bench.again(module, name="short")
+    assert not bench.launcher.retire
+    try:
+        bench.again(module, name="endless", inputs={"daemon": Inline(False)})
+        assert bench.launcher.retire
+        assert "left threads running, which end now: endless-one" in capsys.readouterr().err
+    finally:
+        sys.modules[module].release.set()
+        for thread in threading.enumerate():
+            if thread.name == "endless-one":
+                thread.join()
+
+
+@pytest.mark.parametrize(("ending", "status"), [("return 1", 0), ("raise ValueError", 1), ("raise SystemExit(7)", 7)])
+def test_a_fork_that_comes_back_ends_and_its_parent_goes_on(bench: Bench, ending: str, status: int) -> None:
+    source = f"""
+        import os, warnings
+        def f():
+            with warnings.catch_warnings(action="ignore"):
+                child = os.fork()
+            if child == 0:
+                {ending}
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """
+    assert _value(bench.outcome(source)) == status
+
+
+# -- context ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_context_of_an_attempt(bench: Bench) -> None:
+    source = """
+        import threading
+        from penstock.launcher.inner.context import context
+        def f():
+            here = context()
+            seen = []
+            thread = threading.Thread(target=lambda: seen.append(context().run_id))
+            thread.start(); thread.join()
+            (here.scratch / "a").write_text("x")
+            assert here.scratch == context().scratch
+            here.log_metric("loss", 0.5, step=3)
+            here.log_metric("done", True)
+            return [here.run_id, here.task_path, here.attempt, here.attempt_id, here.pipeline, here.seed, seen,
+                    str(here.scratch), here.logger.name]
+    """
+    value = _value(bench.outcome(source, seed=9))
+    assert value[:7] == ["run1", "train/3/fit", 2, "run1/train/3/fit#2", "flights", 9, ["run1"]]
+    assert value[8] == "penstock.task"
+    assert not Path(value[7]).exists()
+    observed = bench.launcher.observations()
+    assert [(o.attempt_id, o.name, o.value, o.step) for o in observed] == [
+        ("run1/train/3/fit#2", "loss", 0.5, 3),
+        ("run1/train/3/fit#2", "done", 1.0, None),
+    ]
+    assert bench.launcher.observations() == []
+
+
+def test_a_metric_that_is_no_number_is_the_callers_error(bench: Bench) -> None:
+    source = "from penstock.launcher.inner.context import context\ndef f(): context().log_metric('a', 'high')"
+    outcome = bench.outcome(source)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.type == "builtins:ValueError"
+
+
+def test_logging_shows_without_set_up_and_leaves_set_up_to_the_user(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    module = bench.module(
+        """
+        import logging
+        def f():
+            logging.getLogger("mine").info("hello %s", "there")
+            logging.getLogger("mine").debug("hidden")
+        def own():
+            logging.basicConfig(level=logging.DEBUG, format="own %(message)s")
+            logging.debug("mine now")
+        """
+    )
+    bench.again(module)
+    printed = capsys.readouterr().err
+    assert "INFO mine: hello there" in printed
+    assert "hidden" not in printed
+    bench.again(module, name="own")
+    assert "own mine now" in capsys.readouterr().err
+    bench.again(module)
+    assert "INFO mine: hello there" in capsys.readouterr().err
+
+
+def test_a_context_outside_an_attempt() -> None:
+    from penstock.launcher.inner.context import context
+
+    here = context()
+    here.log_metric("a", 1)
+    (here.scratch / "x").write_text("y")
+    assert (here.task_path, here.attempt) == ("call", 1)
