@@ -41,7 +41,7 @@ def write_report(
         f"{counts['planned']:,} flights planned, {counts['cancelled']:,} cancelled, {counts['diverted']:,} diverted.",
         f"Of the other {counts['arrived']:,}, {counts['late'] / counts['arrived']:.1%} were late.",
         "",
-        "A prediction uses what is known when a flight is due to leave: the timetable, the plane, where it goes to, and",
+        "A prediction uses what is known when a flight is due to leave: the timetable, the plane, where it goes, and",
         "the weather of that hour (as measured, where a forecast would stand in practice). It does not use the delay",
         "at departure, nor anything that happens later.",
         "",

@@ -1,5 +1,5 @@
-"""SIGKILL for the keeper, the controller, or both, while attempts run: nothing is left, nothing runs twice, and whoever comes next
-can tell what happened."""
+"""SIGKILL for the keeper, the controller, or both, while attempts run: nothing is left, nothing runs twice, and whoever
+comes next can tell what happened."""
 
 from __future__ import annotations
 

@@ -32,10 +32,9 @@ FORBIDDEN = {
     "ttl": "lease",
     "utils": "a name for what it does",
     "helpers": "a name for what it does",
-    "sweep": "study",
 }
 # In names of our own only: as prose these have uses beside the one that the glossary gives to another word.
-FORBIDDEN_IN_NAMES = {"manager": "", "handler": "", "agent": "", "sensor": "", "asset": "artifact", "phase": "state"}
+FORBIDDEN_IN_NAMES = {"manager": "", "agent": "", "sensor": "", "asset": "artifact", "phase": "state"}
 FORBIDDEN_FILES = {"utils", "helpers", "common", "manager", "handler", "misc"}
 
 

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from penstock.app.describing import Checked
     from penstock.app.progress import Progress
     from penstock.app.reading import AttemptLog, Got
     from penstock.app.results import RunResult
-    from penstock.app.running import Checked
 
 
 def check_target(target: str) -> Checked:
     """Everything that is wrong with a pipeline. Raises InvalidPipeline with all diagnostics when any is an error,
     InvalidInput or TargetFailed when there is no pipeline to check."""
-    from penstock.app import running
+    from penstock.app import describing
 
-    return running.check_target(target)
+    return describing.check_target(target)
 
 
 def run_target(target: str, parameters: Mapping[str, str], *, progress: Progress | None = None) -> RunResult:
@@ -47,18 +47,18 @@ def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
 def retry_run(run: str, *, progress: Progress | None = None) -> tuple[RunResult, bool]:
     """Resume an interrupted run, or run a failed or cancelled one again; False and its result for one that has
     succeeded."""
-    from penstock.app import running
+    from penstock.app import again
     from penstock.app.progress import Silent
 
-    return running.retry_run(run, progress=progress or Silent())
+    return again.retry_run(run, progress=progress or Silent())
 
 
 def cancel_run(run: str, *, force: bool = False, progress: Progress | None = None) -> tuple[RunResult, bool]:
     """Cancel a run and wait until it has ended; False and its result for one that had ended before."""
-    from penstock.app import running
+    from penstock.app import again
     from penstock.app.progress import Silent
 
-    return running.cancel_run(run, force=force, progress=progress or Silent())
+    return again.cancel_run(run, force=force, progress=progress or Silent())
 
 
 def list_runs(*, limit: int = 20) -> Sequence[RunResult]:
@@ -90,9 +90,9 @@ def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
 
 def graph_of_target(target: str, *, form: str) -> str:
     """A pipeline drawn: `form` is text, json or mermaid."""
-    from penstock.app import running
+    from penstock.app import describing
 
-    return running.graph_of_target(target, form=form)
+    return describing.graph_of_target(target, form=form)
 
 
 def versions() -> dict[str, Any]:

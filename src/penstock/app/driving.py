@@ -4,30 +4,36 @@ responsible for have ended or somebody asks it to stop."""
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from penstock.app.planning import plan_for
 from penstock.app.progress import Progress
 from penstock.app.reading import is_live, result_of, shown_state, tail_of
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
-from penstock.base.errors import InvalidPipeline
+from penstock.base.ids import run_id
 from penstock.controller import Controller, SystemClock, holder_of_this_process, is_provably_dead
+from penstock.effects import Message, StateStore, Submission
 from penstock.engine.rows import RunRow
 from penstock.engine.states import RunState
-from penstock.graph.codec import graph_from_json
-from penstock.graph.model import Function, Graph, bodies_of
+from penstock.graph.codec import graph_digest, graph_from_json
 from penstock.plan.model import Plan
-from penstock.plan.passes import make_plan
 from penstock.settings import Settings
+from penstock.wire import Datum
 
 if TYPE_CHECKING:
-    from penstock.effects import StateStore
+    from penstock.app.describing import Described
     from penstock.executors.local.executor import LocalExecutor
 
+# The seed of a run's chance (tasks' random generators, jitter). One for all runs: the same inputs give the same
+# outputs.
+SEED = 0
 # How long the loop may sleep when nothing happens; also how fast Ctrl-C is noticed.
 TURN_MS = 200
 
@@ -46,42 +52,36 @@ class Driving:
         """The plan of a stored run, made from its own graph and pin."""
         if run.run_id not in self.plans:
             graph = graph_from_json(dict(self.store.graph(run.graph_digest)))
-            return plan_for(graph, graph_digest=run.graph_digest, pin=run.pin, store=self.store, executor=self.executor)
+            return plan_for(graph, pin=run.pin, store=self.store, executor=self.executor)
         return self.plans.pop(run.run_id)
 
 
-def plan_for(graph: Graph, *, graph_digest: str, pin: str, store: StateStore | None, executor: LocalExecutor) -> Plan:
-    """A graph's plan, with what earlier runs in the store have taught about its components."""
-    return make_plan(
-        graph,
-        graph_digest=graph_digest,
-        pin=pin,
-        history=_history(store, graph) if store is not None else {},
-        capacity=executor.capacity().amounts,
+def submit(store: StateStore, described: Described, inputs: Mapping[str, Datum], *, retry_of: str | None) -> RunRow:
+    """Put a new run into the store; from then on it exists, and is resumed whatever happens here."""
+    now = SystemClock().now()
+    graph = described.graph
+    run = RunRow(
+        run_id=run_id(now, int.from_bytes(os.urandom(3), "big")),
+        pipeline=graph.name,
+        graph_digest=graph_digest(graph),
+        inputs=inputs,
+        pin=described.description.pin,
+        seed=SEED,
+        created_at=now,
+        retry_of=retry_of,
+        labels=dict(graph.labels),
+        provenance=_provenance(described),
     )
+    message = Message(f"submit-{run.run_id}", "submit", run.run_id, now)
+    store.submit(Submission(run, dict(described.description.graph or {})), message)
+    return run
 
 
-def refuse_unmeetable(plan: Plan) -> None:
-    """Raises InvalidPipeline for requests that this machine could never meet."""
-    errors = tuple(item for item in plan.diagnostics if item.severity == "error")
-    if errors:
-        raise InvalidPipeline(errors)
-
-
-def _history(store: StateStore, graph: Graph) -> Mapping[str, tuple[int, float]]:
-    known = store.history(sorted(_components(graph)))
-    return {name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items()}
-
-
-def _components(graph: Graph) -> set[str]:
-    found: set[str] = set()
-    for node in graph.nodes:
-        component = getattr(node, "component", None)
-        if isinstance(component, Function):
-            found.add(f"{component.module}:{component.name}")
-        for body, _ in bodies_of(node):
-            found |= _components(body)
-    return found
+def _provenance(described: Described) -> dict[str, Any]:
+    """What the run is made of: how it was asked for, and what the worker that imported the target found (git, hardware,
+    distributions, interpreter). Nothing is decided by it but what `retry` imports."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"target": described.shown, "command": command, "seed": SEED, **described.description.provenance}
 
 
 def drive(driving: Driving, run: RunRow, *, how: str, cancel: bool = False, force: bool = False) -> RunResult:

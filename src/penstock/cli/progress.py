@@ -75,10 +75,7 @@ class ProgressLines:
                 row: Any = transition.row
                 self._task(transition, row, attempts.get((transition.run_id, transition.id)))
             elif transition.machine == "attempt" and transition.after == "started" != transition.before:
-                if transition.row.state == "started":
-                    self._quiet_line(
-                        self._named(transition.run_id, transition.id.rpartition("#")[0]), "started", kind=""
-                    )
+                self._started(transition)
             elif transition.machine == "run" and transition.after in ENDED:
                 self._flush_counts()
                 if transition.run_id != self._main:
@@ -105,7 +102,8 @@ class ProgressLines:
 
     def _task(self, transition: Transition, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         name = self._named(transition.run_id, transition.id)
-        if transition.after == "backoff":
+        is_again = transition.after == "ready" and transition.before == "running"
+        if transition.after == "backoff" or (is_again and attempt is not None):
             self._again(name, row, attempt)
         elif transition.after == "failed":
             self._failed(name, row, attempt)

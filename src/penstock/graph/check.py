@@ -236,7 +236,9 @@ class _GraphChecker:
                 self._values.check_input(value, spec, place)
             else:
                 self._values.type_at(value, f"input {name!r}", place)
-                message = f"{place.node!r}: {ends.component.name!r} has no input {name!r}"
+                message = f"{ends.component.name!r}, which {place.node!r} uses, has no input {name!r}"
+                if place.node == ends.component.name:
+                    message = f"{place.node!r} has no input {name!r}"
                 self._report("unknown-input", message, nearest(name, ends.inputs), place.location)
         for name in ends.required:
             if name not in inputs:

@@ -70,7 +70,7 @@ class ValueChecker:
         fix = "Give a value of that type, or change the annotation of the function."
         if given.optional and wanted.accepts(_certain(given)):
             fix = f"It may be null: annotate the parameter `{wanted} | None`, or make sure of a value."
-        message = f"{what} of {place.node!r} takes {wanted}, and {shown(value)} is {given}"
+        message = f"{what} of {place.node!r} takes {wanted}, but {shown(value)} is {given}"
         self._report("wrong-type", message, fix, place.location)
 
     def type_at(self, value: Value, what: str, place: Place) -> Type:

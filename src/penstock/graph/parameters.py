@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from enum import Enum
 from typing import Any
 
@@ -122,24 +122,23 @@ def bind_parameters(
     for name in dict.fromkeys((*(texts or ()), *(values or ()))):
         if name not in specs:
             complaints.append(f"{graph.name!r} has no parameter {name!r}. {nearest(name, specs)}")
-    complaints += _missing(graph.inputs, bound) + _too_large(bound)
+    given_names = {*(texts or ()), *(values or ())}
+    complaints += _missing([spec for spec in graph.inputs if spec.name not in given_names], bound) + _too_large(bound)
     if complaints:
         raise InvalidInput("\n".join(complaints), fix=_signature(graph))
     return {spec.name: bound[spec.name] for spec in graph.inputs}
 
 
-def _missing(specs: tuple[InputSpec, ...], bound: dict[str, Datum]) -> list[str]:
+def _missing(specs: list[InputSpec], bound: dict[str, Datum]) -> list[str]:
+    """Complaints about inputs that were not given; those with a default are bound to it."""
     complaints = []
     for spec in specs:
-        if spec.name in bound:
-            continue
         if spec.default is not None:
             bound[spec.name] = Inline(spec.default.value)
         elif spec.type.is_parameter or spec.type.name == "any":
             complaints.append(f"parameter {spec.name!r} ({spec.type}) must be given")
         else:
             complaints.append(f"parameter {spec.name!r} {_not_a_parameter(spec.type)}")
-            bound[spec.name] = Inline(None)
     return complaints
 
 

@@ -40,11 +40,12 @@ from penstock.graph.model import (
 )
 
 _TEXT_MAX = 60
+_REPEATED_NODES_MAX = 3  # a body up to this size is written out again where it is used again
 
 
 def graph_text(graph: Graph) -> str:
-    """The graph as indented lines: inputs, nodes with what they are given and give, bodies below their nodes, outputs. A body
-    that is used again is told by where it stands."""
+    """The graph as indented lines: inputs, nodes with what they are given and give, bodies below their nodes, outputs. A large
+    body that is used again is told by where it stands."""
     return "\n".join(_Tree().lines_of(graph)) + "\n"
 
 
@@ -64,13 +65,30 @@ def value_text(value: Value) -> str:
         parts = [part if isinstance(part, str) else f"{{{value_text(part)}}}" for part in value.parts]
         return json.dumps("".join(parts), ensure_ascii=False)
     if isinstance(value, Expression):
-        from penstock.graph.expression.print import to_text
-
-        return to_text(value.tree, _name_in_expression)
-    return _name_in_expression(value)
+        return _expression_text(value)
+    return _reference_text(value)
 
 
-def _name_in_expression(value: Value) -> str:
+def _expression_text(value: Expression) -> str:
+    from penstock.graph.expression.print import to_text
+
+    compound: dict[str, str] = {}
+
+    def name_of(leaf: Value) -> str:
+        if not isinstance(leaf, (OneOf, Text, Expression, Constant)):
+            return _reference_text(leaf)
+        # CEL has no words for these: a name that stands for them while printing, put right afterwards.
+        name = f"compound_{len(compound)}_"
+        compound[name] = value_text(leaf)
+        return name
+
+    text = to_text(value.tree, name_of)
+    for name, meant in compound.items():
+        text = text.replace(name, meant)
+    return text
+
+
+def _reference_text(value: Input | Output | Item | Index | Round | StateOf) -> str:
     if isinstance(value, Output):
         node = value.node or "round"
         return node if value.name == "output" else f"{node}.{value.name}"
@@ -78,9 +96,7 @@ def _name_in_expression(value: Value) -> str:
         return value.name
     if isinstance(value, StateOf):
         return f"{value.node}.state" if value.node else "state_of_all"
-    if isinstance(value, (Item, Index, Round)):
-        return type(value).__name__.lower()
-    return value_text(value)
+    return type(value).__name__.lower()
 
 
 def _constant_text(value: Any) -> str:
@@ -107,7 +123,7 @@ class _Tree:
         yield from self._body(graph, "  ", graph.name)
 
     def _body(self, graph: Graph, indent: str, path: str) -> Iterator[str]:
-        if id(graph) in self._place_by_graph:
+        if id(graph) in self._place_by_graph and len(graph.nodes) > _REPEATED_NODES_MAX:
             yield f"{indent}(as in {self._place_by_graph[id(graph)]})"
             return
         self._place_by_graph[id(graph)] = path

@@ -38,6 +38,7 @@ BEHAVIOURS = {
     "flaky2": 4,
     "later1": 4,
     "later3": 2,
+    "tardy": 3,
     "oom1": 3,
     "oom9": 1,
     "fails": 4,
@@ -66,6 +67,10 @@ def outcome_of(name: str, outputs: Mapping[str, Type], inputs: Mapping[str, Datu
         return Failed(Failure("builtins:ValueError", "not this time", ("Exception", "builtins:Exception")))
     if kind == "later" and tried < count:
         return NotYet(50 + 100 * tried)
+    if kind == "tardy" and tried < 2:
+        return NotYet(20) if tried == 0 else Failed(Failure("builtins:ValueError", "not at first"))
+    if kind == "final" and tried > 0:
+        kind = "ok"  # nobody should ever see this
     if kind == "oom" and tried < count:
         return OutOfMemory("too much")
     others: dict[str, Outcome] = {

@@ -52,7 +52,7 @@ class LocalSubject:
     ) -> AttemptRequest:
         values = {"note": str(self._note(attempt_id)), **inputs}
         types = {name: {"name": type(value).__name__} for name, value in values.items()}
-        returned = "str" if behaviour == "echoes" else "int"
+        returned = "str" if behaviour.startswith("echoes") else "int"
         component = FunctionRequest(BEHAVIOURS, behaviour, types, {"output": {"name": returned}}, pin="")
         bound = {name: Inline(value) for name, value in values.items()}
         return AttemptRequest(attempt_id, component, bound, seed=1, amounts={"cpu": cpu}, fresh=fresh)
@@ -73,3 +73,8 @@ class LocalSubject:
 
     def _note(self, attempt_id: str) -> Path:
         return self.folder / ("note-" + attempt_id.replace("/", "."))
+
+
+def broken_launcher(**given: Any) -> Any:
+    """In place of a launcher, for workers that cannot start."""
+    raise OSError("broken on purpose")

@@ -79,7 +79,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_editing_moving_or_deleting_a_file_changes_nothing_for_the_pin(project: Project) -> None:
     project.write(
-        main="import lib.deep\nfrom lib import VALUE\ndef f():\n    import later\n    return [VALUE, lib.deep.X, later.Y]",
+        main="import lib.deep\nfrom lib import VALUE\ndef f():\n import later\n return VALUE, lib.deep.X, later.Y",
         lib__INIT="VALUE = 1",
         lib__deep="X = 2",
         later="Y = 3",

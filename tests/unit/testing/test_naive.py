@@ -37,7 +37,6 @@ from penstock.graph.model import (
     Order,
     OutputSpec,
     Policy,
-    Retry,
     Trigger,
 )
 from penstock.graph.types import ANY
@@ -49,14 +48,9 @@ from penstock.wire import (
     Failed,
     Failure,
     Inline,
-    Lost,
-    NotYet,
     Outcome,
-    OutOfMemory,
-    OutputInvalid,
     Skipped,
     Succeeded,
-    TimedOut,
 )
 
 ERROR = Failed(Failure("builtins:KeyError", "no", ("LookupError", "builtins:LookupError")))
@@ -481,73 +475,3 @@ def test_s9_a_failing_finally_fails_its_graph() -> None:
 def test_s9_a_finally_without_a_value_for_an_input_is_skipped() -> None:
     last = Finally("last", function("last", "x"), {"x": OUT["bad"]}, ("bad",))
     assert states(run(BAD, last))["last"] == "skipped upstream_skipped"
-
-
-# -- attempts ----------------------------------------------------------------------------------------------------------
-
-
-def tries(*outcomes: Outcome) -> Callable[..., Outcome]:
-    left = list(outcomes)
-    return lambda function, inputs, path: left.pop(0) if left else Succeeded({"out": Inline(len(outcomes))})
-
-
-FAIL = Failed(Failure("penstock:Fail", "stop"), final=True)
-
-
-@pytest.mark.parametrize(
-    ("retry", "outcomes", "state"),
-    [
-        (Retry(1), [ERROR], "failed failed"),
-        (Retry(3), [ERROR, TimedOut()], "succeeded"),
-        (Retry(2), [ERROR, TimedOut()], "failed timed_out"),
-        (Retry(3), [FAIL], "failed failed"),
-        (Retry(1), [NotYet(5), NotYet(5), NotYet(5)], "succeeded"),
-        (Retry(3, retry_on=("ValueError",)), [ERROR], "failed failed"),
-        (Retry(3, retry_on=("LookupError",)), [ERROR], "succeeded"),
-        (Retry(3, retry_on=("builtins:KeyError",)), [ERROR], "succeeded"),
-        (Retry(3, retry_on=("KeyError",)), [ERROR], "succeeded"),
-        (Retry(1), [OutOfMemory(), Lost()], "succeeded"),
-        (Retry(1, oom_max=1), [OutOfMemory(), OutOfMemory()], "failed out_of_memory"),
-        (Retry(1, lost_max=1), [Lost(), Lost()], "failed lost"),
-        (Retry(3), [OutputInvalid("not an int")], "failed output_invalid"),
-        (Retry(3), [Skipped()], "skipped asked"),
-    ],
-)
-def test_rule_16_17_what_follows_an_outcome(retry: Retry, outcomes: list[Outcome], state: str) -> None:
-    node = Call("a", function("a", retry=retry), {})
-    assert states(run(node, call_with=tries(*outcomes))) == {"a": state}
-
-
-def test_rule_17_a_calls_retry_goes_before_its_components() -> None:
-    node = Call("a", function("a", retry=Retry(9)), {}, policy=Policy(retry=Retry(1)))
-    assert states(run(node, call_with=tries(ERROR))) == {"a": "failed failed"}
-
-
-def test_rule_17_s10_retry_of_a_node_with_a_graph_is_a_new_generation() -> None:
-    inner = graph(GOOD, call("b"), out=OUT["b"])
-    node = Call("top", inner, {}, policy=Policy(retry=Retry(2)))
-    asked: list[str] = []
-
-    def failing_once(function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
-        asked.append(path)
-        return ERROR if path == "top/b" and asked.count(path) == 1 else answer(function, inputs, path)
-
-    result = run(node, call_with=failing_once)
-    assert asked == ["top/a", "top/b", "top/a", "top/b"]
-    assert states(result) == {"top/a": "succeeded", "top/b": "succeeded", "top": "succeeded"}
-
-
-def test_rule_17_s10_what_only_an_earlier_generation_had_is_gone() -> None:
-    node = replace(loop(LARGE, does="double"), policy=Policy(retry=Retry(2)))
-    count = 0
-
-    def changing(function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
-        nonlocal count
-        count += 1
-        if count == 2:
-            return ERROR
-        return Succeeded({"out": Inline(1 if count == 1 else 9)})
-
-    result = run(node, call_with=changing)
-    assert set(result.task_runs) == {"m/1/fit", "m"}
-    assert values(result, "m") == {"out": 9, "met": True, "rounds": 1}

@@ -178,14 +178,14 @@ class _Reader:
         """The annotations by parameter, those written as text evaluated; one that cannot be is left out."""
         try:
             return typing.get_type_hints(function)
-        except Exception:  # whatever an author's annotation raises; found out below which it is
+        except Exception:  # noqa: BLE001 - whatever an author's annotation raises; which one is found out below
             pass
         hints: dict[str, Any] = {}
         names = getattr(unwrapped(function), "__globals__", {})
         for name, annotation in getattr(function, "__annotations__", {}).items():
             try:
                 hints[name] = eval(annotation, names) if isinstance(annotation, str) else annotation
-            except Exception as error:  # as above
+            except Exception as error:  # noqa: BLE001 - as above
                 where = "its return value" if name == "return" else f"{name!r}"
                 self.report(
                     "unresolved-annotation",
@@ -274,7 +274,7 @@ def output_fields(annotation: Any) -> dict[str, Any] | None:
         return None
     try:
         hints = typing.get_type_hints(annotation)
-    except Exception:  # an annotation of the author's that does not evaluate: such fields are of type any
+    except Exception:  # noqa: BLE001 - an author's annotation that does not evaluate: such fields are of type any
         hints = {n: a for n, a in getattr(annotation, "__annotations__", {}).items() if not isinstance(a, str)}
     return {name: hints.get(name, Any) for name in names}
 

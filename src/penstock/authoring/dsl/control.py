@@ -64,10 +64,7 @@ def map_over(
             "Leave out the input that the items of the list are for.",
             location,
         )
-    limits: dict[str, int] = {}
-    _limit(limits, building, "failures_max", failures_max, 0, location)
-    if parallel_max is not None:
-        _limit(limits, building, "parallel_max", parallel_max, 1, location)
+    limit = _limits(building, location)
     body, node = _body_and_options(building, built, options, location)
     inputs = {name: given[name] for name in _in_order(built, given)}
     return Handle(
@@ -75,8 +72,8 @@ def map_over(
             body,
             list_,
             inputs,
-            parallel_max=limits.get("parallel_max"),
-            failures_max=limits.get("failures_max", 0),
+            parallel_max=None if parallel_max is None else limit("parallel_max", parallel_max, 1),
+            failures_max=limit("failures_max", failures_max, 0) or 0,
             options=node,
         )
     )
@@ -112,8 +109,6 @@ def loop_until(
         bound[round_to] = Scoped(None, Round(), INT)
     if exhausted not in ("succeed", "fail"):
         building.report("bad-exhausted", f"exhausted is {exhausted!r}", 'It is "succeed" or "fail".', location)
-    limits: dict[str, int] = {}
-    _limit(limits, building, "rounds_max", rounds_max, 1, location)
     body, node = _body_and_options(building, built, options, location)
     until = _until(building, condition, building.builder.round_of(body), location)
     return Handle(
@@ -122,7 +117,7 @@ def loop_until(
             {name: bound[name] for name in _in_order(built, bound)},
             until,
             carry=_carry(building, built, carry, location),
-            rounds_max=limits.get("rounds_max", 1),
+            rounds_max=_limits(building, location)("rounds_max", rounds_max, 1) or 1,
             exhausted=exhausted,
             options=node,
         )
@@ -229,10 +224,13 @@ class Block:
             self._inside.__exit__(*raised)
 
 
-def _limit(limits: dict[str, int], building: Building, what: str, given: Any, minimum: int, location: Location) -> None:
-    limit = limit_of(what, given, minimum, lambda c, m, f: building.report(c, m, f, location))
-    if limit is not None:
-        limits[what] = limit
+def _limits(building: Building, location: Location) -> Callable[[str, Any, int], int | None]:
+    """What checks limits that were given at a place: by name, value and least allowed."""
+
+    def report(code: str, message: str, fix: str) -> None:
+        building.report(code, message, fix, location)
+
+    return lambda what, given, minimum: limit_of(what, given, minimum, report)
 
 
 def _in_order(built: Function | Graph, given: Mapping[str, Any]) -> list[str]:
@@ -279,8 +277,7 @@ def _until(building: Building, condition: Any, round_: NodeRef, location: Locati
         return None
     handle = Handle(round_)
     number = Handle(None, Scoped(None, Round(), INT))
-    scoped = as_scoped(condition(handle, number) if _takes_two(condition) else condition(handle))
-    return scoped
+    return as_scoped(condition(handle, number) if _takes_two(condition) else condition(handle))
 
 
 def _takes_two(condition: Callable[..., Any]) -> bool:

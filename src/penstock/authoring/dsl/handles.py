@@ -9,6 +9,7 @@ import opcode
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 from penstock.authoring.dsl.building import Building, current_building
@@ -334,7 +335,7 @@ def _select(handle: Handle, field: str) -> Handle:
         what = f"{handle!r} has no field {field!r}"
         fix = "Only structs (a dict, a TypedDict) have fields; read an artifact in a task that returns what is needed."
         ref = handle._ref
-        if ref is not None and ref.outputs:
+        if ref is not None and set(ref.outputs) != {"output"}:
             fix = f"{ref.name!r} has the output{'s' if len(ref.outputs) > 1 else ''} {', '.join(ref.outputs)}. {fix}"
         _report("unknown-output", what, fix)
         return UNKNOWN_HANDLE
@@ -358,6 +359,11 @@ def _calculate(operator: str, left: Any, right: Any) -> Handle:
 def _tree_of(value: Value) -> Tree:
     if isinstance(value, Expression):
         return value.tree
+    if isinstance(value, Text):
+        parts = [
+            Literal(part) if isinstance(part, str) else Operation("string", (_tree_of(part),)) for part in value.parts
+        ]
+        return reduce(lambda left, right: Operation("_+_", (left, right)), parts)
     return constant_tree(value.value) if isinstance(value, Constant) and value.value is not ... else Reference(value)
 
 

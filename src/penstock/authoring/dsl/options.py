@@ -317,7 +317,7 @@ def _plain(given: Any, kind: type, what: str, report: Report) -> Any:
     if given is None or type(given) is kind:
         return given
     word = "true or false" if kind is bool else "a whole number"
-    report(f"bad-{what}", f"{what} must be {word}, not {given!r}", f"Give {what}={'True' if kind is bool else '10'}.")
+    report("bad-option", f"{what} must be {word}, not {given!r}", f"Give {what}={'True' if kind is bool else '10'}.")
     return None
 
 

@@ -263,7 +263,7 @@ def signature_hint(function: Callable[..., Any]) -> Any:
 
     try:
         return get_type_hints(function).get("return")
-    except Exception:  # recorded by signature_of already
+    except Exception:  # noqa: BLE001 - recorded by signature_of already
         return None
 
 

@@ -95,8 +95,7 @@ class Admission:
             pool.shapes[shape] = times
         else:
             del pool.shapes[shape]
-        if pool.count < pool.workers or len(pool.shapes) > 0:
-            self._account(pool)
+        self._account(pool)
 
     def hired(self, key: str) -> None:
         """A pool has one more worker, or will have in a moment."""

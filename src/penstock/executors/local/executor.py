@@ -314,7 +314,7 @@ class LocalExecutor:
     def _fail_start(self, pool: Pool, error: str) -> None:
         """A worker could not be started: try again a little later, and give up after a few times."""
         pool.failures += 1
-        pool.not_before = time.monotonic() + 0.05 * 4.0**pool.failures
+        pool.not_before = time.monotonic() + 0.05 * 2.0**pool.failures
         if pool.failures >= START_FAILURES_MAX and not pool.workers:
             pool.failures = 0
             self._take_back(pool)

@@ -18,6 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +85,8 @@ class Incarnation:
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:
         """Note attempts whose ends are committed. A full disk is no harm: their records are then kept for longer."""
-        try:
+        with suppress(OSError):
             os.write(self._acknowledged, "".join(f"{attempt_id}\n" for attempt_id in attempt_ids).encode())
-        except OSError:
-            pass
 
     def close(self, *, remove: bool) -> None:
         """All processes have ended. `remove`: nothing in the folder is outstanding."""
@@ -216,7 +215,7 @@ def _is_locked(folder: Path) -> bool:
 
 
 def _read(folder: Path, state: Path, wanted: dict[bytes, str], past: Past) -> None:
-    for number, name in _numbered(folder, "records"):
+    for _, name in _numbered(folder, "records"):
         for payload in read_records(folder / name):
             match = _ATTEMPT_ID.search(payload)
             if match is not None and match[1] in wanted:

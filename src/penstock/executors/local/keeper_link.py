@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,8 @@ class KeeperLink:
 
     def fork(self, worker: int, *, requests: socket.socket, reports: socket.socket, fresh: bool) -> None:
         order = json.dumps({"order": "fork", "worker": worker, "fresh": fresh}).encode()
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # `news` says when the keeper has gone
             socket.send_fds(self._control, [order], [requests.fileno(), reports.fileno()])
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # `news` says that the keeper has gone
 
     def stop(self, worker: int, *, sequence: int, grace_ms: int) -> None:
         """End that attempt of that worker, if the worker is still at it."""
@@ -92,10 +91,8 @@ class KeeperLink:
         kill_marked(self._mark)
 
     def _order(self, order: dict[str, Any]) -> None:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # `news` says when the keeper has gone
             self._control.send(json.dumps(order).encode())
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # `news` says that the keeper has gone
 
     def _gone(self, patience_s: float) -> bool:
         """Wait for the keeper's end; whether it came. A pidfd tells at once, elsewhere it is asked for."""

@@ -14,6 +14,7 @@ from penstock.graph.expression.grammar import (
     CONVERSIONS,
     DEPTH_MAX,
     INDEX,
+    OPERATORS,
     ORDERING,
     STEPS_MAX,
 )
@@ -67,6 +68,8 @@ def evaluate(tree: Tree, resolve: Callable[[Value], Any]) -> Any:
         return _Evaluation(resolve).at(tree)
     except _Failed as failed:
         raise ExpressionError(f"{failed.message}, in `{shown(failed.tree)}`") from None
+    except _TooLong:
+        raise ExpressionError(f"the expression takes more than {STEPS_MAX} steps") from None
     except RecursionError:
         raise ExpressionError("the expression or its values are nested too deeply to be evaluated here") from None
 
@@ -80,6 +83,10 @@ class _Failed(Exception):
         self.tree = tree
 
 
+class _TooLong(Exception):
+    """Not an error of the expression, so that no `||` absorbs it."""
+
+
 class _Evaluation:
     __slots__ = ("_resolve", "_steps", "_variables")
 
@@ -89,10 +96,9 @@ class _Evaluation:
         self._variables: dict[str, Any] = {}
 
     def _charge(self, steps: int) -> None:
-        """Once over the limit every later step fails too, so that nothing absorbs this error."""
         self._steps += steps
         if self._steps > STEPS_MAX:
-            raise ExpressionError(f"the expression takes more than {STEPS_MAX} steps")
+            raise _TooLong
 
     def at(self, tree: Tree) -> Any:
         self._charge(1)
@@ -131,6 +137,8 @@ class _Evaluation:
 
     def _operation(self, tree: Operation) -> Any:
         operator, parts = tree.operator, tree.arguments
+        if OPERATORS.get(operator, len(parts)) != len(parts):
+            raise _Failed(f"there is no operation {operator} with {len(parts)} arguments", tree)
         if operator == "_&&_" or operator == "_||_":
             return self._logical(tree, decisive=operator == "_||_")
         if operator == CONDITIONAL:

@@ -15,6 +15,7 @@ from penstock.graph.expression.grammar import (
     DEPTH_MAX,
     INDEX,
     MEMBER_PRECEDENCE,
+    OPERATORS,
     RESERVED,
     SYMBOLS,
     TERNARY_PRECEDENCE,
@@ -175,6 +176,8 @@ class _Printer:
 
     def _operation(self, tree: Operation) -> tuple[str, int]:
         arguments = tree.arguments
+        if OPERATORS.get(tree.operator, len(arguments)) != len(arguments):
+            raise ExpressionError(f"there is no operation {tree.operator} with {len(arguments)} arguments")
         if found := SYMBOLS.get(tree.operator):
             symbol, precedence = found
             left, right = self.at(arguments[0], precedence), self.at(arguments[1], precedence + 1)
@@ -186,7 +189,7 @@ class _Printer:
             return f"{self.at(arguments[0], MEMBER_PRECEDENCE)}[{self.at(arguments[1], 0)}]", MEMBER_PRECEDENCE
         if tree.operator in ("!_", "-_"):
             return self._unary(tree.operator[0], arguments[0]), UNARY_PRECEDENCE
-        if tree.method:
+        if tree.method and arguments:
             receiver = self.at(arguments[0], MEMBER_PRECEDENCE)
             return f"{receiver}.{tree.operator}({self._items(arguments[1:])})", MEMBER_PRECEDENCE
         return f"{tree.operator}({self._items(arguments)})", MEMBER_PRECEDENCE

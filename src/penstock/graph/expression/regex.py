@@ -105,6 +105,12 @@ _POSIX: dict[str, _Ranges] = {
     "xdigit": ((48, 57), (65, 70), (97, 102)),
 }
 _POSIX_CLASS = re.compile(r"\[:(\^?)([a-z]+):\]")
+_CATEGORIES = frozenset(
+    {
+        *("C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No"),
+        *("P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs"),
+    }
+)
 _CODE = re.compile(r"x(?:\{([0-9a-fA-F]{1,8})\}|([0-9a-fA-F]{2}))|(0[0-7]{0,2}|[1-7][0-7]{1,2})")
 _CATEGORY = re.compile(r"[pP](?:\{(\^?)([A-Za-z_]+)\}|([A-Z]))")
 _COUNT = re.compile(r"\{([0-9]{1,5})(,([0-9]{0,5}))?\}")
@@ -377,7 +383,7 @@ class _Parser:
 
     def _category(self, match: re.Match[str], flags: frozenset[str]) -> _Characters:
         name = match[2] or match[3]
-        if (len(name) > 2 and name != "Any") or name[0] not in "ACLMNPSZ":
+        if name != "Any" and name not in _CATEGORIES:
             raise self.wrong(f"Unicode class {name} is not supported; general categories (L, Lu, N, ...) are")
         self.at = match.end()
         negated = match[0].startswith("P") != bool(match[1])

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -81,10 +82,8 @@ class Keeper:
         kill_children()
 
     def _tell(self, news: dict[str, Any]) -> None:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next read says when the controller has gone
             self._control.send(json.dumps(news).encode())
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the controller has gone; the next read says so
 
     # -- orders --------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TextIO
 
+from penstock.base.errors import PenstockError
 from penstock.launcher.inner.outcomes import Stopped
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
@@ -129,13 +131,19 @@ class Worker:
     def _set_streams(self) -> None:
         """Text is written line by line: a log can be followed, and what Python and its children print keeps its
         order."""
-        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         self._streams = (sys.stdout, sys.stderr)
 
     def _restore_streams(self) -> None:
-        """Undo what an attempt did to the standard streams."""
+        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take."""
+        for fd, stream in zip((1, 2), self._streams, strict=True):
+            try:
+                stream.flush()
+            except ValueError:
+                pass  # closed: opened again below
+            except OSError:
+                _drop_pending(fd, stream)
         for fd in (1, 2):
             try:
                 now = os.fstat(fd)
@@ -249,7 +257,7 @@ class Worker:
         except OSError as error:
             # The slot goes on saying that this attempt runs: should the controller die before it has taken in the
             # report, the next one finds the attempt Lost and not "never started".
-            print(f"penstock: an outcome could not be recorded: {error}", file=sys.stderr)
+            _complain(f"penstock: an outcome could not be recorded: {error}\n")
             self._leaving = True
         else:
             self._slot.end(self._records_bytes)
@@ -261,9 +269,14 @@ class Worker:
 
     def _describe(self, text: bytes, artifacts: Any) -> None:
         from penstock.launcher.outer.describe import describe
-        from penstock.wire import DescribeRequest, description_to_json
+        from penstock.wire import DescribeRequest, Description, description_to_json
 
-        description = description_to_json(describe(DescribeRequest(**json.loads(text)), artifacts=artifacts))
+        request = DescribeRequest(**json.loads(text))
+        try:
+            answer = describe(request, artifacts=artifacts, scratch=Path(self._settings.state) / "scratch")
+        except PenstockError as error:
+            answer = Description(error=error.message, fix=error.fix)
+        description = description_to_json(answer)
         if os.getpid() != self._pid:
             os._exit(0)
         if has_children():
@@ -284,6 +297,24 @@ class Worker:
 def _forget_signals() -> None:
     """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _text_stream(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def _complain(text: str) -> None:
+    """Write to the log, if it takes anything."""
+    with suppress(OSError):
+        os.write(2, text.encode(errors="backslashreplace"))
+
+
+def _drop_pending(fd: int, stream: TextIO) -> None:
+    """Empty a stream's buffer into nothing; whoever looks after the descriptors points it to the log again."""
+    nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nothing, fd)
+    os.close(nothing)
+    stream.flush()
 
 
 def _take_file(path: str) -> bytes:
@@ -320,11 +351,10 @@ def begin_worker(
         die_with_parent(keeper_pid)
         become_subreaper()
         Worker(settings, number, requests=requests, reports=reports, fresh=fresh).serve()
-    except BaseException as error:
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the controller is told
+        _complain(traceback.format_exc())
         word = {"event": "unusable", "error": f"{type(error).__name__}: {error}"}
-        try:
+        with suppress(OSError):
             reports.sendall(frame_of(f"[{_TO_JSON(word)}]".encode(), recorded_bytes=0))
-        except OSError:
-            traceback.print_exc()
+    finally:
         os._exit(EXIT_UNUSABLE)

@@ -43,7 +43,7 @@ def select_runs(*, by_state: bool, by_prefix: bool) -> str:
     """Newest first. Values: the state, the least and the least greater run id of the prefix, the limit."""
     conditions = ["state = ?"] * by_state + ["run_id >= ? AND run_id < ?"] * by_prefix
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {_list(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC LIMIT ?"
+    return f"SELECT {_list(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
 
 
 # -- commit ------------------------------------------------------------------------------------------------------------

@@ -76,7 +76,9 @@ def reports_until(executor: Executor, is_enough: Callable[[Sequence[Report]], bo
 def ends_of(executor: Executor, attempt_ids: Iterable[str], *, acknowledge: bool = True) -> dict[str, AttemptEnded]:
     """Wait until these attempts have ended."""
     wanted = set(attempt_ids)
-    reports = reports_until(executor, lambda seen: wanted <= {r.attempt_id for r in seen if isinstance(r, AttemptEnded)})
+    reports = reports_until(
+        executor, lambda seen: wanted <= {r.attempt_id for r in seen if isinstance(r, AttemptEnded)}
+    )
     if acknowledge:
         executor.acknowledge(wanted)
     return {report.attempt_id: report for report in reports if isinstance(report, AttemptEnded)}

@@ -181,7 +181,8 @@ def threads_left_behind_are_not_met_again(subject: ProcessSubject) -> None:
 def a_fresh_process_is_asked_for(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         pids = [
-            value_of(run_one(executor, subject.request("process", name(n), fresh=n in (2, 3))).outcome) for n in range(6)
+            value_of(run_one(executor, subject.request("process", name(n), fresh=n in (2, 3))).outcome)
+            for n in range(6)
         ]
         assert pids[0] == pids[1] == pids[4] == pids[5]
         assert len({pids[0], pids[2], pids[3]}) == 3
@@ -249,7 +250,7 @@ def _all_ended(wanted: set[str]) -> Callable[[Any], bool]:
     return lambda seen: wanted <= {r.attempt_id for r in seen if isinstance(r, AttemptEnded)}
 
 
-# -- sizes and amounts -------------------------------------------------------------------------------------------------------------
+# -- sizes and amounts ---------------------------------------------------------------------------------------------------
 
 
 def large_requests_and_outcomes_travel(subject: ProcessSubject) -> None:
@@ -264,7 +265,10 @@ def attempts_overlap_as_far_as_they_fit(subject: ProcessSubject) -> None:
     ids = [name(number) for number in range(12)]
     with closing(subject.open()) as executor:
         executor.start(
-            [subject.request("overlaps", attempt_id, cpu=2000 if n % 3 == 0 else 1000) for n, attempt_id in enumerate(ids)]
+            [
+                subject.request("overlaps", attempt_id, cpu=2000 if n % 3 == 0 else 1000)
+                for n, attempt_id in enumerate(ids)
+            ]
         )
         ends_of(executor, ids)
     spans = [tuple(map(float, subject.notes(attempt_id).split())) for attempt_id in ids]
@@ -294,7 +298,9 @@ def memory_and_time_are_measured(subject: ProcessSubject) -> None:
 
 def the_hash_seed_is_fixed(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
-        seeds = {value_of(run_one(executor, subject.request("hash_seed", name(n), fresh=True)).outcome) for n in range(2)}
+        seeds = {
+            value_of(run_one(executor, subject.request("hash_seed", name(n), fresh=True)).outcome) for n in range(2)
+        }
     assert seeds == {0}
 
 

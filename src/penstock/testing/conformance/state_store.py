@@ -425,8 +425,9 @@ def history_is_folded_once_when_a_run_ends(open_store: OpenStore) -> None:
     for path, component, durations in (("a", "m:f", (10, 30)), ("b", "m:f", (50,)), ("c", "m:g", (7,))):
         rows.append(replace(task_run(path), component=component))
         rows += [succeeded(path, n, duration_us=us) for n, us in enumerate(durations, 1)]
-    failed = replace(succeeded("c", 2, duration_us=1_000), outcome="failed")
-    commit(store, lease, *(changed(row, "waiting") for row in [*rows, failed]))
+    others = zip(range(2, 5), ("failed", "timed_out", None), strict=True)
+    rows += [replace(succeeded("c", number, duration_us=1_000), outcome=outcome) for number, outcome in others]
+    commit(store, lease, *(changed(row, "waiting") for row in rows))
     assert store.history(["m:f"]) == {}
     ended = replace(run_row(), state=RunState.SUCCEEDED)
     commit(store, lease, changed(ended, "running"))

@@ -99,8 +99,7 @@ def outcome(tree: Tree, bound: dict[str, Any]) -> Any:
 
     try:
         return exact(evaluate(tree, resolve))
-    except ExpressionError as error:
-        assert error.message
+    except ExpressionError:
         return None
 
 
@@ -166,10 +165,13 @@ def test_the_checker_takes_what_has_a_value(file: Path) -> None:
         if expected is None or unchecked or expression in REFUSED_EARLIER:
             continue
         tree = read(expression, bound)
+        found, complaint = None, ""
         try:
             found = type_of(tree, anything)
         except ExpressionError as error:
-            assert "can't leave the expression" in error.message, (expression, error.message)
+            complaint = error.message
+        if found is None:
+            assert "can't leave the expression" in complaint, (expression, complaint)
             assert expected[0] in ("bytes", "map", "list"), expression
             continue
         kinds = {"double": "float", "string": "str", "uint": "int", "map": "struct"}

@@ -1,0 +1,120 @@
+"""Asking a worker what stands behind TARGET, and the verbs that need no more than that: check and graph.
+
+Importing this module is cheap, on purpose: a run starts its worker first, and loads what drives a run (engine, plan,
+stores) while that worker imports the target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from penstock.app.places import open_executor
+from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
+from penstock.base.diagnostics import Diagnostic
+from penstock.settings import Settings, load
+from penstock.wire import DescribeRequest, Description
+
+if TYPE_CHECKING:
+    from penstock.executors.local.executor import LocalExecutor
+    from penstock.graph.model import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A valid pipeline: its name, how many nodes it has at every depth, and the warnings about it."""
+
+    pipeline: str
+    nodes: int
+    diagnostics: tuple[Diagnostic, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        found = [item.to_json() for item in self.diagnostics]
+        return {"pipeline": self.pipeline, "valid": True, "nodes": self.nodes, "diagnostics": found}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A target that can be run: what the worker said, and the graph that it gave."""
+
+    description: Description
+    graph: Graph
+    shown: str
+    """The target as it is recorded: relative to the project where it lies in it."""
+
+
+def describe(executor: LocalExecutor, target: Target, settings: Settings) -> Described:
+    """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run."""
+    request = DescribeRequest(target.text, str(settings.project))
+    description = _meanwhile(lambda: executor.describe(request), _load_what_drives_a_run)
+    shown = target.text.removeprefix(f"{settings.project}{os.sep}")
+    require_graph(description, target=shown)
+    assert description.graph is not None
+    from penstock.graph.codec import graph_from_json
+
+    return Described(description, graph_from_json(dict(description.graph)), shown)
+
+
+def _meanwhile(ask: Callable[[], Description], work: Callable[[], None]) -> Description:
+    """What `ask` answers or raises; `work` is done while it waits."""
+    answers: list[Description | Exception] = []
+
+    def asked() -> None:
+        try:
+            answers.append(ask())
+        except Exception as error:  # noqa: BLE001 it is raised again below
+            answers.append(error)
+
+    asking = Thread(target=asked, daemon=True)
+    asking.start()
+    work()
+    asking.join()
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
+
+
+def _load_what_drives_a_run() -> None:
+    import penstock.app.driving
+    import penstock.app_artifacts
+    import penstock.graph.parameters
+    import penstock.stores.sql  # noqa: F401
+
+
+def describe_aside(text: str) -> Described:
+    """Describe a target without touching its project: state goes into a temporary folder."""
+    import tempfile
+
+    target = parse_target(text)
+    settings = load(target.folder)
+    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+        aside = Settings(settings.project, Path(folder), settings.cpu, settings.memory_bytes)
+        with closing(open_executor(aside)) as executor:
+            return describe(executor, target, settings)
+
+
+def check_target(text: str) -> Checked:
+    described = describe_aside(text)
+    return Checked(described.graph.name, _count_nodes(described.graph), diagnostics_of(described.description))
+
+
+def graph_of_target(text: str, *, form: str) -> str:
+    """Raises what `check_target` raises."""
+    described = describe_aside(text)
+    if form == "json":
+        import json
+
+        return json.dumps(described.description.graph, indent=2, ensure_ascii=False)
+    from penstock.graph.render import graph_mermaid, graph_text
+
+    return graph_mermaid(described.graph) if form == "mermaid" else graph_text(described.graph)
+
+
+def _count_nodes(graph: Graph) -> int:
+    from penstock.graph.model import bodies_of
+
+    return sum(1 + sum(_count_nodes(body) for body, _ in bodies_of(node)) for node in graph.nodes)
