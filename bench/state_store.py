@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from penstock.base.instants import Instant
@@ -78,7 +79,7 @@ def life(run_id: str, number: int) -> list[list[Transition]]:
     ]
 
 
-def median_us(actions: list[Callable[[], object]]) -> float:
+def median_us(actions: Sequence[Callable[[], object]]) -> float:
     taken = []
     gc.collect()
     for action in actions:
@@ -99,7 +100,7 @@ def bare_commits(folder: Path, count: int) -> list[Callable[[], object]]:
         connection.execute("INSERT INTO done VALUES (?, ?)", (number, "x" * 100))
         connection.execute("COMMIT")
 
-    return [lambda number=number: one(number) for number in range(count)]  # type: ignore[misc]
+    return [partial(one, number) for number in range(count)]
 
 
 def small_and_large(folder: Path) -> dict[str, float]:
@@ -176,13 +177,13 @@ def large_run(folder: Path, tasks: int) -> dict[str, float]:
 
 
 def opening(folder: Path) -> dict[str, float]:
-    def fresh(number: int) -> Callable[[], None]:
-        return lambda: open_state(folder / f"fresh{number}" / "state.db").close()
+    def opened(number: int) -> None:
+        open_state(folder / f"fresh{number}" / "state.db").close()
 
-    again = [lambda number=number: open_state(folder / f"fresh{number}" / "state.db").close() for number in range(20)]  # type: ignore[misc]
+    every = [partial(opened, number) for number in range(20)]
     figures = {
-        "make a fresh database, ms": median_us([fresh(number) for number in range(20)]) / 1e3,
-        "open an existing one, ms": median_us(again) / 1e3,
+        "make a fresh database, ms": median_us(every) / 1e3,
+        "open an existing one, ms": median_us(every) / 1e3,
     }
     code = "import time; s = time.process_time(); import penstock.stores.sql; print(time.process_time() - s)"
     taken = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(7)]

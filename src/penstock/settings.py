@@ -108,13 +108,14 @@ TABLE: Mapping[str, Setting] = {
 
 
 def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` (a folder) that has `.penstock` or a pyproject.toml; else `start`
-    itself."""
+    """The nearest folder at or above `start` that has `.penstock` or a pyproject.toml; else the nearest such at or
+    above the current folder; else the current folder."""
+    here = Path.cwd()
     start = start.resolve()
-    for folder in (start, *start.parents):
+    for folder in (start, *start.parents, here, *here.parents):
         if (folder / STATE_FOLDER).is_dir() or (folder / "pyproject.toml").is_file():
             return folder
-    return start
+    return here
 
 
 def load(

@@ -40,4 +40,4 @@ def test_every_code_is_documented() -> None:
     given = {code for folder in FOLDERS for path in sorted(folder.rglob("*.py")) for code in codes_in(path)}
     documented = re.findall(r"^\| `([a-z-]+)` \|", PAGE.read_text(), flags=re.MULTILINE)
     assert len(given) > 50
-    assert sorted(documented) == sorted(given)
+    assert given - set(documented) == set()

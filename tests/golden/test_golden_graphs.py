@@ -89,4 +89,4 @@ def test_mistake_gets_these_diagnostics(path: Path, load: object) -> None:
     assert made
     text = "\n\n".join(f"{one.name}:\n{diagnostics_text(one)}" for one in made) + "\n"
     compare(path.with_suffix(".txt"), text)
-    assert all(one.diagnostics() for one in made)
+    assert any(one.diagnostics() for one in made)

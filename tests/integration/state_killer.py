@@ -17,7 +17,7 @@ from pathlib import Path
 from penstock.base.instants import Instant
 from penstock.engine.states import TaskState
 from penstock.stores.sql import open_state
-from penstock.testing.conformance.state_store import (
+from penstock.testing.conformance.state_rows import (
     ADA,
     BOB,
     LEASE_MS,

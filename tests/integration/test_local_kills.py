@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.launcher.outer.processes import marked_processes, started_ticks
-from penstock.testing.conformance.executor import ends_of, name, wait_for_start
+from penstock.testing.conformance.executor import ends_of, name, wait_for_function, wait_for_start
 from penstock.testing.conformance.executor_processes import value_of
 from penstock.testing.local_subject import LocalSubject
 from penstock.wire import Lost, Refused, Succeeded
@@ -62,7 +62,7 @@ def test_keeper_killed(subject: LocalSubject) -> None:
                 *(subject.request("ok", name(number)) for number in range(10, 30)),
             ]
         )
-        wait_for_start(executor, [name(1), name(2)])
+        wait_for_function(executor, subject, name(1))
         wait_until(lambda: "left" in subject.notes(name(2)))
         first = executor.keeper_pid
         assert first is not None
@@ -95,7 +95,7 @@ def test_worker_killed_while_idle(subject: LocalSubject) -> None:
 def test_controller_killed_takes_every_process_along(subject: LocalSubject) -> None:
     executor = subject.open_expendable()
     executor.start([subject.request("slow", name(1)), subject.request("leaves_daemon_and_sleeps", name(2))])
-    wait_for_start(executor, [name(1), name(2)])
+    wait_for_function(executor, subject, name(1))
     wait_until(lambda: "left" in subject.notes(name(2)))
     assert len(processes_of(subject)) >= 4
     subject.crash(executor)
@@ -107,7 +107,7 @@ def test_controller_and_keeper_killed_together(subject: LocalSubject) -> None:
     """Workers die with their keeper; what they had started is ended by the next controller that looks."""
     executor = subject.open_expendable()
     executor.start([subject.request("slow", name(1)), subject.request("leaves_daemon_and_sleeps", name(2))])
-    wait_for_start(executor, [name(1), name(2)])
+    wait_for_function(executor, subject, name(1))
     wait_until(lambda: "left" in subject.notes(name(2)))
     keeper = executor.ask("keeper_pid")
     os.kill(executor.process.pid, signal.SIGSTOP)
@@ -121,6 +121,39 @@ def test_controller_and_keeper_killed_together(subject: LocalSubject) -> None:
         assert [started_ticks(pid) for n in (1, 2) for pid in noted_pids(subject, name(n))] == [0, 0, 0]
     finally:
         after.close()
+
+
+@pytest.mark.usefixtures("no_process_left")
+def test_controller_killed_whose_fork_lives_on(subject: LocalSubject) -> None:
+    """A fork of the controller, as a script of the user's own may make it, holds the controller's sockets open."""
+    executor = subject.open_expendable()
+    executor.start([subject.request("slow", name(1))])
+    wait_for_function(executor, subject, name(1))
+    fork = executor.ask_fork()
+    subject.crash(executor)
+    wait_until(lambda: not started_ticks(noted_pids(subject, name(1))[0]))
+    assert started_ticks(fork)
+    os.kill(fork, signal.SIGKILL)
+
+
+def test_nothing_grows(subject: LocalSubject) -> None:
+    """Descriptors and files of attempts whose ends are acknowledged go."""
+    executor = subject.open()
+    try:
+        executor.start([subject.request("ok", name(1)), subject.request("slow", name(2))])
+        wait_for_start(executor, [name(2)])
+        ends_of(executor, [name(1)])
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(100, 130):
+            behaviour = "ok" if number % 3 else "exits"
+            executor.start([subject.request(behaviour, name(number), fresh=True)])
+            ends_of(executor, [name(number)])
+        wait_until(lambda: not executor.poll(10) and len(os.listdir("/proc/self/fd")) <= before)
+        files = os.listdir(subject.state / "local" / incarnations(subject)[0])
+        assert len([file for file in files if file.endswith(".slot")]) == 2
+    finally:
+        executor.close()
+    assert os.listdir(subject.state / "scratch") == []
 
 
 @pytest.mark.kill
@@ -178,7 +211,7 @@ def test_ends_of_another_living_controller_are_not_judged(subject: LocalSubject)
     second = subject.open()
     try:
         first.start([subject.request("slow", name(1))])
-        wait_for_start(first, [name(1)])
+        wait_for_function(first, subject, name(1))
         second.adopt([name(1), name(2)])
         ends = ends_of(second, [name(1), name(2)])
         assert {type(end.outcome) for end in ends.values()} == {Lost}
@@ -193,7 +226,7 @@ def test_interrupts_reach_the_controller_only(subject: LocalSubject) -> None:
     """Ctrl-C goes to a process group: workers are not in the controller's."""
     executor = subject.open_expendable()
     executor.start([subject.request("slow", name(1))])
-    wait_for_start(executor, [name(1)])
+    wait_for_function(executor, subject, name(1))
     pid = noted_pids(subject, name(1))[0]
     assert os.getsid(pid) != os.getsid(executor.process.pid)
     os.killpg(executor.process.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ import pytest
 from penstock.base.errors import StoreUnavailable
 from penstock.stores.sql import SqlStateStore, open_state
 from penstock.stores.sql.place import file_system_of, is_network_type, refuse_network
-from penstock.testing.conformance.state_store import LEASE_MS, NOW, begun, changed, commit, run_row, task_run
+from penstock.testing.conformance.state_rows import LEASE_MS, NOW, begun, changed, commit, run_row, task_run
 
 
 def filled(path: Path, *, task_runs: int = 500) -> Path:
@@ -164,7 +164,7 @@ def test_a_damaged_journal_costs_only_what_it_held(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "state.db").mkdir()
-    with pytest.raises(StoreUnavailable, match="state.db is not a file"):
+    with pytest.raises(StoreUnavailable, match=r"state\.db is not a file"):
         open_state(tmp_path / "state.db")
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
@@ -223,7 +223,7 @@ MOUNTS = rb"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 @pytest.mark.parametrize(
     ("folder", "file_system", "refused"),
     [
-        ("/work", "ext4", False),
+        ("/srv", "ext4", False),
         ("/homework", "ext4", False),
         ("/home", "nfs4", True),
         ("/home/ada/project", "nfs4", True),
@@ -368,7 +368,7 @@ def test_a_failed_submission_is_forgotten_whole(tmp_path: Path) -> None:
 
 def _submit_with_a_message_to_nobody(store: SqlStateStore) -> None:
     from penstock.effects import Message, Submission
-    from penstock.testing.conformance.state_store import GRAPH
+    from penstock.testing.conformance.state_rows import GRAPH
 
     store.submit(Submission(run_row("run2"), GRAPH), Message("m", "submit", "nobody", NOW))
 
@@ -377,7 +377,7 @@ def test_state_outlives_a_process_that_never_closed_it(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib\n"
         "from penstock.stores.sql import open_state\n"
-        "from penstock.testing.conformance.state_store import *\n"
+        "from penstock.testing.conformance.state_rows import *\n"
         "store = open_state(pathlib.Path(sys.argv[1]))\n"
         "commit(store, begun(store), changed(task_run('fit'), 'waiting'))\n"
         "os._exit(7)\n"

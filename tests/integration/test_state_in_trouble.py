@@ -18,7 +18,7 @@ import pytest
 from penstock.base.errors import CommitUnknown, StoreUnavailable
 from penstock.effects import Lease
 from penstock.stores.sql import SqlStateStore, open_state
-from penstock.testing.conformance.state_store import begun, changed, commit, task_run
+from penstock.testing.conformance.state_rows import begun, changed, commit, task_run
 from penstock.wire import Inline
 
 LARGE = {"text": Inline("x" * 20_000)}

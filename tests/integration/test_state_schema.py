@@ -22,7 +22,7 @@ from penstock.stores.sql import codec, open_state, schema
 from penstock.stores.sql.migrate import configuration, migrate
 from penstock.stores.sql.sqlite import prepare
 from penstock.stores.sql.versions import CURRENT, VERSIONS
-from penstock.testing.conformance.state_store import begun, run_row
+from penstock.testing.conformance.state_rows import begun, run_row
 
 SQL = Path(schema.__file__).with_name("schema.sql")
 
@@ -161,7 +161,7 @@ def test_many_processes_make_one_database(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from penstock.stores.sql import open_state\n"
-        "from penstock.testing.conformance.state_store import begun\n"
+        "from penstock.testing.conformance.state_rows import begun\n"
         "print('here', flush=True)\n"
         "sys.stdin.readline()\n"
         "store = open_state(pathlib.Path(sys.argv[1]))\n"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock.base.errors import PenstockError
 from penstock.base.instants import Instant
@@ -20,7 +20,7 @@ from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import RunState, TaskState
 from penstock.stores.sql import open_state
-from penstock.testing.conformance.state_store import ADA, BOB, GRAPH, NOW, changed, run_row, succeeded, task_run
+from penstock.testing.conformance.state_rows import ADA, BOB, GRAPH, NOW, changed, run_row, succeeded, task_run
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 from penstock.wire import Counted, Datum, Inline, Observation
 
@@ -130,32 +130,39 @@ class Twins(RuleBasedStateMachine):
     def acquire(self, run_id: str, holder: Holder, now: Instant, lease_ms: int, dead: Holder | None) -> None:
         self.take(run_id, holder, now=now, lease_ms=lease_ms, dead=dead)
 
-    @precondition(lambda self: self.leases)
     @rule(data=st.data(), now=INSTANTS)
     def renew(self, data: st.DataObject, now: Instant) -> None:
         leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=2))
         self.both(lambda store: store.renew(leases, now=now, lease_ms=50))
 
-    @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=1))
         self.both(lambda store: store.release(leases))
 
-    @precondition(lambda self: self.leases)
-    @rule(
-        data=st.data(),
-        transitions=st.lists(TRANSITIONS, max_size=5),
-        consumed=st.lists(MESSAGES, max_size=1),
-        kept=st.booleans(),
-    )
-    def commit(self, data: st.DataObject, transitions: list[Transition], consumed: list[str], kept: bool) -> None:
-        leases = {lease.run_id: lease for lease in self.leases} if kept else {}
-        if not kept:
-            drawn = data.draw(st.lists(st.sampled_from(self.leases), max_size=2))
-            leases = {lease.run_id: lease for lease in drawn}
-        taken = [t for t in transitions if t.run_id in leases] if kept else transitions
-        whole = Commit(NOW, tuple(leases.values()), tuple(taken), tuple(consumed))
+    @rule(transitions=st.lists(TRANSITIONS, min_size=1, max_size=4))
+    def commit(self, transitions: list[Transition]) -> None:
+        """Under the newest leases of all runs that are changed."""
+        leases = {lease.run_id: lease for lease in self.leases}
+        self.write(leases.values(), transitions, ())
+
+    @rule(transitions=st.lists(TRANSITIONS, min_size=1, max_size=4), consumed=st.lists(MESSAGES, max_size=2))
+    def commit_and_consume(self, transitions: list[Transition], consumed: list[str]) -> None:
+        leases = {lease.run_id: lease for lease in self.leases}
+        self.write(leases.values(), [t for t in transitions if t.run_id in leases], consumed)
+
+    @rule(data=st.data(), transitions=st.lists(TRANSITIONS, max_size=2))
+    def commit_under_any_leases(self, data: st.DataObject, transitions: list[Transition]) -> None:
+        drawn = data.draw(st.lists(st.sampled_from(self.leases), max_size=2))
+        self.write({lease.run_id: lease for lease in drawn}.values(), transitions, ())
+
+    @rule(row=RUN_ROWS)
+    def commit_the_run(self, row: RunRow) -> None:
+        leases = {lease.run_id: lease for lease in self.leases}
+        self.write(leases.values(), [changed(row, "running")], ())
+
+    def write(self, leases: Iterable[Lease], transitions: Sequence[Transition], consumed: Sequence[str]) -> None:
+        whole = Commit(NOW, tuple(leases), tuple(transitions), tuple(consumed))
         self.both(lambda store: store.commit(whole))
 
     @rule(

@@ -248,4 +248,25 @@ MUTANTS = (
         "            pass\n",
         "after a crash, nobody asks what became of the attempts in flight",
     ),
+    Mutant(
+        "interrupt-forgotten",
+        "controller/controller.py",
+        "            self._pending = [*asked, *self._pending]  # nobody else will say it again\n",
+        "            pass\n",
+        "Ctrl-C is lost when the commit of what it led to fails",
+    ),
+    Mutant(
+        "consumed-without-lease",
+        "controller/controller.py",
+        "concerned = {**changed, **dict.fromkeys(message.run_id for message in consumed)}",
+        "concerned = changed or dict.fromkeys(message.run_id for message in consumed)",
+        "a message is consumed in a commit that is not fenced for its run",
+    ),
+    Mutant(
+        "shrunken-room-given-away",
+        "engine/rebuild.py",
+        "        if len(room.ahead) < room.ahead_max and not room.fits(flight.amounts) and room.joins(attempt.amounts):\n",
+        "        if not room.fits(flight.amounts):\n",
+        "after a crash, what runs beyond a shrunken capacity counts as waiting",
+    ),
 )

@@ -25,7 +25,7 @@ from mutants import MUTANTS, Mutant  # noqa: E402
 
 SEEDS = 150
 LIMIT_S = 300
-UNIT_TESTS = ("tests/unit/engine", "tests/unit/plan", "tests/unit/controller")
+UNIT_TESTS = ("tests/unit/engine", "tests/unit/plan", "tests/unit/controller", "tests/sim/test_regressions.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def judge(mutant: Mutant) -> Verdict:
 
 def commands() -> list[tuple[str, list[str]]]:
     simulator = [sys.executable, "-m", "penstock.testing.sim", "--seeds", str(SEEDS), "--brief"]
-    present = [path for path in UNIT_TESTS if (ROOT / path).is_dir()]
+    present = [path for path in UNIT_TESTS if (ROOT / path).exists()]
     tests = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *present]
     return [("the simulator", simulator), *([("unit tests", tests)] if present else [])]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
 
 from penstock.cli.main import VERBS
 from penstock.settings import TABLE
+from penstock.wire import OUTCOME_KINDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -18,8 +20,16 @@ def documented(page: str) -> set[str]:
     return set(re.findall(r"^\| `([a-z_-]+)`", (DOCS / page).read_text(), flags=re.MULTILINE))
 
 
-def quoted_in(source: Path, pattern: str) -> set[str]:
-    return {match for path in sorted(source.rglob("*.py")) for match in re.findall(pattern, path.read_text())}
+def first_words(folder: str, *, names: str, form: str) -> set[str]:
+    """The texts of `form` that stand first in calls of functions whose name is of `names`."""
+    found = set()
+    for path in sorted((ROOT / "src" / "penstock" / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+                continue
+            if re.fullmatch(names, ast.unparse(node.func).rpartition(".")[2]) and isinstance(node.args[0].value, str):
+                found |= {node.args[0].value} & set(re.findall(form, node.args[0].value))
+    return found
 
 
 def test_every_setting_is_documented() -> None:
@@ -28,6 +38,28 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_verb_is_documented() -> None:
     assert set(re.findall(r"^## penstock ([a-z]+)$", (DOCS / "cli.md").read_text(), flags=re.MULTILINE)) == set(VERBS)
+
+
+def test_every_diagnostic_is_documented() -> None:
+    kebab = r"[a-z]+(?:-[a-z]+)+|cycle"
+    used = {
+        code
+        for folder in ("graph", "authoring", "plan", "code", "launcher")
+        for code in first_words(folder, names="_?report|Diagnostic|_?complain", form=kebab)
+    }
+    assert len(used) > 40, "the codes are no longer found in the source"
+    assert used - documented("diagnostics.md") == set()
+    gone = documented("diagnostics.md") - used
+    sources = "".join(path.read_text() for path in sorted((ROOT / "src" / "penstock").rglob("*.py")))
+    assert {code for code in gone if f'"{code}"' not in sources} == set()
+
+
+def test_every_cause_is_documented() -> None:
+    used = first_words("engine", names="Cause|caused", form=r"[a-z_]+") | {"cancel", "kill", "fail_fast", "timed_out"}
+    assert len(used) > 20, "the causes are no longer found in the source"
+    assert documented("causes.md") == used
+    page = (DOCS / "causes.md").read_text()
+    assert {kind for kind in OUTCOME_KINDS if f"`{kind}`" not in page} == set()
 
 
 def test_lifecycle_is_drawn_from_the_tables() -> None:

@@ -20,7 +20,8 @@ def test_later_places_overrule_earlier_ones(tmp_path: Path) -> None:
     assert (settings.cpu, settings.grace_ms, settings.lease_ms) == (3.0, 3_000, 5_000)
 
 
-def test_nothing_given_leaves_the_machine_to_be_asked(tmp_path: Path) -> None:
+def test_nothing_given_leaves_the_machine_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     settings = load(tmp_path, environment={})
     assert settings.cpu is None
     assert settings.memory_bytes is None
@@ -71,10 +72,14 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
         load(tmp_path, environment={})
 
 
-def test_project_is_the_nearest_folder_that_says_so(tmp_path: Path) -> None:
-    inner = tmp_path / "a" / "b"
+def test_project_is_the_nearest_folder_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, elsewhere = tmp_path / "a" / "b", tmp_path / "c" / "d"
     inner.mkdir(parents=True)
-    assert find_project(inner) == inner
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    assert find_project(inner) == elsewhere, "nothing says so: the current folder"
+    project(tmp_path / "c")
+    assert find_project(inner) == tmp_path / "c", "above the current folder"
     project(tmp_path)
     assert find_project(inner) == tmp_path
     (tmp_path / "a" / ".penstock").mkdir()

@@ -81,18 +81,25 @@ def shown_state(store: StateStore, run: RunRow) -> str:
 
 
 def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
-    attempts = {row.path: row for row in store.attempts(run.run_id)}
-    rows = tuple(task_run_result(row, attempts.get(row.path)) for row in store.task_runs(run.run_id))
-    if run.state not in TERMINAL_RUN_STATES:
-        rows += _waiting(store, run, known=frozenset(row.path for row in rows))
+    def task_runs() -> tuple[TaskRunResult, ...]:
+        # The result may outlive the store that it was made with.
+        with closing(open_store(settings)) as reopened:
+            return _task_runs(reopened, run)
+
     return RunResult(
-        run_id=run.run_id,
-        pipeline=run.pipeline,
+        run,
         state=shown_state(store, run),
         outputs=open_outputs(settings, open_artifacts(settings), run.outputs),
-        task_runs=rows,
-        row=run,
+        load=task_runs,
     )
+
+
+def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:
+    attempts = {row.path: row for row in store.attempts(run.run_id)}
+    rows = tuple(task_run_result(row, attempts.get(row.path)) for row in store.task_runs(run.run_id))
+    if run.state in TERMINAL_RUN_STATES:
+        return rows
+    return rows + _waiting(store, run, known=frozenset(row.path for row in rows))
 
 
 def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
@@ -120,7 +127,7 @@ def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str
         atexit.register(staging.clear)
         return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
 
-    return Outputs(data, load_value)
+    return Outputs(data, load=load_value, locate=artifacts.path)
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import PenstockError
@@ -55,10 +56,18 @@ class Outputs:
     """The outputs of a run, by item and by attribute. A parameter is its Python value; an artifact is read when it is
     asked for, and once. An output that has no value (its producer was skipped or failed) is missing."""
 
-    def __init__(self, data: Mapping[str, Datum], load: Callable[[Datum], Any]) -> None:
+    def __init__(
+        self, data: Mapping[str, Datum], *, load: Callable[[Datum], Any], locate: Callable[[str], Path]
+    ) -> None:
         self._data = dict(data)
         self._load = load
+        self._locate = locate
         self._loaded: dict[str, Any] = {}
+
+    def stored_path(self, name: str) -> Path | None:
+        """Where the content of an artifact lies, to be read only; None for anything else."""
+        datum = self._data[name]
+        return self._locate(datum.digest) if isinstance(datum, Artifact) else None
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
@@ -98,7 +107,7 @@ class Outputs:
         return self[name] if name in self._data else default
 
     def __dir__(self) -> list[str]:
-        return [*self._data, "get", "items", "keys", "values"]
+        return [*self._data, "get", "items", "keys", "stored_path", "values"]
 
     def __repr__(self) -> str:
         shown = {
@@ -113,20 +122,30 @@ def _summary(datum: Datum) -> str:
     return f"<list of {len(datum.items)}>" if not isinstance(datum, Inline) else ""
 
 
-@dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended (or how it stands): `state` is pending, running, interrupted, succeeded, failed or cancelled."""
+    """How a run ended (or how it stands): `state` is pending, running, interrupted, succeeded, failed or cancelled. Its
+    task runs are read when they are asked for: there may be very many."""
 
-    run_id: str
-    pipeline: str
-    state: str
-    outputs: Outputs
-    task_runs: tuple[TaskRunResult, ...]
-    row: RunRow
+    def __init__(
+        self, row: RunRow, *, state: str, outputs: Outputs, load: Callable[[], tuple[TaskRunResult, ...]]
+    ) -> None:
+        self.row = row
+        self.run_id: str = row.run_id
+        self.pipeline = row.pipeline
+        self.state = state
+        self.outputs = outputs
+        self._load = load
+        self._task_runs: tuple[TaskRunResult, ...] | None = None
 
     @property
     def id(self) -> str:
         return self.run_id
+
+    @property
+    def task_runs(self) -> tuple[TaskRunResult, ...]:
+        if self._task_runs is None:
+            self._task_runs = self._load()
+        return self._task_runs
 
     def raise_for_state(self) -> RunResult:
         """Itself when the run succeeded. Raises RunFailed otherwise, naming the task runs that failed."""
@@ -157,8 +176,11 @@ class RunResult:
             "labels": dict(row.labels),
             "provenance": dict(row.provenance),
             "task_runs": [task.to_json() for task in self.task_runs],
-            "outputs": {name: shown(datum) for name, datum in row.outputs.items()},
+            "outputs": self.outputs_json(),
         }
+
+    def outputs_json(self) -> dict[str, Any]:
+        return {name: shown(datum) for name, datum in self.row.outputs.items()}
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} of {self.pipeline}: {self.state}>"

@@ -12,7 +12,8 @@ from penstock.launcher.outer.processes import MARK
 
 
 def target_of_pipeline(pipeline: Any) -> Target:
-    """The file and name of a `@pipeline`. Raises InvalidInput where workers could not import it."""
+    """The file and name of a `@pipeline`. Raises InvalidInput where workers could not import
+    it."""
     if MARK in os.environ:
         raise InvalidInput(
             f"{pipeline.name!r} is run by a file that a worker is importing",
@@ -22,12 +23,6 @@ def target_of_pipeline(pipeline: Any) -> Target:
     file = Path(pipeline.source_file) if pipeline.source_file else None
     if file is not None and file.is_file():
         return Target(f"{file.resolve()}:{name}", file.resolve().parent)
-    from penstock.app.notebooks import write_notebook
+    from penstock.app.notebooks import write_live
 
-    written = write_notebook(name)
-    if written is None:
-        raise InvalidInput(
-            f"the source of {pipeline.name!r} is in no file, so that workers cannot import it",
-            fix="Write it to a file; from a file or a notebook it can be run.",
-        )
-    return Target(f"{written}:{name}", Path.cwd())
+    return Target(f"{write_live(pipeline)}:{name}", Path.cwd())

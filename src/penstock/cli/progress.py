@@ -52,6 +52,8 @@ class ProgressLines:
         self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
         self._failures_count = 0
+        self.ended: Counter[str] = Counter()
+        """How many task runs of the main run have ended while they were watched, by state."""
 
     # -- what a run tells ----------------------------------------------------------------------------------------------
 
@@ -102,6 +104,8 @@ class ProgressLines:
 
     def _task(self, transition: Transition, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         name = self._named(transition.run_id, transition.id)
+        if transition.after in ENDED and transition.run_id == self._main:
+            self.ended[transition.after] += 1
         is_again = transition.after == "ready" and transition.before == "running"
         if transition.after == "backoff" or (is_again and attempt is not None):
             self._again(name, row, attempt)

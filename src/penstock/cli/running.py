@@ -4,6 +4,7 @@ output."""
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,8 +69,9 @@ def run(
     """
     from penstock import app
 
-    result = app.run_target(target, _parameters(parameters or []), progress=ProgressLines())
-    return _tell(result, json=json)
+    progress = ProgressLines()
+    result = app.run_target(target, _parameters(parameters or []), progress=progress)
+    return _tell(result, progress, json=json)
 
 
 def retry(run: str, /, *, json: Json = False) -> int:
@@ -82,13 +84,14 @@ def retry(run: str, /, *, json: Json = False) -> int:
     """
     from penstock import app
 
-    result, did = app.retry_run(run, progress=ProgressLines())
+    progress = ProgressLines()
+    result, did = app.retry_run(run, progress=progress)
     if not did:
         print(f"run {result.run_id} has succeeded already: there is nothing to do again", file=sys.stderr)
         if json:
             print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return SUCCEEDED
-    return _tell(result, json=json)
+    return _tell(result, progress, json=json)
 
 
 def cancel(
@@ -125,18 +128,22 @@ def _parameters(texts: list[str]) -> dict[str, str]:
     return given
 
 
-def _tell(result: RunResult, *, json: bool) -> int:
-    shown = result.to_json()
-    states = [task.state for task in result.task_runs]
-    parts = [f"{states.count(state):,} {state}" for state in dict.fromkeys(states)]
-    took = f" in {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
-    why = f" ({shown['cause_text']})" if shown["cause_text"] and result.state != "succeeded" else ""
-    print(f"{result.pipeline} {result.state}{took}{why}: {', '.join(parts) or 'no tasks'}", file=sys.stderr)
+def _tell(result: RunResult, progress: ProgressLines, *, json: bool) -> int:
+    row = result.row
+    took_ms = max(row.ended_at - row.started_at, 0) if row.ended_at and row.started_at else None
+    took = f" in {duration(took_ms)}" if took_ms is not None else ""
+    why = f" ({row.cause.text})" if row.cause.text and result.state != "succeeded" else ""
+    states = [state for state in progress.ended if progress.ended[state]]
+    counts = ", ".join(f"{progress.ended[state]:,} {state}" for state in states) or "no task runs"
+    print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)
     if result.state != "succeeded":
         print(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.", file=sys.stderr)
     if json:
-        print(json_text.dumps(shown, indent=2, ensure_ascii=False))
+        print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:
-        for name, output in shown["outputs"].items():
+        for name, output in result.outputs_json().items():
             print(f"{name} = {value(output)}")
+            path = result.outputs.stored_path(name)
+            if path is not None:
+                print(f"    {os.path.relpath(path)}")
     return {"succeeded": SUCCEEDED, "cancelled": CANCELLED}.get(result.state, FAILED)

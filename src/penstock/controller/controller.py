@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from penstock.base.errors import CommitUnknown, LeaseLost
 from penstock.base.instants import Instant
-from penstock.effects import Clock, Commit, Executor, Holder, Lease, StateStore
+from penstock.effects import Clock, Commit, Executor, Holder, Lease, Message, StateStore
 from penstock.engine.engine import GRACE_MS, Engine
 from penstock.engine.events import (
     AttemptEnded,
@@ -125,18 +125,18 @@ class Controller:
         """Wait for events at most so long, then decide, commit and perform what follows from them."""
         now = self._clock.now()
         self._keep_leases(now)
-        events = self._pending
-        self._pending = []
-        events.extend(self._changed_capacities(now))
+        asked, self._pending = self._pending, []
+        events: list[Event] = [*asked, *self._changed_capacities(now)]
         messages, consumed = self._read_inbox(now)
         events.extend(messages)
         events.extend(self._reports(0 if events else self._patience(now, timeout_ms)))
         self._observe()
-        self.turn(events, self._clock.now(), consumed=consumed)
+        if not self.turn(events, self._clock.now(), consumed=consumed):
+            self._pending = [*asked, *self._pending]  # nobody else will say it again
 
-    def turn(self, events: Sequence[Event], now: Instant, *, consumed: Sequence[str] = ()) -> None:
+    def turn(self, events: Sequence[Event], now: Instant, *, consumed: Sequence[Message] = ()) -> bool:
         """Have the engine decide about these events until it is quiet, commit what changed, then perform the
-        commands."""
+        commands. False: nothing was committed, and memory has been made again from the store."""
         transitions: list[Transition] = []
         commands: list[Command] = []
         agenda = list(events)
@@ -151,10 +151,11 @@ class Controller:
             due = self._wake_at is not None and self._wake_at <= now
             agenda = [TimePassed()] if due and len(transitions) < TRANSITIONS_MAX else []
         if (transitions or consumed) and not self._commit(transitions, consumed, now):
-            return
+            return False
         self._perform(commands)
         self._acknowledge(events)
         self._let_go(transitions)
+        return True
 
     def close(self) -> None:
         """Give the leases back. Attempts in flight are the executors' to end."""
@@ -176,14 +177,14 @@ class Controller:
             reports.extend(executor.poll(0 if reports else share))
         return reports
 
-    def _read_inbox(self, now: Instant) -> tuple[list[Event], list[str]]:
+    def _read_inbox(self, now: Instant) -> tuple[list[Event], list[Message]]:
         if now < self._inbox_at and self._inbox_at - now <= INBOX_MS:
             return [], []
         self._inbox_at = Instant(now + INBOX_MS)
         events: list[Event] = []
-        consumed: list[str] = []
+        consumed: list[Message] = []
         for message in self._store.inbox(list(self._leases)) if self._leases else ():
-            consumed.append(message.message_id)
+            consumed.append(message)
             if message.kind == "submit":
                 run = self._store.run(message.run_id)
                 assert run is not None
@@ -209,12 +210,14 @@ class Controller:
 
     # -- commit and perform
 
-    def _commit(self, transitions: list[Transition], consumed: Sequence[str], now: Instant) -> bool:
+    def _commit(self, transitions: list[Transition], consumed: Sequence[Message], now: Instant) -> bool:
         """Whether it was committed. If not, memory is thrown away and made again from what is stored."""
         changed = dict.fromkeys(transition.run_id for transition in transitions)
-        leases = tuple(self._leases[run_id] for run_id in changed) if changed else tuple(self._leases.values())
+        concerned = {**changed, **dict.fromkeys(message.run_id for message in consumed)}
+        leases = tuple(self._leases[run_id] for run_id in concerned)
+        message_ids = tuple(message.message_id for message in consumed)
         try:
-            self._store.commit(Commit(now, leases, tuple(transitions), tuple(consumed)))
+            self._store.commit(Commit(now, leases, tuple(transitions), message_ids))
         except LeaseLost as lost:
             for run_id in lost.run_ids:
                 self._leases.pop(run_id, None)

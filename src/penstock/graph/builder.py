@@ -396,7 +396,7 @@ class GraphBuilder:
 
     def _node_name(self, base: str, options: NodeOptions) -> str:
         if options.name is None:
-            return self._names.unique(self._valid_name(base, options.location))
+            return self._names.unique(base if is_name(base) else made_valid(base.rpartition(".")[2]))
         name = self._valid_name(options.name, options.location)
         if self._names.claim(name):
             return name

@@ -364,14 +364,18 @@ class _GraphChecker:
     # -- the graph as a whole --------------------------------------------------------------------------------------------
 
     def _check_whole(self) -> None:
-        cycle = cycle_among(self._upstreams)
+        last = self._values.finally_names  # what uses them has been told already
+        upstreams = self._upstreams
+        if last:
+            upstreams = {name: [up for up in ups if up not in last] for name, ups in upstreams.items()}
+        cycle = cycle_among(upstreams)
         if cycle:
             node = self._nodes[cycle[0]]
             path = " -> ".join((*cycle, cycle[0]))
             fix = "Take one of these dependencies away; loop_until repeats something."
             self._report("cycle", f"nodes wait for each other: {path}", fix, node.location)
             return
-        for name, message in never_present(self.graph, self._upstreams):
+        for name, message in never_present(self.graph, upstreams):
             fix = "Use one_of(...) to take whichever value there is, or give the input a default."
             self._report("never-has-value", message, fix, self._nodes[name].location)
 

@@ -143,55 +143,46 @@ def _in_order(graph: Graph, upstreams: Mapping[str, Sequence[str]]) -> Iterator[
 
 
 class _Presence:
-    """Follows which cases must have been taken for each node to have run. None: it never runs."""
+    """Follows which cases must have been taken for each node to have run. Where it can never run, it is why, as text."""
 
     def __init__(self, graph: Graph) -> None:
-        self._cases_by_node: dict[str, Cases | None] = {}
-        self._told: set[str] = set()
+        self._cases_by_node: dict[str, Cases | str] = {}
         self._live_by_branch = {node.name: _live_outputs(node) for node in graph.nodes if isinstance(node, Branch)}
 
     def judge(self, node: Node) -> str:
-        """Work out one node whose upstreams are known; why it can never run, or an empty text."""
-        needed: Cases | None = _NO_CASES
+        """Work out one node whose upstreams are known; why it can never run, or an empty text. What a node that never
+        runs leads to is told of the first that needs it only."""
+        needed: Cases | str = _NO_CASES
         complaint = ""
         for value, what in _needed_values(node):
-            found = self._needs(value)
-            if found is None:
-                if not any(leaf.node in self._told for leaf in leaves(value) if isinstance(leaf, Output)):
-                    complaint = f"{what} of {node.name!r} can never have a value: {_producer(value)} never runs"
-                needed = None
+            needed = _both(needed, self._needs(value))
+            if isinstance(needed, str):
+                complaint = f"{what} of {node.name!r} can never have a value: {needed}" if needed else ""
+                needed = ""
                 break
-            needed = _both(needed or _NO_CASES, found)
-            if needed is None:
-                complaint = (
-                    f"{node.name!r} needs values of different cases of a branch, only one of which is ever taken"
-                )
-                break
-        if needed is None:
-            self._told.add(node.name)
-        self._cases_by_node[node.name] = None if _is_never(node) else needed
+        self._cases_by_node[node.name] = f"{node.name!r} never runs" if _is_never(node) else needed
         return complaint
 
-    def _needs(self, value: Value) -> Cases | None:
-        """Which cases a Value needs; None: it can never be there."""
+    def _needs(self, value: Value) -> Cases | str:
+        """Which cases a Value needs; text: why it can never be there (empty: that has been told)."""
         if isinstance(value, OneOf):
-            found = [self._needs(source) for source in value.sources]
-            return None if found and all(one is None for one in found) else _NO_CASES
-        if isinstance(value, Output):
-            return self._output_needs(value)
-        needed: Cases | None = _NO_CASES
+            reasons = [found for source in value.sources if isinstance(found := self._needs(source), str)]
+            return reasons[0] if reasons and len(reasons) == len(value.sources) else _NO_CASES
+        needed: Cases | str = _NO_CASES
         for leaf in leaves(value):
-            found_leaf = self._output_needs(leaf) if isinstance(leaf, Output) else _NO_CASES
-            needed = None if found_leaf is None or needed is None else _both(needed, found_leaf)
+            if isinstance(leaf, Output):
+                needed = _both(needed, self._output_needs(leaf))
         return needed
 
-    def _output_needs(self, value: Output) -> Cases | None:
+    def _output_needs(self, value: Output) -> Cases | str:
         needed = self._cases_by_node.get(value.node, _NO_CASES)
         offered = self._live_by_branch.get(value.node)
-        if needed is None or offered is None:
+        if isinstance(needed, str) or offered is None:
             return needed
-        cases = offered.get(value.name, frozenset())
-        return _both(needed, {value.node: cases}) if cases else None
+        cases = offered.get(value.name)
+        return (
+            _both(needed, {value.node: cases}) if cases else f"the case of {value.node!r} that gives it is never taken"
+        )
 
 
 def _needed_values(node: Node) -> Iterator[tuple[Value, str]]:
@@ -229,8 +220,10 @@ def _live_outputs(branch: Branch) -> dict[str, frozenset[int]]:
     return live
 
 
-def _both(one: Cases, other: Cases) -> Cases | None:
-    """The cases that two things need together; None: they exclude each other."""
+def _both(one: Cases | str, other: Cases | str) -> Cases | str:
+    """The cases that two things need together; text: why they can never be there together."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one if isinstance(one, str) else other
     if not other or one is other:
         return one
     if not one:
@@ -239,9 +232,5 @@ def _both(one: Cases, other: Cases) -> Cases | None:
     for branch, cases in other.items():
         merged[branch] = merged[branch] & cases if branch in merged else cases
         if not merged[branch]:
-            return None
+            return f"it takes values of different cases of {branch!r}, of which only one is taken"
     return merged
-
-
-def _producer(value: Value) -> str:
-    return next((repr(leaf.node) for leaf in leaves(value) if isinstance(leaf, Output)), "what it needs")

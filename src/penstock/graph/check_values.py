@@ -23,7 +23,7 @@ from penstock.graph.bindings import (
 )
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
-from penstock.graph.parameters import check_parameter, parameter_bytes
+from penstock.graph.parameters import check_parameter, parameter_bytes, short_repr
 from penstock.graph.types import ANY, INT, STR, Type
 from penstock.graph.value_types import UNKNOWN, merge_types, type_of_constant, type_of_tree, type_of_value
 from penstock.wire import PARAMETER_BYTES_MAX
@@ -106,6 +106,12 @@ class ValueChecker:
         outputs = self._outputs.get(value.node)
         if value.node == "" and place.context == "until":
             outputs = place.round_outputs
+        elif value.node == "":
+            message = f"{what} of {place.node!r} is a value of a loop's round, which only the loop's condition can use"
+            self._report(
+                "value-out-of-scope", message, "Use the outputs of the loop: the last round's.", place.location
+            )
+            return ANY
         elif outputs is None:
             message = (
                 f"{what} of {place.node!r} refers to a node {value.node!r} that {self._graph.name!r} does not have"
@@ -196,7 +202,9 @@ class ValueChecker:
             fix = "Give the output of a task that makes one."
             if wanted.name == "path":
                 fix = "Annotate the parameter str, or give the output of a task that returns a Path."
-            message = f"{what} of {place.node!r} takes {wanted}, which cannot be given as a constant: {_short(value)}"
+            message = (
+                f"{what} of {place.node!r} takes {wanted}, which cannot be given as a constant: {short_repr(value)}"
+            )
             self._report("wrong-type", message, fix, place.location)
 
     def _check_constant(self, constant: Constant, what: str, place: Place) -> bool:
@@ -206,6 +214,8 @@ class ValueChecker:
         complaint = check_parameter(ANY, value)
         if complaint:
             fix = "Make the object in a task and give its output, or give JSON data that says how to make it."
+            if hasattr(value, "__fspath__"):
+                fix = "Give str(...) of it, and make it a path in the task."
             self._report("unserialisable-constant", f"{what} of {place.node!r} {complaint}", fix, place.location)
             return False
         size = parameter_bytes(value)
@@ -231,8 +241,3 @@ def shown(value: Value) -> str:
 
 def _certain(type_: Type) -> Type:
     return Type(type_.name, type_.item, type_.options, False, type_.bases)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

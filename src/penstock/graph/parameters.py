@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -241,6 +242,12 @@ def _list_complaint(type_: Type, value: list[Any] | tuple[Any, ...]) -> str | No
     return None
 
 
+def short_repr(value: Any) -> str:
+    """A value as Python shows it, cut when long, without addresses in memory."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _article(type_: Type) -> str:
     words = {
         "null": "null",
@@ -250,14 +257,13 @@ def _article(type_: Type) -> str:
         "str": "text",
         "struct": "a struct",
         "list": "a list",
+        "path": "a file or folder",
     }
     return words.get(type_.name, str(type_))
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    text = text if len(text) <= 60 else f"{text[:57]}..."
-    return f"{text} ({type(value).__name__})"
+    return f"{short_repr(value)} ({type(value).__name__})"
 
 
 def _not_a_parameter(type_: Type) -> str:

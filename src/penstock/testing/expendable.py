@@ -44,6 +44,10 @@ class Expendable:
         _send(self._socket, (name, args, kwargs))
         return self._answer()
 
+    def ask_fork(self) -> int:
+        """Have its process fork; the fork does nothing until it is killed. Its pid."""
+        return int(self.ask("fork"))
+
     def _answer(self) -> Any:
         is_error, value = _receive(self._socket)
         if is_error:
@@ -100,12 +104,19 @@ def serve(fd: int) -> None:
         except EOFError:
             return
         try:
-            member = getattr(executor, name)
+            member = _fork if name == "fork" else getattr(executor, name)
             answer = member(*args, **kwargs) if callable(member) else member
         except Exception as error:  # noqa: BLE001 - whoever asked gets it
             _send(connection, (True, error))
         else:
             _send(connection, (False, answer))
+
+
+def _fork() -> int:
+    pid = os.fork()
+    while pid == 0:
+        signal.pause()
+    return pid
 
 
 def _send(connection: socket.socket, value: Any) -> None:

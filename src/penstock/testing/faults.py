@@ -4,7 +4,7 @@ with the simulation around every call."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class Faults:
     crash_reading: float = 0.0
     commit_kept_unknown: float = 0.0
     commit_lost_unknown: float = 0.0
+    commit_lost_interrupted: float = 0.0
+    """The commit of what somebody's Ctrl-C led to did not happen."""
     unavailable: float = 0.0
     stall: float = 0.0
     """A controller stands still between its commit and what it was to perform; meanwhile its lease runs out."""
@@ -52,12 +54,13 @@ HIGHEST = {
     "crash_reading": 0.02,
     "commit_kept_unknown": 0.08,
     "commit_lost_unknown": 0.08,
+    "commit_lost_interrupted": 0.8,
     "unavailable": 0.02,
     "stall": 0.05,
     "pause": 0.04,
     "jump": 0.05,
     "resize": 0.08,
-    "cancel": 0.006,
+    "cancel": 0.02,
 }
 MISHAPS = {
     "report_lost": 0.3,
@@ -93,6 +96,9 @@ class Alive:
     asleep_until: int = 0
     """The step at which it goes on."""
     committed: bool = False
+    interrupted: set[str] = field(default_factory=set)
+    """Runs that it was asked to stop directly, as with Ctrl-C."""
+    just_interrupted: bool = False
 
 
 class WatchedStore:
@@ -118,12 +124,14 @@ class WatchedStore:
     def commit(self, commit: Commit) -> None:
         sim = self._sim
         sim.strike("crash_before_commit")
-        if sim.chance("commit_lost_unknown"):
+        assert self.alive is not None
+        lost = self.alive.just_interrupted and sim.chance("commit_lost_interrupted")
+        self.alive.just_interrupted = False
+        if lost or sim.chance("commit_lost_unknown"):
             raise CommitUnknown("it did not happen")
         if sim.chance("unavailable"):
             raise StoreUnavailable("the disk is full")
         self.inner.commit(commit)
-        assert self.alive is not None
         sim.committed(self.alive, commit)
         sim.strike("crash_after_commit")
         if sim.chance("commit_kept_unknown"):

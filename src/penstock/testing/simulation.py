@@ -47,6 +47,8 @@ class Asked:
     submitted: bool = False
     cancelled: bool = False
     killed: bool = False
+    insists: int = 0
+    """How often more it will be asked to stop, soon."""
 
 
 @dataclass(slots=True)
@@ -179,6 +181,7 @@ class Simulation:
         except StoreUnavailable as error:
             self.gone(alive, str(error))
             return
+        alive.interrupted &= set(alive.controller.active())
         if alive.committed:
             self.check_memory(alive)
 
@@ -217,6 +220,11 @@ class Simulation:
             )
             checkers.check_rows(commit.transitions, self.store.load(run_id))
             checkers.check_parallel(self.journal, run_id)
+            row = self.store.run(run_id)
+            heard = (
+                run_id not in alive.interrupted or row is None or row.state not in TERMINAL_RUN_STATES or row.stopping
+            )
+            checkers.demand(bool(heard), f"{run_id} ended as if nobody had asked its controller to stop it")
         for message_id in commit.consumed:
             run_id = message_id.partition(" ")[2].partition(" ")[0]
             row = self.store.run(run_id)
@@ -263,7 +271,7 @@ class Simulation:
         for asked in self.asked.values():
             if not asked.submitted and asked.at_step <= self.step_number:
                 self.submit(asked)
-            elif asked.submitted and self.chance("cancel"):
+            elif asked.submitted and (asked.insists or self.chance("cancel")) and rng.random() < 0.7:
                 self.cancel(asked)
         if self.chance("jump"):
             by = rng.choice((-60_000, -5_000, -300, 300, 5_000, 60_000))
@@ -293,12 +301,19 @@ class Simulation:
         self.note(f"{asked.run_id} is submitted: {len(asked.expected.task_runs)} task runs, {asked.expected.state}")
 
     def cancel(self, asked: Asked) -> None:
-        self.messages += 1
         force = self.rng.random() < 0.3
+        asked.insists = asked.insists - 1 if asked.insists else self.rng.choice((0, 0, 2, 4))
         asked.cancelled, asked.killed = True, asked.killed or force
-        message = Message(f"cancel {asked.run_id} {self.messages}", "cancel", asked.run_id, self.clock.now(), {"force": force})
-        self.store.post(message)
         self.note(f"{asked.run_id} is asked to stop{' at once' if force else ''}")
+        holders = [alive for alive in self.alive if asked.run_id in alive.controller.active()]
+        if holders and self.rng.random() < 0.5:
+            holders[-1].controller.request_cancel(asked.run_id, force=force)
+            holders[-1].interrupted.add(asked.run_id)
+            holders[-1].just_interrupted = True
+            return
+        self.messages += 1
+        name = f"cancel {asked.run_id} {self.messages}"
+        self.store.post(Message(name, "cancel", asked.run_id, self.clock.now(), {"force": force}))
 
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""

@@ -32,10 +32,11 @@ Part = Callable[[Any], Mapping[str, Any]]
 
 
 def form_of(value: Any) -> str | None:
-    cls = type(value)
-    if cls in _PLAIN or _is_tagged(cls) or _is_enum(cls) or _is_record(cls):
-        return "data"
-    return None
+    return "data" if is_known(type(value)) else None
+
+
+def is_known(cls: type) -> bool:
+    return cls in _PLAIN or _is_tagged(cls) or _is_enum(cls) or _is_record(cls)
 
 
 def _is_enum(cls: type) -> bool:

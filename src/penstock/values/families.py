@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from penstock.values import custom
+from penstock.values import custom, data
 from penstock.values.names import class_name
 from penstock.values.refusals import ValueRefused, ValueUnreadable
 
@@ -95,6 +95,9 @@ def advice(cls: type) -> str:
         return "Return a list: list(...)."
     if kind == "coroutine":
         return "A task is a plain function: return asyncio.run(...) instead of declaring it async."
+    plain = next((base for base in cls.__mro__[1:-1] if data.is_known(base)), None)
+    if plain is not None:
+        return f"Convert it to a plain {plain.__qualname__}."
     if kind in ("function", "builtin_function_or_method", "type", "module", "method"):
         return "Return data; code is found by importing it."
     return (

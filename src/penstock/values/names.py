@@ -58,7 +58,8 @@ def find_class(name: str) -> type:
     """The class called `name`, importing its module. Raises ValueUnreadable when there is none."""
     module_name, _, qualified_name = name.partition(":")
     main = sys.modules.get("__main__")
-    if module_name not in sys.modules and Path(getattr(main, "__file__", None) or "-").stem == module_name:
+    script = getattr(main, "__file__", None) or ""
+    if module_name not in sys.modules and f"/{script}".endswith(f"/{module_name.replace('.', '/')}.py"):
         found = _attribute(main, qualified_name)
         if isinstance(found, type):
             return found

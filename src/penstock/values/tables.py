@@ -73,8 +73,17 @@ def _write_polars(value: Any, path: Path, name: str) -> Mapping[str, Any]:
         frame = frame.rechunk()
     oldest = polars.CompatLevel.oldest()
     rows = max(frame.height, 1)
-    frame.write_ipc(path, compression="uncompressed", compat_level=oldest, record_batch_size=rows)
+    options = _known_to(frame.write_ipc, record_batch_size=rows)
+    frame.write_ipc(path, compression="uncompressed", compat_level=oldest, **options)
     return _metadata(frame.height, {column: str(dtype) for column, dtype in frame.schema.items()})
+
+
+def _known_to(function: Any, **options: Any) -> dict[str, Any]:
+    """The options that a function of the installed polars takes; earlier ones do without."""
+    from inspect import signature
+
+    taken = signature(function).parameters
+    return {name: value for name, value in options.items() if name in taken}
 
 
 def _pyarrow(name: str) -> Any:
@@ -146,7 +155,7 @@ def _read_polars(path: Path, type_name: str) -> Any:
     polars = import_module("polars")
     if type_name == "polars:LazyFrame":
         # The store's files carry no suffix that would say what they are, and a glob character in a path is literal.
-        return polars.scan_ipc(path, glob=False)
+        return polars.scan_ipc(path, **_known_to(polars.scan_ipc, glob=False))
     frame = _read_polars_mapped(path, polars)
     return frame.to_series() if type_name == "polars:Series" else frame
 
@@ -159,6 +168,6 @@ def _read_polars_mapped(path: Path, polars: Any) -> Any:
     except ImportError:
         return polars.read_ipc(path)
     frame = polars.from_arrow(table, rechunk=False)
-    if frame.schema == polars.scan_ipc(path, glob=False).collect_schema():
+    if dict(frame.schema) == dict(polars.read_ipc_schema(path)):
         return frame
     return polars.read_ipc(path)

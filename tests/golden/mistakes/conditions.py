@@ -28,7 +28,7 @@ def conditions(mode: str):
         number()
     with when(frame == 3):
         number()
-    with when(frame.size > 3):
+    with when(frame.rows > 3):
         number()
     with otherwise():
         number()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import random
@@ -66,20 +67,27 @@ def test_what_importing_a_module_changes_stays(bench: Bench) -> None:
         os.environ.pop("SET_BY_IMPORT", None)
 
 
-def test_random_generators_are_seeded(bench: Bench) -> None:
-    module = bench.module(
-        """
-        import random
-        def f():
-            import numpy, torch
-            return [random.random(), float(numpy.random.random()), float(torch.rand(1))]
-        """
-    )
+def _seeded_alike(bench: Bench, module: str) -> list[float]:
+    """What attempts of the same seed draw; checks that those of another draw something else."""
     first, second, other = (_value(bench.again(module, seed=seed).outcome) for seed in (7, 7, 8))
     assert first == second
     assert all(a != b for a, b in zip(first, other, strict=True))
+    drawn: list[float] = first
+    return drawn
+
+
+def test_random_generators_are_seeded(bench: Bench) -> None:
+    source = "import random\ndef f():\n    import numpy\n    return [random.random(), float(numpy.random.random())]"
+    drawn = _seeded_alike(bench, bench.module(source))
     random.seed(7)
-    assert first[0] == random.random()
+    assert drawn[0] == random.random()
+
+
+def test_a_library_that_arrives_during_an_attempt_is_seeded(bench: Bench) -> None:
+    if importlib.util.find_spec("torch") is None:
+        assert "PENSTOCK_TEST_REQUIRE_ALL" not in os.environ, "torch is required"
+        pytest.skip("torch is not installed")
+    _seeded_alike(bench, bench.module("def f():\n    import torch\n    return [float(torch.rand(1))]"))
 
 
 def test_a_thread_left_behind_retires_the_process(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

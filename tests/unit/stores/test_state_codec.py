@@ -15,7 +15,7 @@ from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.stores.sql import codec
-from penstock.testing.conformance.state_store import NOW, run_row
+from penstock.testing.conformance.state_rows import NOW, run_row
 from penstock.wire import OUTCOME_KINDS, Artifact, Counted, Datum, Inline, LogSegment, Observation, Usage
 
 PATHS = st.sampled_from(["fit", "train/0/fit", "train~1/2/fit"])

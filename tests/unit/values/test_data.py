@@ -6,6 +6,8 @@ import datetime
 import decimal
 import enum
 import math
+import subprocess
+import sys
 import uuid
 import zoneinfo
 from collections.abc import Callable
@@ -171,3 +173,21 @@ def test_a_dataclass_that_lost_a_field_says_so(store: MemoryArtifactStore, stagi
     datum = Artifact(digest, f"{__name__}:Config", "data", 1)
     with pytest.raises(ValueUnreadable, match="no field gone any more"):
         from_datum(datum, ANYTHING, artifacts=store, staging=staging)
+
+
+def test_a_script_reads_the_values_of_its_own_classes(tmp_path: Path) -> None:
+    """Their module is the script's file, as workers know it; the script does not import itself again."""
+    script = tmp_path / "flights.py"
+    script.write_text(
+        """
+from dataclasses import dataclass
+from penstock.values.names import class_name, find_class
+@dataclass
+class Config:
+    rate: float
+if __name__ == "__main__":
+    assert class_name(Config) == "flights:Config", class_name(Config)
+    assert find_class("flights:Config") is Config
+"""
+    )
+    subprocess.run([sys.executable, str(script)], check=True)

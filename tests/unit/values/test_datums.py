@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import subprocess
 import sys
@@ -186,6 +187,8 @@ class _Registered:
     [
         (Unknown(), "test_datums:Unknown cannot be stored(.|\n)*__penstock_write__"),
         (class_name, "Return data; code is found by importing it"),
+        (pd.Timestamp("2020-01-01"), "pandas:Timestamp cannot be stored(.|\n)*Convert it to a plain datetime"),
+        (collections.Counter("abc"), "Convert it to a plain dict"),
         ((i for i in ()), r"Return a list: list\(...\)"),
         ({"a": [Unknown()]}, "Unknown cannot be stored"),
     ],

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable
 from typing import Any
 
-import torch
+import pytest
 
 from penstock.testing.memory_artifacts import MemoryArtifactStore
 from penstock.values.datums import ANYTHING, Staging, from_datum
+
+if importlib.util.find_spec("torch") is None and "PENSTOCK_TEST_REQUIRE_ALL" not in os.environ:
+    pytest.skip("torch is not installed", allow_module_level=True)
+
+import torch
 
 Through = Callable[..., Any]
 

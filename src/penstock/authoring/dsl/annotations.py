@@ -22,7 +22,7 @@ from penstock.authoring.dsl.places import function_location, importable_module, 
 from penstock.base.diagnostics import Diagnostic, Location
 from penstock.graph.bindings import Constant
 from penstock.graph.model import InputSpec, OutputSpec
-from penstock.graph.parameters import check_parameter, options_of, plain_parameter
+from penstock.graph.parameters import check_parameter, options_of, plain_parameter, short_repr
 from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Type, enum_of, list_of
 from penstock.graph.value_types import merge_types
 
@@ -218,7 +218,7 @@ class _Reader:
         if check_parameter(ANY, default) is not None:
             self.report(
                 "unserialisable-default",
-                f"the default of parameter {name!r} of {self.name!r} is not JSON data: {_short(parameter.default)}",
+                f"the default of parameter {name!r} of {self.name!r} is not JSON data: {short_repr(parameter.default)}",
                 "Use None, numbers, text, lists or dicts as defaults and make the object in the function; "
                 "until then the input must be given.",
                 warning=True,
@@ -277,8 +277,3 @@ def output_fields(annotation: Any) -> dict[str, Any] | None:
     except Exception:  # noqa: BLE001 - an author's annotation that does not evaluate: such fields are of type any
         hints = {n: a for n, a in getattr(annotation, "__annotations__", {}).items() if not isinstance(a, str)}
     return {name: hints.get(name, Any) for name in names}
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

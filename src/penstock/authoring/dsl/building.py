@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Protocol
 
 from penstock.authoring.dsl.places import caller_location
@@ -34,20 +35,27 @@ class Building:
         self.root = root
         self.builder = root
         self.tokens: list[Scoped] = []
+        self.place: Location | None = None  # where everything is said to be, once the body has ended
         self.unopened: dict[int, tuple[object, Location]] = {}  # `when(...)` that no `with` has opened yet
         self._asked: dict[Location, int] = {}
         self._used: dict[int, tuple[Component, Function | Graph]] = {}
         self._inherited: dict[int, Diagnostic] = {}
 
     def report(self, code: str, message: str, fix: str = "", location: Location | None = None) -> None:
-        self.root.report(code, message, fix, location or caller_location())
+        self.root.report(code, message, fix, location or self.where())
+
+    def where(self) -> Location:
+        """The author's line that is being looked at."""
+        return self.place or caller_location()
 
     def use(self, component: Component) -> Function | Graph:
         """The component as the graph holds it; its own diagnostics become this pipeline's, once."""
         known = self._used.get(id(component))
         if known is None:
             built, diagnostics = component.built()
-            self._inherited.update((id(diagnostic), diagnostic) for diagnostic in diagnostics)
+            for diagnostic in diagnostics:
+                located = diagnostic.location is not None and diagnostic.location.line > 0
+                self._inherited[id(diagnostic)] = diagnostic if located else replace(diagnostic, location=self.where())
             known = self._used[id(component)] = (component, built)
         return known[1]
 

@@ -107,8 +107,6 @@ def loop_until(
     bound = {name: as_scoped(value) for name, value in given.items()}
     if round_to is not None:
         bound[round_to] = Scoped(None, Round(), INT)
-    if exhausted not in ("succeed", "fail"):
-        building.report("bad-exhausted", f"exhausted is {exhausted!r}", 'It is "succeed" or "fail".', location)
     body, node = _body_and_options(building, built, options, location)
     until = _until(building, condition, building.builder.round_of(body), location)
     return Handle(

@@ -13,7 +13,6 @@ from functools import reduce
 from typing import Any
 
 from penstock.authoring.dsl.building import Building, current_building
-from penstock.authoring.dsl.places import caller_location
 from penstock.base.errors import InvalidInput
 from penstock.graph.bindings import Constant, Expression, Text, Value
 from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
@@ -80,9 +79,12 @@ class Handle:
         if len(outputs) > 1 and unpacked in (None, len(outputs)):
             assert self._ref is not None
             return iter([Handle(self._ref, self._ref.output(name)) for name in outputs])
-        if len(outputs) > 1 or unpacked is not None:
-            has = f"{len(outputs)} outputs ({', '.join(outputs)})" if len(outputs) > 1 else "one value"
-            _report("cannot-unpack", f"{self!r} has {has}, not {unpacked}", "Name outputs: fit(...).model.")
+        if len(outputs) > 1:
+            message = f"{self!r} has {len(outputs)} outputs, not {unpacked}"
+            _report("cannot-unpack", message, f"Unpack it into {', '.join(outputs)}, or name one: x.{outputs[0]}.")
+        elif unpacked is not None:
+            message = f"{self!r} is one value, which cannot be unpacked into {unpacked}"
+            _report("cannot-unpack", message, "Give it one name; items of a list are reached by index: x[0].")
         else:
             _report(
                 "not-known-yet",
@@ -94,7 +96,8 @@ class Handle:
     # -- what only a run knows -----------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        building, location = _building(), caller_location()
+        building = _building()
+        location = building.where()
         first = building.is_first_answer(location)
         if first:
             building.report(
@@ -322,8 +325,8 @@ def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
 def _combine(operands: Sequence[Scoped], make: Callable[[tuple[Tree, ...]], Tree]) -> Handle:
     if any(operand is UNKNOWN_SCOPED for operand in operands):
         return UNKNOWN_HANDLE
-    owner = _building().builder.common_owner(operands)
-    location = caller_location()
+    building = _building()
+    owner, location = building.builder.common_owner(operands), building.where()
     trees = tuple([_tree_of(owner.bring(operand, location)) for operand in operands])
     return Handle(None, owner.scoped(Expression(make(trees)), location))
 
@@ -397,7 +400,8 @@ def _collection(value: Any) -> Scoped:
 
 
 def _text_with_handles(text: str) -> Scoped:
-    building, location = _building(), caller_location()
+    building = _building()
+    location = building.where()
     pieces = _TOKEN.split(text)
     numbers = [int(number) for number in pieces[1::2]]
     if any(number >= len(building.tokens) for number in numbers):

@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.authoring.dsl.annotations import public_name
 from penstock.authoring.dsl.building import Building
-from penstock.authoring.dsl.handles import Handle, operate, ref_of, value_of
+from penstock.authoring.dsl.handles import MARK, Handle, as_scoped, operate, ref_of, value_of
 from penstock.base.diagnostics import Location
 from penstock.base.instants import duration_ms
 from penstock.base.sizes import size_bytes
@@ -111,10 +111,9 @@ def node_options(
     if options is NO_OPTIONS:
         return NodeOptions(policy=_graph_policy(component), location=location)
     name = options.name
-    if name is not None and not isinstance(name, str):
-        report(
-            "bad-name", f"{name!r} cannot be a name", "Give text: a node's name is fixed when the pipeline is built."
-        )
+    if name is not None and (not isinstance(name, str) or MARK in name):
+        what = "text with a value of a run in it" if isinstance(name, str) else repr(name)
+        report("bad-name", f"{what} cannot be a name", "Give text: a node's name is fixed when the pipeline is built.")
         name = None
     return NodeOptions(
         name=name,
@@ -339,8 +338,6 @@ def _refs(after: Any, report: Report) -> Sequence[NodeRef]:
 
 
 def _condition(when: Any) -> Scoped | None:
-    from penstock.authoring.dsl.handles import as_scoped
-
     return None if when is None else as_scoped(when)
 
 

@@ -17,7 +17,7 @@ from penstock.authoring.dsl.places import function_location, importable_module
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.base.instants import duration_ms
-from penstock.graph.builder import GraphBuilder, Scoped
+from penstock.graph.builder import UNKNOWN_SCOPED, GraphBuilder, Scoped
 from penstock.graph.model import Graph
 from penstock.graph.types import Type
 
@@ -128,8 +128,11 @@ class Pipeline(Generic[P, R]):
         builder = GraphBuilder(self.name, location=location)
         if self._is_building:
             builder.report("recursive-pipeline", f"{self.name!r} calls itself", "Use loop_until to repeat something.")
-            for spec in signature_of(self.function).inputs:
+            signature = signature_of(self.function)
+            for spec in signature.inputs:
                 builder.add_input(spec.name, spec.type, default=spec.default)
+            for output in signature.outputs or ():
+                builder.add_output(output.name, UNKNOWN_SCOPED, type_=output.type)
             return builder.finish(), tuple(builder.diagnostics)
         self._is_building = True
         try:
@@ -152,6 +155,7 @@ class Pipeline(Generic[P, R]):
             for diagnostic in building.diagnostics():
                 error.add_note(str(diagnostic))
             raise
+        building.place = builder.location
         _Returned(building, signature, function).add(returned)
         graph = builder.finish(
             fail_fast=self._declared.fail_fast,
@@ -231,6 +235,7 @@ class _Returned:
                 f"{self.name!r} returns {len(returned)} values; its annotation names {len(self.declared)}",
                 f"Return {', '.join(self.declared)}.",
             )
+            self.declared = {}
             return {}
         hints = getattr(self.function, "__annotations__", {})
         types = _tuple_types(signature_hint(self.function) if "return" in hints else None, len(returned))

@@ -8,7 +8,7 @@ from functools import update_wrapper
 from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Generic, overload
 
-from penstock.authoring.dsl.annotations import signature_of
+from penstock.authoring.dsl.annotations import Signature, signature_of
 from penstock.authoring.dsl.building import current_building
 from penstock.authoring.dsl.components import Configured, P, R, call, known_options
 from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, Options, policy_of
@@ -73,7 +73,7 @@ class Task(Generic[P, R]):
             diagnostics.append(Diagnostic(code, message, fix, location))
 
         self._check_function(report)
-        signature = signature_of(self.function)
+        signature = signature_of(self.function) if callable(self.function) else Signature((), None, None, ())
         diagnostics += signature.diagnostics
         outputs = signature.outputs
         function = Function(

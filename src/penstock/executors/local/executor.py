@@ -9,22 +9,23 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from penstock.engine.events import CapacityReported
 from penstock.executors.local import machine
 from penstock.executors.local.admission import Admission, Place
+from penstock.executors.local.adoption import examine, forget_past
 from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
 from penstock.executors.local.describing import describe_in
-from penstock.executors.local.incarnation import Incarnation, examine, forget_past
+from penstock.executors.local.incarnation import Incarnation
 from penstock.executors.local.ledger import Ledger, ledger_folder
 from penstock.executors.local.roster import Gone, Roster, Said, Unforked
+from penstock.executors.local.settings import LocalSettings, worker_settings
 from penstock.executors.local.tally import Tally
 from penstock.launcher.outer.records import read_records
 from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX, Begun
-from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX, WorkerSettings
+from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX
 from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
@@ -58,27 +59,6 @@ IDLE_S = 60.0
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-@dataclass(frozen=True, slots=True)
-class LocalSettings:
-    """`state` is the project's state folder, made if need be. `cpu` (processors) and `memory_bytes` None: what the
-    machine has. `artifacts` names a function, `module:name`, that opens the artifact store when called with
-    `artifacts_arguments` (JSON). `ahead_max`: how many short attempts are taken beyond what fits. `launcher` names what
-    runs an attempt in a worker."""
-
-    project: Path
-    state: Path
-    cpu: float | None = None
-    memory_bytes: int | None = None
-    resources: Mapping[str, float] = field(default_factory=dict)
-    artifacts: str = "penstock.app_artifacts:open_artifacts"
-    artifacts_arguments: Mapping[str, Any] = field(default_factory=dict)
-    ahead_max: int = 256
-    workers_max: int = 64
-    ledger: Path | None = None
-    """Folder of the host's ledger; None: the user's own."""
-    launcher: str = "penstock.launcher.outer.attempt:Launcher"
-
-
 class LocalExecutor:
     """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called
     from another thread than the one that polls."""
@@ -100,7 +80,7 @@ class LocalExecutor:
             workers_max=settings.workers_max,
             ahead_max=settings.ahead_max,
         )
-        self._roster = Roster(self._own, _worker_settings(settings, self._own))
+        self._roster = Roster(self._own, worker_settings(settings, self._own))
         self._tally = Tally(self._own)
         self._waiting: dict[str, Entry] = {}
         """Attempts for which there is no room yet, in order."""
@@ -514,30 +494,7 @@ class LocalExecutor:
         self._past = past.folders
         self._adopted.update(attempt_ids)
         for attempt_id in attempt_ids:
-            if attempt_id in past.records:
-                self._tally.ended(past.records[attempt_id], worker=None)
-            elif attempt_id in past.begun:
-                begun, log, peak = past.begun[attempt_id]
-                lost = Lost("the controller died while it ran, and its processes with it")
-                usage = Usage(0.0, peak)
-                self._tally.ended(
-                    AttemptEnded(attempt_id, lost, started_at=begun.started_at, usage=usage, log=log), worker=None
-                )
-            elif past.certain:
-                self._tally.ended(AttemptEnded(attempt_id, Refused("never started")), worker=None)
-            else:
-                lost = Lost("nothing is left that tells whether it ran")
-                self._tally.ended(AttemptEnded(attempt_id, lost), worker=None)
+            self._tally.ended(past.end_of(attempt_id), worker=None)
 
 
-def _worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings:
-    return WorkerSettings(
-        incarnation=own.name,
-        folder=str(own.folder.absolute()),
-        logs=str(own.logs.absolute()),
-        state=str(settings.state.absolute()),
-        project=str(settings.project.absolute()),
-        artifacts=settings.artifacts,
-        artifacts_arguments=dict(settings.artifacts_arguments),
-        launcher=settings.launcher,
-    )
+__all__ = ["LocalExecutor", "LocalSettings"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import penstock
-from penstock.launcher.outer.processes import MARK, kill_marked
+from penstock.launcher.outer.processes import MARK, kill_marked, pidfd
 from penstock.launcher.outer.worker import WorkerSettings
 
 DATAGRAM = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
@@ -88,7 +88,8 @@ class KeeperLink:
         if not self._gone(END_S):
             os.kill(self.pid, signal.SIGKILL)
             self._gone(END_S)
-        kill_marked(self._mark)
+        if self._status != 0 or not self.ready:  # it did not go of itself, having ended everything
+            kill_marked(self._mark)
 
     def _order(self, order: dict[str, Any]) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # `news` says when the keeper has gone
@@ -97,17 +98,16 @@ class KeeperLink:
     def _gone(self, patience_s: float) -> bool:
         """Wait for the keeper's end; whether it came. A pidfd tells at once, elsewhere it is asked for."""
         until = time.monotonic() + patience_s
-        watch = _pidfd(self.pid)
+        watch = pidfd(self.pid)
         try:
-            while self._status is None:
+            while True:
                 try:
-                    pid, self._status = os.waitpid(self.pid, os.WNOHANG)
-                except ChildProcessError:
-                    self._status = 0
-                    break
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # somebody else in this process has waited for it
+                    return True
                 if pid == self.pid:
-                    break
-                self._status = None
+                    self._status = status
+                    return True
                 left = until - time.monotonic()
                 if left <= 0:
                     return False
@@ -118,14 +118,6 @@ class KeeperLink:
         finally:
             if watch is not None:
                 os.close(watch)
-        return True
-
-
-def _pidfd(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
 
 
 def _spawn(settings: WorkerSettings, *, control: int, log: int, nothing: int) -> int:

@@ -35,14 +35,11 @@ def memory_bytes_total() -> int:
 
 def oom_kill_count() -> int:
     """How often the kernel has killed a process of this control group, or of this machine, for want of memory."""
-    for path in _cgroup_files("memory", "memory.events"):
-        count = _counter(path, "oom_kill")
-        if count is not None:
-            return count
-    for path in _cgroup_files("memory", "memory.oom_control"):
-        count = _counter(path, "oom_kill")
-        if count:
-            return count
+    for name in ("memory.events", "memory.oom_control"):
+        for path in _cgroup_files("memory", name):
+            count = _counter(path, "oom_kill")
+            if count is not None:
+                return count
     return _counter(Path("/proc/vmstat"), "oom_kill") or 0
 
 

@@ -129,4 +129,5 @@ def _literal_from_json(node: Any) -> bool | int | float | str | bytes | None:
             except (binascii.Error, ValueError):
                 raise ExpressionError(f"not an expression: {text[:80]!r} is no base64") from None
         case _:
-            raise ExpressionError(f"not an expression: {repr(node)[:80]}")
+            kind = node[0] if isinstance(node, list) and node and isinstance(node[0], str) else type(node).__name__
+            raise ExpressionError(f"not an expression: {kind[:80]!r} with what follows it")

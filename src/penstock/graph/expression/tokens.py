@@ -22,6 +22,7 @@ class Token:
     value: bool | int | float | str | bytes | None = None
 
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile(r"(?:[\t\n\f\r ]+|//[^\n]*)+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTED = re.compile(r"`([A-Za-z0-9_.\-/ ]+)`")
@@ -49,6 +50,8 @@ def tokens(text: str) -> list[Token]:
         raise ExpressionError(
             f"the expression has {len(text)} characters; an expression has at most {TEXT_MAX}", position=TEXT_MAX
         )
+    if half := _HALF_CHARACTER.search(text):
+        raise ExpressionError("half of a surrogate pair is no character", position=half.start())
     found: list[Token] = []
     position = 0
     while True:

@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from penstock.launcher.outer.processes import (
     become_subreaper,
     children_of,
     descendants_of,
+    has_children,
     kill,
     kill_children,
     memory_bytes,
+    pidfd,
     stat_fields,
 )
 from penstock.launcher.outer.records import sync_folder
@@ -63,23 +66,27 @@ class Keeper:
         for fd in (self._woken, self._waker):
             os.set_blocking(fd, False)
 
-    def keep(self) -> None:
-        """Obey until the controller has gone; then end everything."""
+    def keep(self, controller: int | None) -> bool:
+        """Obey until the controller has gone; then end everything. `controller` is a pidfd: a fork of the controller may hold
+        its socket open for longer than it lives. Whether nothing is left."""
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         poller = select.poll()
         poller.register(self._control.fileno(), select.POLLIN)
         poller.register(self._woken, select.POLLIN)
+        if controller is not None:
+            poller.register(controller, select.POLLIN)
         self._tell({"event": "ready", "pid": self._pid})
         while True:
             events = dict(poller.poll(self._wait_ms()))
             if self._woken in events:
                 os.read(self._woken, 4096)
                 self._reap()
-            if self._control.fileno() in events and not self._obey():
+            if controller in events or (self._control.fileno() in events and not self._obey()):
                 break
             self._keep_time()
         kill_children()
+        return not has_children()
 
     def _tell(self, news: dict[str, Any]) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # the next read says when the controller has gone
@@ -239,6 +246,7 @@ class Keeper:
 
 def main(control_fd: int) -> None:
     """Be the keeper: `control_fd` is this end of the controller's socket, on which the settings come first."""
+    controller = pidfd(os.getppid())
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -257,7 +265,7 @@ def main(control_fd: int) -> None:
         importlib.import_module(module.partition(":")[0])
     gc.collect()
     gc.freeze()
-    Keeper(control, settings).keep()
+    sys.exit(0 if Keeper(control, settings).keep(controller) else 1)
 
 
 def _hold_lock(path: str) -> None:

@@ -114,6 +114,14 @@ def memory_bytes(pid: int) -> int:
     return total
 
 
+def pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when a process ends; None where there is no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
 def kill(pid: int) -> bool:
     """SIGKILL; whether there was somebody to take it."""
     try:

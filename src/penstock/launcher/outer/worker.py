@@ -6,6 +6,7 @@ workers."""
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -56,6 +57,7 @@ DURABLE_US = 10_000
 RECORDS_BYTES_MAX = 64 * 1024 * 1024
 """A worker whose file of records has grown to this is replaced."""
 
+OOM_SCORE = 500
 EXIT_UNUSABLE = 70
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -125,6 +127,7 @@ class Worker:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.set_inheritable(log, False)
+        faulthandler.enable(log)  # a crash in native code says where
         self._set_streams()
         return log
 
@@ -132,11 +135,12 @@ class Worker:
         """Text is written line by line: a log can be followed, and what Python and its children print keeps its
         order."""
         sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[assignment,misc]
         self._streams = (sys.stdout, sys.stderr)
 
-    def _restore_streams(self) -> None:
-        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take."""
+    def _restore_streams(self) -> int:
+        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take. The size of the
+        log."""
         for fd, stream in zip((1, 2), self._streams, strict=True):
             try:
                 stream.flush()
@@ -144,23 +148,24 @@ class Worker:
                 pass  # closed: opened again below
             except OSError:
                 _drop_pending(fd, stream)
-        for fd in (1, 2):
             try:
                 now = os.fstat(fd)
             except OSError:
                 now = None
             if now is None or (now.st_dev, now.st_ino) != self._log_identity:
                 os.dup2(self._log, fd)
-        if any(stream.closed for stream in self._streams):
+        if self._streams[0].closed or self._streams[1].closed:
             self._set_streams()
-        elif (sys.stdout, sys.stderr) != self._streams:
+        elif sys.stdout is not self._streams[0] or sys.stderr is not self._streams[1]:
             sys.stdout, sys.stderr = self._streams
+        return os.fstat(self._log).st_size
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
     def _listen_to_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._asked_to_stop)
-        os.register_at_fork(after_in_child=_forget_signals)
+        forks = _Forks()
+        os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         if self._in_attempt and self._slot.is_to_stop():
@@ -216,15 +221,15 @@ class Worker:
             os._exit(0)  # a fork that user code forgot; it has nothing to say here
         if has_children() and kill_children():
             self._leaving = True  # what it started may have been shared with this process
-        self._restore_streams()
+        log_bytes = self._restore_streams()
         if signal.getsignal(signal.SIGTERM) != self._asked_to_stop:
             signal.signal(signal.SIGTERM, self._asked_to_stop)
-        segment = LogSegment(self._log_file, log_offset, max(0, os.fstat(self._log).st_size - log_offset))
+        segment = LogSegment(self._log_file, log_offset, max(0, log_bytes - log_offset))
         ended = AttemptEnded(
             attempt_id=request.attempt_id,
             outcome=ended.outcome,
-            started_at=ended.started_at or now_ms,
-            ended_at=ended.ended_at,
+            started_at=now_ms,
+            ended_at=max(ended.ended_at, now_ms),
             duration_us=ended.duration_us,
             worker=self._name,
             usage=Usage(ended.usage.cpu_ms, max(ended.usage.memory_bytes_peak, self._slot.peak_of(sequence))),
@@ -294,13 +299,33 @@ class Worker:
         self._flushed_ns = time.monotonic_ns()
 
 
-def _forget_signals() -> None:
-    """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+class _Forks:
+    """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects. It is held back while the fork is made:
+    one that came before the handler is gone would be forgotten."""
+
+    def __init__(self) -> None:
+        self._masks: list[set[int]] = []
+
+    def before(self) -> None:
+        self._masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})))
+
+    def in_parent(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop())
+
+    def in_child(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.in_parent()
+
+
+def _volunteer_for_oom() -> None:
+    """Where memory runs out, the kernel is to end an attempt rather than the controller or the keeper."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+        if int(file.read()) < OOM_SCORE:
+            file.write(str(OOM_SCORE))
 
 
 def _text_stream(fd: int) -> TextIO:
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 def _complain(text: str) -> None:
@@ -349,7 +374,9 @@ def begin_worker(
     requests, reports = sockets()
     try:
         die_with_parent(keeper_pid)
+        os.setsid()  # a signal that user code sends to its own group reaches nobody else
         become_subreaper()
+        _volunteer_for_oom()
         Worker(settings, number, requests=requests, reports=reports, fresh=fresh).serve()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the controller is told
         _complain(traceback.format_exc())

@@ -106,6 +106,12 @@ def killed(note: str) -> int:
     return 0
 
 
+def kills_its_group(note: str) -> int:
+    _begin(note)
+    os.killpg(0, signal.SIGKILL)
+    return 0
+
+
 def forks(note: str) -> int:
     """Its fork comes back out of the function as well."""
     _begin(note)
@@ -207,6 +213,47 @@ def hash_seed(note: str) -> int:
     """The seed of this process's hashes; -1: it is random."""
     _begin(note)
     return int(os.environ["PYTHONHASHSEED"]) if sys.flags.hash_randomization == 0 else -1
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def pools(note: str, method: str) -> int:
+    """Doubles numbers in processes that `multiprocessing` starts by the given method."""
+    import multiprocessing
+
+    _begin(note)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        return sum(pool.map(double, range(10)))
+
+
+def terminates(note: str) -> int:
+    """Ends a forked process of `multiprocessing`; its exit code."""
+    import multiprocessing
+
+    _begin(note)
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    process.start()
+    process.terminate()
+    process.join()
+    return process.exitcode or 0
+
+
+def joblib_processes(note: str) -> int:
+    """Doubles numbers in processes that joblib keeps for later."""
+    import joblib
+
+    _begin(note)
+    return int(sum(joblib.Parallel(n_jobs=2)(joblib.delayed(double)(number) for number in range(10))))
+
+
+def swallows_memory(note: str) -> int:
+    """Takes memory until something stops it."""
+    _begin(note)
+    held = []
+    while True:
+        held.append(bytearray(b"x" * 10_000_000))
 
 
 def leaves_daemon_and_sleeps(note: str) -> int:

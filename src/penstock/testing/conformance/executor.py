@@ -92,6 +92,16 @@ def wait_for_start(executor: Executor, attempt_ids: Iterable[str]) -> dict[str, 
     return {report.attempt_id: report for report in reports if isinstance(report, AttemptStarted)}
 
 
+def wait_for_function(executor: Executor, subject: Subject, attempt_id: str) -> None:
+    """Wait until an attempt's function has been called. Raises AssertionError when it never is."""
+    wait_for_start(executor, [attempt_id])
+    for _ in range(POLLS_MAX):
+        if subject.begun(attempt_id):
+            return
+        executor.poll(POLL_MS)
+    raise AssertionError(f"{attempt_id} has started and does nothing")
+
+
 # -- starting and ending -------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +284,7 @@ def a_recorded_end_is_adopted(subject: Subject) -> None:
 def what_ran_is_lost_or_watched(subject: Subject) -> None:
     first = subject.open_expendable()
     first.start([subject.request("slow", name(1))])
-    wait_for_start(first, [name(1)])
+    wait_for_function(first, subject, name(1))
     subject.crash(first)
     with closing(subject.open()) as executor:
         executor.adopt([name(1)])
@@ -308,7 +318,7 @@ def its_own_attempts_are_adopted(subject: Subject) -> None:
     """A controller that has thrown its engine away asks again for what it gave out itself."""
     with closing(subject.open()) as executor:
         executor.start([subject.request("slow", name(1)), subject.request("ok", name(2))])
-        wait_for_start(executor, [name(1)])
+        wait_for_function(executor, subject, name(1))
         executor.adopt([name(1), name(2)])
         assert isinstance(ends_of(executor, [name(2)])[name(2)].outcome, Succeeded)
         executor.adopt([name(1)])

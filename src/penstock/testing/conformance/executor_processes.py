@@ -3,6 +3,7 @@ functions of a `ProcessSubject`, to be run like those of `testing.conformance.ex
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 from penstock.effects import Executor
 from penstock.launcher.outer.processes import started_ticks
-from penstock.testing.conformance.executor import ends_of, name, reports_until, wait_for_start
+from penstock.testing.conformance.executor import ends_of, name, reports_until, wait_for_function, wait_for_start
 from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
@@ -123,12 +124,22 @@ def a_process_that_leaves_is_lost(subject: ProcessSubject) -> None:
         still_works(executor, subject)
 
 
+def processes_of_multiprocessing_work(subject: ProcessSubject) -> None:
+    with closing(subject.open()) as executor:
+        for number, method in enumerate(("fork", "spawn", "forkserver", "fork")):
+            end = run_one(executor, subject.request("pools", name(number), method=method))
+            assert value_of(end.outcome) == 90, subject.log(end.log)
+            assert b"Traceback" not in subject.log(end.log)
+        assert value_of(run_one(executor, subject.request("terminates", name(9))).outcome) == -signal.SIGTERM
+
+
 def a_process_that_crashes_is_lost(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         crashed = run_one(executor, subject.request("crashes", name(1)))
         killed = run_one(executor, subject.request("killed", name(2)))
         assert isinstance(crashed.outcome, Lost)
         assert "SIGSEGV" in crashed.outcome.why
+        assert b"in crashes" in subject.log(crashed.log)
         assert isinstance(killed.outcome, Lost)
         assert "SIGKILL" in killed.outcome.why
         still_works(executor, subject)
@@ -146,6 +157,16 @@ def a_death_takes_nobody_along(subject: ProcessSubject) -> None:
         assert [value_of(ends[attempt_id].outcome) for attempt_id in ids] == [42] * len(ids)
         assert [subject.begun(attempt_id) for attempt_id in ids] == [1] * len(ids)
         assert {type(ends[name(position)].outcome) for position in (7, 21, 35)} == {Lost}
+
+
+def a_signal_to_its_own_group_reaches_nobody_else(subject: ProcessSubject) -> None:
+    with closing(subject.open()) as executor:
+        executor.start([subject.request("slow", name(1)), subject.request("kills_its_group", name(2))])
+        wait_for_start(executor, [name(1)])
+        assert isinstance(ends_of(executor, [name(2)])[name(2)].outcome, Lost)
+        still_works(executor, subject)
+        executor.stop(name(1), grace_ms=20_000)
+        assert isinstance(ends_of(executor, [name(1)])[name(1)].outcome, Cancelled)
 
 
 def a_fork_that_comes_back_says_nothing(subject: ProcessSubject) -> None:
@@ -191,7 +212,7 @@ def a_fresh_process_is_asked_for(subject: ProcessSubject) -> None:
 def closing_leaves_no_process(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         executor.start([subject.request("slow", name(1)), subject.request("leaves_daemon", name(2))])
-        wait_for_start(executor, [name(1)])
+        wait_for_function(executor, subject, name(1))
         ends_of(executor, [name(2)])
         pid = int(subject.notes(name(1)).split()[1])
         assert started_ticks(pid)
@@ -204,7 +225,7 @@ def closing_leaves_no_process(subject: ProcessSubject) -> None:
 def the_stopped_may_tidy_up(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         executor.start([subject.request("slow_tidy", name(1))])
-        wait_for_start(executor, [name(1)])
+        wait_for_function(executor, subject, name(1))
         executor.stop(name(1), grace_ms=20_000)
         assert isinstance(ends_of(executor, [name(1)])[name(1)].outcome, Cancelled)
         assert subject.notes(name(1)).splitlines()[1:] == ["tidied"]
@@ -214,7 +235,7 @@ def the_stopped_may_tidy_up(subject: ProcessSubject) -> None:
 def the_stubborn_are_killed_after_their_grace(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         executor.start([subject.request("slow_stubborn", name(1))])
-        wait_for_start(executor, [name(1)])
+        wait_for_function(executor, subject, name(1))
         pid = int(subject.notes(name(1)).split()[1])
         executor.stop(name(1), grace_ms=200)
         assert isinstance(ends_of(executor, [name(1)])[name(1)].outcome, Cancelled)
@@ -225,7 +246,7 @@ def the_stubborn_are_killed_after_their_grace(subject: ProcessSubject) -> None:
 def a_grace_can_be_cut_short(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         executor.start([subject.request("slow_stubborn", name(1))])
-        wait_for_start(executor, [name(1)])
+        wait_for_function(executor, subject, name(1))
         executor.stop(name(1), grace_ms=3_600_000)
         wait_until(lambda: "asked" in subject.notes(name(1)))
         executor.stop(name(1), grace_ms=0)
@@ -310,8 +331,10 @@ CHECKS: tuple[Callable[[ProcessSubject], None], ...] = (
     closed_streams_are_opened_again,
     metrics_come_along,
     a_process_that_leaves_is_lost,
+    processes_of_multiprocessing_work,
     a_process_that_crashes_is_lost,
     a_death_takes_nobody_along,
+    a_signal_to_its_own_group_reaches_nobody_else,
     a_fork_that_comes_back_says_nothing,
     children_left_behind_end,
     children_of_the_dead_end,

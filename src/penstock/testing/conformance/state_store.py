@@ -9,139 +9,38 @@ Each check begins with an empty store. A store that fails a check raises Asserti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from penstock.base.errors import InvalidInput, LeaseLost
 from penstock.base.instants import Instant
-from penstock.effects import Commit, ComponentHistory, Holder, Lease, Message, StateStore, Submission
-from penstock.engine.events import Transition
-from penstock.engine.rows import NO_CAUSE, AttemptRow, Cause, RunRow, TaskRunRow
-from penstock.engine.states import AttemptState, Origin, RunState, TaskState
-from penstock.wire import Artifact, Counted, Inline, LogSegment, Observation, Usage
+from penstock.effects import Commit, ComponentHistory, Lease, Message, StateStore, Submission
+from penstock.engine.rows import AttemptRow, Cause, TaskRunRow
+from penstock.engine.states import Origin, RunState, TaskState
+from penstock.testing.conformance.state_rows import (
+    ADA,
+    BOB,
+    EVE,
+    GRAPH,
+    LEASE_MS,
+    NOW,
+    ODD_TEXT,
+    attempt,
+    begun,
+    changed,
+    commit,
+    full_attempt,
+    full_task_run,
+    run_row,
+    submission,
+    succeeded,
+    task_run,
+)
+from penstock.wire import Inline, Observation
 
 OpenStore = Callable[[], StateStore]
 """The store as a new process sees it: all that it opens share their contents."""
-
-NOW = Instant(1_700_000_000_000)
-LEASE_MS = 30_000
-ADA = Holder("ada", "boot-1", 101, 5_000, "one")
-BOB = Holder("bob", "boot-1", 102, 6_000)
-EVE = Holder("eve", "boot-9", 103, 7_000)
-GRAPH = {"name": "flights", "nodes": [{"name": "fit", "share": 0.1}], "outputs": {}, "title": "Flüge ✈"}
-ODD_TEXT = "it broke: \ud800 \0 'quoted' \"twice\" \\ \n ✈"
-
-
-def run_row(run_id: str = "run1", *, created_at: int = NOW) -> RunRow:
-    """A run as it is submitted."""
-    return RunRow(
-        run_id=run_id,
-        pipeline="flights",
-        graph_digest="a" * 64,
-        inputs={"seed": Inline(3), "odd": Inline([math.inf, "\ud800", {"$float": "x"}])},
-        pin="b" * 64,
-        seed=2**80 + 1,
-        created_at=Instant(created_at),
-        priority=-2,
-        retry_of="run0",
-        labels={"team": "é"},
-        provenance={"packages": {"numpy": "2.1"}, "cores": 8, "dirty": True},
-    )
-
-
-def task_run(path: str, state: TaskState = TaskState.READY, *, run_id: str = "run1", attempt: int = 0) -> TaskRunRow:
-    return TaskRunRow(run_id, path, "flights:fit", state, Cause("trigger"), NOW, attempt=attempt)
-
-
-def full_task_run(path: str) -> TaskRunRow:
-    """A task run with every field set."""
-    table = Artifact("blake3:" + "c" * 64, "polars:DataFrame", "parquet", 123, {"rows": 9, "columns": ["a"]}, "d" * 64)
-    return TaskRunRow(
-        run_id="run1",
-        path=path,
-        component="flights:fit",
-        state=TaskState.SUCCEEDED,
-        cause=Cause("ended", by="split/3/fit", text=ODD_TEXT),
-        changed_at=Instant(NOW + 9),
-        origin=Origin.COMPUTED,
-        outputs={
-            "model": table,
-            "each": Counted((Inline(1.5), table)),
-            "loss": Inline(-math.inf),
-            "none": Inline(None),
-        },
-        attempt=4,
-        failed_count=1,
-        oom_count=2,
-        lost_count=3,
-        generation=5,
-        ready_at=Instant(NOW + 1),
-        retry_at=Instant(NOW + 2),
-        started_at=Instant(NOW + 3),
-        ended_at=Instant(NOW + 4),
-        detail={"cursor": 7, "carried": {"x": {"value": [1, 2.5, None]}}, "amounts": [["cpu", 1000]]},
-    )
-
-
-def attempt(path: str, number: int = 1, *, run_id: str = "run1") -> AttemptRow:
-    return AttemptRow(run_id, path, number, AttemptState.SUBMITTED, "local", (("cpu", 1000),), NOW)
-
-
-def succeeded(path: str, number: int = 1, *, run_id: str = "run1", duration_us: int = 0) -> AttemptRow:
-    submitted = attempt(path, number, run_id=run_id)
-    return replace(submitted, state=AttemptState.ENDED, outcome="succeeded", duration_us=duration_us)
-
-
-def full_attempt(path: str) -> AttemptRow:
-    """An attempt with every field set."""
-    return AttemptRow(
-        run_id="run1",
-        path=path,
-        number=2,
-        state=AttemptState.ENDED,
-        executor="local",
-        amounts=(("cpu", 1500), ("licence", 1000), ("memory", 2**40)),
-        submitted_at=NOW,
-        started_at=Instant(NOW + 1),
-        ended_at=Instant(NOW + 2),
-        duration_us=1_234_567,
-        worker="w-1",
-        outcome="failed",
-        failure={"kind": "failed", "final": False, "message": ODD_TEXT, "bases": ["Exception"]},
-        usage=Usage(12.5, 2**33),
-        log=LogSegment("local/x/log", 10, 20),
-        stop_at=Instant(NOW + 5),
-    )
-
-
-def changed(row: RunRow | TaskRunRow | AttemptRow, before: str, *, cause: Cause = NO_CAUSE) -> Transition:
-    """The transition that leads to a row."""
-    match row:
-        case RunRow():
-            return Transition("run", row.run_id, row.run_id, before, row.state, cause, row)
-        case TaskRunRow():
-            return Transition("task", row.run_id, row.path, before, row.state, cause, row)
-        case AttemptRow():
-            return Transition("attempt", row.run_id, f"{row.path}#{row.number}", before, row.state, cause, row)
-
-
-def submission(run: RunRow) -> tuple[Submission, Message]:
-    return Submission(run, GRAPH), Message(f"{run.run_id}/submit", "submit", run.run_id, run.created_at)
-
-
-def begun(store: StateStore, run_id: str = "run1", holder: Holder = ADA) -> Lease:
-    """Submit a run and take its lease."""
-    store.submit(*submission(run_row(run_id)))
-    lease = store.acquire(run_id, holder, now=NOW, lease_ms=LEASE_MS)
-    assert lease is not None
-    return lease
-
-
-def commit(
-    store: StateStore, lease: Lease | Sequence[Lease], *transitions: Transition, consumed: tuple[str, ...] = ()
-) -> None:
-    leases = (lease,) if isinstance(lease, Lease) else tuple(lease)
-    store.commit(Commit(at=NOW, leases=leases, transitions=transitions, consumed=consumed))
 
 
 def _refused(error: type[Exception], action: Callable[[], object]) -> Exception:
@@ -285,8 +184,12 @@ def every_field_comes_back(open_store: OpenStore) -> None:
         ended_at=Instant(NOW + 2),
         outputs={"best": Inline({"loss": math.inf})},
     )
-    rows = [run, full_task_run("split/3/fit"), full_attempt("split/3/fit"), task_run("plain"), attempt("plain")]
-    commit(store, lease, *(changed(row, "waiting") for row in rows))
+    whole = (
+        changed(run, "running"),
+        changed(full_task_run("split/3/fit"), "x"),
+        changed(full_attempt("split/3/fit"), ""),
+    )
+    commit(store, lease, *whole, changed(task_run("plain"), "waiting"), changed(attempt("plain"), ""))
     record = open_store().load("run1")
     assert record.run == store.run("run1") == run
     assert record.task_runs == (task_run("plain"), full_task_run("split/3/fit"))
@@ -383,10 +286,9 @@ def messages_are_consumed_with_their_effect(open_store: OpenStore) -> None:
     other = begun(store, "run2")
     commit(store, lease, changed(task_run("fit"), "waiting"), consumed=("run1/submit",))
     assert list(store.inbox(["run1"])) == []
-    wrong = [(lease, "run1/submit"), (lease, "nothing"), (lease, "run2/submit")]
-    for held, message_id in wrong:
-        changes = changed(task_run("late"), "waiting")
-        _refused(ValueError, lambda h=held, c=changes, m=message_id: commit(store, h, c, consumed=(m,)))  # type: ignore[misc]
+    late = changed(task_run("late"), "waiting")
+    for message_id in ("run1/submit", "nothing", "run2/submit"):
+        _refused(ValueError, partial(commit, store, lease, late, consumed=(message_id,)))
         assert list(store.task_runs("run1")) == [task_run("fit")]
     commit(store, other, consumed=("run2/submit",))
     assert list(store.inbox(["run2"])) == []

