@@ -1,5 +1,5 @@
-"""Authored pipelines and the text of their graphs; mistakes and the exact diagnostics that they get. PENSTOCK_TEST_REGOLD=1 writes
-the text files instead."""
+"""Authored pipelines and the text of their graphs; mistakes and the exact diagnostics that they get. PENSTOCK_TEST_REGOLD=1
+writes the text files instead."""
 
 from __future__ import annotations
 

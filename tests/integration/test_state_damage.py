@@ -37,6 +37,10 @@ def not_a_database(path: Path) -> None:
     path.write_bytes(b"These are my notes, not a database.\n" * 100)
 
 
+def nothing_at_all(path: Path) -> None:
+    path.touch()
+
+
 def five_bytes(path: Path) -> None:
     path.write_bytes(b"notes")
 
@@ -103,6 +107,7 @@ def newer_after_a_crash(path: Path) -> None:
 
 DAMAGES: dict[Callable[[Path], None], str] = {
     not_a_database: "file is not a database",
+    nothing_at_all: "it is empty, and should not be",
     five_bytes: "file is not a database",
     truncated: "malformed",
     header_overwritten: "file is not a database",
@@ -167,7 +172,7 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"state\.db is not a file"):
         open_state(tmp_path / "state.db")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+    with pytest.raises(StoreUnavailable, match="file is not a folder"):
         open_state(tmp_path / "file" / "state.db")
 
 
@@ -183,6 +188,14 @@ def test_folder_and_files_are_private(tmp_path: Path) -> None:
         os.umask(before)
     assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
     assert folder_mode == 0o700
+
+
+def test_what_a_crash_left_of_making_it_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "state.db.new").write_bytes(b"half a database")
+    store = open_state(tmp_path / "state.db")
+    begun(store)
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["state.db"]
 
 
 def test_names_with_odd_characters(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from penstock.base.errors import StoreUnavailable
 from penstock.stores.sql import codec, open_state, schema
 from penstock.stores.sql.migrate import configuration, migrate
-from penstock.stores.sql.sqlite import prepare
+from penstock.stores.sql.sqlite import is_current
 from penstock.stores.sql.versions import CURRENT, VERSIONS
 from penstock.testing.conformance.state_rows import begun, run_row
 
@@ -154,7 +154,7 @@ def test_two_processes_migrate_at_once(tmp_path: Path) -> None:
     for process in both:
         answers.append((process.communicate()[0], process.returncode))
     assert answers == [("0\n", 0), ("0\n", 0)]
-    assert prepare(tmp_path / "state.db", busy_ms=1_000)
+    assert is_current(tmp_path / "state.db", busy_ms=1_000)
 
 
 def test_many_processes_make_one_database(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class ProgressLines:
             self._quiet_line(row.path, name, text=f"{text}{_why(transition)}", kind=transition.after)
 
     def _again(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
-        wait = ""
+        wait = "; again"
         if row.retry_at is not None:
             wait = f"; again in {duration(max(row.retry_at - row.changed_at, 0))}"
         why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code

@@ -213,7 +213,7 @@ def graph(target: str, /, *, format: Literal["text", "json", "mermaid"] = "text"
     """
     from penstock import app
 
-    print(app.graph_of_target(target, form=format))
+    print(app.graph_of_target(target, form=format).rstrip("\n"))
     return SUCCEEDED
 
 

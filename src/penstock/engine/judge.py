@@ -17,12 +17,10 @@ from penstock.wire import (
     InputLost,
     Lost,
     NotYet,
-    Outcome,
     OutOfMemory,
     OutputInvalid,
     Refused,
     Skipped,
-    Succeeded,
     TimedOut,
 )
 
@@ -96,7 +94,7 @@ def triggered(trigger: Trigger, counters: Counters) -> Wait | Go | Skip:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The task run ends in this state ("succeeded", "failed", "skipped" or "cancelled")."""
+    """The task run ends in this state: "failed", "skipped" or "cancelled"."""
 
     state: str
     cause: Cause
@@ -128,11 +126,14 @@ class Tried:
     """More memory can be asked for than the attempt had."""
 
 
-def follow(outcome: Outcome, retry: Retry, tried: Tried, now: Instant) -> End | Again:
-    """What follows from an attempt's outcome."""
+Unsuccessful = (
+    Failed | TimedOut | OutOfMemory | Lost | Cancelled | Skipped | NotYet | Refused | InputLost | OutputInvalid
+)
+
+
+def follow(outcome: Unsuccessful, retry: Retry, tried: Tried, now: Instant) -> End | Again:
+    """What follows from an attempt's outcome that is not success."""
     match outcome:
-        case Succeeded():
-            return End("succeeded", caused("succeeded"))
         case Skipped(why):
             return End("skipped", Cause("asked", text=why))
         case InputLost(digest, why):

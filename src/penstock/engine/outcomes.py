@@ -9,7 +9,7 @@ from typing import Any
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.attempts import deadline_of
-from penstock.engine.judge import Again, Tried, follow, memory_after
+from penstock.engine.judge import Again, Tried, Unsuccessful, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
 from penstock.engine.progress import back_off, end, frame_of, make_ready, restore_request
 from penstock.engine.rows import AttemptRow
@@ -60,7 +60,10 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
     turn.move_attempt(task, ended, caused(kind))
     if isinstance(event.outcome, Succeeded):
         count_success(run, task.node.component, event.duration_us)
-    _follow(turn, task, event)
+        task.origin = Origin.COMPUTED
+        end(turn, task, TaskState.SUCCEEDED, caused("succeeded"), dict(event.outcome.outputs))
+    else:
+        _follow(turn, task, event, event.outcome)
 
 
 def count_success(run: Run, component: str, duration_us: int) -> None:
@@ -74,7 +77,7 @@ def failure_of(outcome: Outcome) -> dict[str, Any] | None:
     return None if isinstance(outcome, Succeeded) else outcome_to_json(outcome)
 
 
-def _follow(turn: Turn, task: TaskRun, event: AttemptEnded) -> None:
+def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessful) -> None:
     row = task.current
     assert row is not None
     scope = task.scope
@@ -91,18 +94,14 @@ def _follow(turn: Turn, task: TaskRun, event: AttemptEnded) -> None:
         stopping=stopping,
         can_grow=not largest or had < largest,
     )
-    next_ = follow(event.outcome, task.node.retry, tried, turn.now)
+    next_ = follow(outcome, task.node.retry, tried, turn.now)
     if isinstance(next_, Again):
         _again(turn, task, next_, event)
         return
     after = TaskState(next_.state)
-    if isinstance(event.outcome, Succeeded):
-        task.origin = Origin.COMPUTED
-        end(turn, task, after, next_.cause, dict(event.outcome.outputs))
-    else:
-        if after is TaskState.FAILED and next_.cause.code in ("failed", "timed_out"):
-            task.failed_count += 1
-        end(turn, task, after, next_.cause)
+    if after is TaskState.FAILED and next_.cause.code in ("failed", "timed_out"):
+        task.failed_count += 1
+    end(turn, task, after, next_.cause)
 
 
 def _again(turn: Turn, task: TaskRun, again: Again, event: AttemptEnded) -> None:

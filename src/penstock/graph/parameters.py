@@ -65,13 +65,13 @@ def check_parameter(type_: Type, value: Any) -> str | None:
 
 
 def plain_parameter(value: Any) -> Any:
-    """`value` with what stands for JSON data turned into it: tuples into lists, members of enums into their option,
+    """`value` with what stands for JSON data turned into it: tuples and ranges into lists, members of enums into their option,
     NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):
         return option_of(value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return [plain_parameter(item) for item in value]
     if isinstance(value, Mapping):
         return {plain_parameter(key): plain_parameter(item) for key, item in value.items()}

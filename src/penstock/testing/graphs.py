@@ -166,6 +166,8 @@ class _Maker:
         return self._graph(name, tuple(specs), wanted, depth=depth + 1), bound
 
     def _map(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Map:
+        if depth == 0 and self._often(0.03):
+            return self._wide_map(name, order)
         lists = [(value, of_type) for value, of_type in scope.values if of_type.is_counted]
         fallback: tuple[Value, Type] = (Constant([0, 1, 2, 3][: self.rng.randrange(5)]), list_of(INT))
         items, of_type = self.rng.choice(lists) if lists and self._often(0.8) else fallback
@@ -180,6 +182,18 @@ class _Maker:
         parallel_max = self.rng.choice((None, None, 1, 2))
         failures_max = self.rng.choice((0, 0, 0, 1, 2, 10))
         return Map(name, body, items, inputs, parallel_max, failures_max, order, policy)
+
+    def _wide_map(self, name: str, order: Order) -> Map:
+        """More items than are begun at once (semantics 11), and little to do for each."""
+        scope = _Scope(self.rng, [(Input("i0"), INT)])
+        inputs = (InputSpec("x", INT),)
+        function = Function(fakes.MODULE, f"moody_w{self.left}", inputs, (OutputSpec("y0", INT),), Policy(Resources(0.5)))
+        retry = Policy(retry=Retry(2, 0, lost_max=LOST_MAX))
+        scope.add(Call("n0", function, {"x": Input("i0")}, policy=retry))
+        outputs = (GraphOutput("r0", INT, Output("n0", "y0")),)
+        body = Graph(name, (InputSpec("i0", INT),), tuple(scope.nodes), outputs)
+        items = Constant(list(range(self.rng.randint(65, 110))))
+        return Map(name, body, items, {"i0": Item()}, self.rng.choice((None, None, 70)), 1_000, order)
 
     def _branch(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Branch:
         wanted = self._wanted()

@@ -17,7 +17,7 @@ from penstock.controller.controller import Controller
 from penstock.effects import Commit, Executor, Holder, Message, StateStore, Submission
 from penstock.engine.engine import Engine
 from penstock.engine.events import Decision, Event, StartAttempt
-from penstock.engine.rows import RunRow
+from penstock.engine.rows import RunRecord, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
 from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
 from penstock.plan.model import Plan
@@ -74,6 +74,7 @@ class Simulation:
     step_number: int = 0
     controllers: int = 0
     messages: int = 0
+    records: dict[str, tuple[int, RunRecord]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = Random(f"sim {self.seed}")
@@ -218,7 +219,7 @@ class Simulation:
             checkers.demand(
                 lease is not None and lease.holder == alive.holder, f"{run_id} changed by who does not hold it"
             )
-            checkers.check_rows(commit.transitions, self.store.load(run_id))
+            checkers.check_rows(commit.transitions, self.record(run_id))
             checkers.check_parallel(self.journal, run_id)
             row = self.store.run(run_id)
             heard = (
@@ -234,11 +235,19 @@ class Simulation:
         held = {run_id for run_id in self.asked if run_id in alive.controller.active()}
         checkers.check_capacity(self.journal, submitted, alive.reported, held)
 
+    def record(self, run_id: str) -> RunRecord:
+        """What is stored of a run, read once after each commit."""
+        commits = self.counts["commits"]
+        known = self.records.get(run_id)
+        if known is None or known[0] != commits:
+            known = self.records[run_id] = (commits, self.store.load(run_id))
+        return known[1]
+
     def starting(self, request: AttemptRequest) -> None:
         run_id = request.attempt_id.partition("/")[0]
         self.note(f"    start {request.attempt_id}")
         self.trace(("start", request))
-        record = self.store.load(run_id)
+        record = self.record(run_id)
         known = {f"{run_id}/{row.path}#{row.number}" for row in record.attempts}
         checkers.demand(request.attempt_id in known, f"{request.attempt_id} is started and was not committed")
         checkers.check_inputs(StartAttempt("local", request), self.asked[run_id].scenario.graph, record)
@@ -259,7 +268,7 @@ class Simulation:
                 return
         rebuilt = Engine()
         for run_id in alive.controller._engine.runs():
-            record = self.store.load(run_id)
+            record = self.record(run_id)
             rebuilt.load(record, self.plan_of(record.run), now=self.clock.now())
         found, expected = rebuilt.dump(), alive.controller._engine.dump()
         checkers.demand(found == expected, f"rebuilt is not what was remembered:\n{difference(found, expected)}")

@@ -44,17 +44,26 @@ from penstock.graph.types import ANY, BOOL, INT, PATH, STR, Type, list_of
 from penstock.graph.value_types import UNKNOWN
 
 FRAME = Type("pandas:DataFrame", bases=("pandas:NDFrame",))
-NUMBER = Function("m", "number", (InputSpec("x", INT, Constant(0)),), (OutputSpec("output", INT),), location=Location("m.py", 1))
+NUMBER = Function(
+    "m", "number", (InputSpec("x", INT, Constant(0)),), (OutputSpec("output", INT),), location=Location("m.py", 1)
+)
 MUST = Function("m", "must", (InputSpec("x", INT),), (OutputSpec("output", INT),))
 TABLE = Function("m", "table", (), (OutputSpec("output", FRAME),))
 TABLES = Function("m", "tables", (), (OutputSpec("output", list_of(FRAME)),))
 USE = Function("m", "use", (InputSpec("x", ANY),), (OutputSpec("output", BOOL),))
 USE_TABLES = Function("m", "use_tables", (InputSpec("x", list_of(FRAME)),), ())
 USE_TABLE = Function("m", "use_table", (InputSpec("x", Type("pandas:NDFrame")),), ())
-BODY = Graph("body", (InputSpec("x", INT),), (Call("must", MUST, {"x": Input("x")}),), (GraphOutput("x", INT, Output("must", "output")),))
+BODY = Graph(
+    "body",
+    (InputSpec("x", INT),),
+    (Call("must", MUST, {"x": Input("x")}),),
+    (GraphOutput("x", INT, Output("must", "output")),),
+)
 
 
-def found(*nodes: Node, outputs: tuple[GraphOutput, ...] = (), inputs: tuple[InputSpec, ...] = (), **more: Any) -> list[str]:
+def found(
+    *nodes: Node, outputs: tuple[GraphOutput, ...] = (), inputs: tuple[InputSpec, ...] = (), **more: Any
+) -> list[str]:
     return [d.code for d in check(Graph("g", inputs, nodes, outputs, **more))]
 
 
@@ -243,7 +252,9 @@ def test_loops() -> None:
     assert found(Loop("l", BODY, given, {"x": "x"}, Output("", "nothing"), 3)) == ["unknown-output"]
     text = Graph("t", (InputSpec("x", INT),), (), (GraphOutput("x", STR, Constant("a")),))
     assert found(Loop("l", text, given, {"x": "x"}, None, 3)) == ["wrong-type"]
-    named = Graph("b", (InputSpec("x", INT),), (), (GraphOutput("met", INT, Input("x")), GraphOutput("rounds", INT, Input("x"))))
+    named = Graph(
+        "b", (InputSpec("x", INT),), (), (GraphOutput("met", INT, Input("x")), GraphOutput("rounds", INT, Input("x")))
+    )
     assert found(Loop("l", named, given, {"met": "x"}, None, 3)) == ["reserved-name", "reserved-name"]
 
 
@@ -311,8 +322,16 @@ def test_values_that_are_sure_to_be_absent() -> None:
     branch = Branch(
         "b",
         (
-            Case(Input("flag"), Graph("one", (), (call("n"),), (GraphOutput("one", INT, out("n")), GraphOutput("both", INT, out("n")))), {}),
-            Case(None, Graph("two", (), (call("n"),), (GraphOutput("two", INT, out("n")), GraphOutput("both", INT, out("n")))), {}),
+            Case(
+                Input("flag"),
+                Graph("one", (), (call("n"),), (GraphOutput("one", INT, out("n")), GraphOutput("both", INT, out("n")))),
+                {},
+            ),
+            Case(
+                None,
+                Graph("two", (), (call("n"),), (GraphOutput("two", INT, out("n")), GraphOutput("both", INT, out("n")))),
+                {},
+            ),
         ),
     )
     add = Function("m", "add", (InputSpec("x", INT), InputSpec("y", INT)), (OutputSpec("output", INT),))
@@ -327,8 +346,19 @@ def test_values_that_are_sure_to_be_absent() -> None:
     assert added(both, two) == []
     assert added(OneOf((one, two)), both) == []
     assert added(Expression(Operation("_+_", (Reference(one), Reference(two)))), both) == ["never-has-value"]
-    assert found(branch, call("x", one, order=Order(when=Expression(Operation("_>_", (Reference(two), Literal(1)))))), inputs=flag) == []
-    assert found(branch, call("x", one, MUST, order=Order(when=Expression(Operation("_>_", (Reference(two), Literal(1)))))), inputs=flag) == ["never-has-value"]
+    assert (
+        found(
+            branch,
+            call("x", one, order=Order(when=Expression(Operation("_>_", (Reference(two), Literal(1)))))),
+            inputs=flag,
+        )
+        == []
+    )
+    assert found(
+        branch,
+        call("x", one, MUST, order=Order(when=Expression(Operation("_>_", (Reference(two), Literal(1)))))),
+        inputs=flag,
+    ) == ["never-has-value"]
     off = call("off", order=Order(when=Constant(False)))
     assert found(off, call("x", out("off"))) == []
     assert found(off, call("x", out("off"), MUST), call("y", out("x"), MUST)) == ["never-has-value"]

@@ -56,12 +56,19 @@ from penstock.graph.model import (
 )
 from penstock.graph.types import ANY, BOOL, FLOAT, INT, STR, Type, enum_of, list_of
 
-FIT = Function("tasks", "fit", (InputSpec("x", INT), InputSpec("y", FLOAT, Constant(1.0))), (OutputSpec("output", INT),))
+FIT = Function(
+    "tasks", "fit", (InputSpec("x", INT), InputSpec("y", FLOAT, Constant(1.0))), (OutputSpec("output", INT),)
+)
 MORE = Expression(Operation("_>_", (Reference(Output("fit", "output")), Literal(3))))
 
 
 def body(name: str = "body") -> Graph:
-    return Graph(name, (InputSpec("x", INT),), (Call("fit", FIT, {"x": Input("x")}),), (GraphOutput("x", INT, Output("fit", "output")),))
+    return Graph(
+        name,
+        (InputSpec("x", INT),),
+        (Call("fit", FIT, {"x": Input("x")}),),
+        (GraphOutput("x", INT, Output("fit", "output")),),
+    )
 
 
 def everything() -> Graph:
@@ -76,7 +83,13 @@ def everything() -> Graph:
     )
     nodes = (
         Call("fit", FIT, {"x": Input("seed"), "y": Constant(0.5)}, policy=policy, labels={"a": "b"}),
-        Call("nested", body(), {"x": Constant(1)}, Order(("fit",), MORE, Trigger.NONE_FAILED), location=Location("f.py", 3, 5)),
+        Call(
+            "nested",
+            body(),
+            {"x": Constant(1)},
+            Order(("fit",), MORE, Trigger.NONE_FAILED),
+            location=Location("f.py", 3, 5),
+        ),
         Map("map", body(), Constant([1, 2]), {"x": Item()}, parallel_max=2, failures_max=1),
         Map("indexed", body(), Output("map", "x"), {"x": Index()}),
         Branch("branch", (Case(MORE, body("one"), {"x": Constant(1)}), Case(None, body("two"), {"x": Constant(2)}))),
@@ -125,10 +138,14 @@ def test_bindings_keep_their_order_even_when_a_store_sorts_keys() -> None:
 
 
 def test_numbers_keep_their_kind() -> None:
-    graph = Graph("g", (), (), tuple(GraphOutput(n, ANY, Constant(v)) for n, v in {"a": 1, "b": 1.0, "c": True}.items()))
+    graph = Graph(
+        "g", (), (), tuple(GraphOutput(n, ANY, Constant(v)) for n, v in {"a": 1, "b": 1.0, "c": True}.items())
+    )
     values = [output.value.value for output in through_json(graph).outputs]  # type: ignore[union-attr]
     assert [type(value) for value in values] == [int, float, bool]
-    assert len({graph_digest(replace(graph, outputs=(GraphOutput("a", ANY, Constant(v)),))) for v in (1, 1.0, True)}) == 3
+    assert (
+        len({graph_digest(replace(graph, outputs=(GraphOutput("a", ANY, Constant(v)),))) for v in (1, 1.0, True)}) == 3
+    )
 
 
 def test_one_component_is_stored_once() -> None:
@@ -144,7 +161,15 @@ def test_a_loaded_graph_shares_what_is_equal() -> None:
     order, policy = Order(trigger=Trigger.ALL_ENDED), Policy(priority=3)
     first = Call("first", FIT, {"x": Constant(1)}, location=Location("f.py", 1))
     calls = [
-        Call(f"fit-{n}", replace(FIT), {"x": Output("first", "output")}, replace(order), replace(policy), {}, Location("f.py", 2))
+        Call(
+            f"fit-{n}",
+            replace(FIT),
+            {"x": Output("first", "output")},
+            replace(order),
+            replace(policy),
+            {},
+            Location("f.py", 2),
+        )
         for n in range(3)
     ]
     loaded = through_json(Graph("g", (), (first, *calls), ())).nodes

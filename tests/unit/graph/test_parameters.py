@@ -157,7 +157,9 @@ def test_options_agree_with_those_of_values() -> None:
 
 
 def test_plain_data() -> None:
-    made = plain_parameter({"a": (1, Colour.RED), "b": np.float64(0.5), "c": np.int64(3), Colour.BLUE: [np.bool_(True)]})
+    made = plain_parameter(
+        {"a": (1, Colour.RED), "b": np.float64(0.5), "c": np.int64(3), Colour.BLUE: [np.bool_(True)]}
+    )
     assert made == {"a": [1, "red"], "b": 0.5, "c": 3, "blue": [True]}
     assert [type(made[name]) for name in "bc"] == [float, int]
     assert type(plain_parameter(Word.A)) is str
@@ -169,14 +171,22 @@ def test_plain_data() -> None:
 
 GRAPH = Graph(
     "train",
-    (InputSpec("seed", INT, Constant(3)), InputSpec("rate", FLOAT), InputSpec("kind", enum_of("a", "b"), Constant("a"))),
+    (
+        InputSpec("seed", INT, Constant(3)),
+        InputSpec("rate", FLOAT),
+        InputSpec("kind", enum_of("a", "b"), Constant("a")),
+    ),
     (),
     (),
 )
 
 
 def test_defaults_fill_up_in_the_order_of_the_inputs() -> None:
-    assert bind_parameters(GRAPH, texts={"rate": "0.5"}) == {"seed": Inline(3), "rate": Inline(0.5), "kind": Inline("a")}
+    assert bind_parameters(GRAPH, texts={"rate": "0.5"}) == {
+        "seed": Inline(3),
+        "rate": Inline(0.5),
+        "kind": Inline("a"),
+    }
     bound = bind_parameters(GRAPH, values={"kind": "b", "rate": np.float32(1), "seed": 4})
     assert bound == {"seed": Inline(4), "rate": Inline(1.0), "kind": Inline("b")}
     assert list(bound) == ["seed", "rate", "kind"]

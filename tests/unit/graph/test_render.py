@@ -41,11 +41,19 @@ def test_an_edge_is_drawn_once_and_order_is_dotted() -> None:
     nodes = (
         Call("a", NUMBER, {}),
         Call("b", NUMBER, {"x": Output("a", "output")}),
-        Call("c", Graph("h", (InputSpec("y", ANY), InputSpec("z", ANY)), (), ()), {"y": Output("a", "output"), "z": Output("a", "output")}),
+        Call(
+            "c",
+            Graph("h", (InputSpec("y", ANY), InputSpec("z", ANY)), (), ()),
+            {"y": Output("a", "output"), "z": Output("a", "output")},
+        ),
         Call("d", NUMBER, {"x": StateOf("a")}),
         Finally("e", NUMBER, {}, ("a", "b")),
     )
-    edges = [line.strip() for line in graph_mermaid(Graph("g", (), nodes, ())).splitlines() if "-" in line and ">" in line and "n1 " in line]
+    edges = [
+        line.strip()
+        for line in graph_mermaid(Graph("g", (), nodes, ())).splitlines()
+        if "-" in line and ">" in line and "n1 " in line
+    ]
     assert edges == ["n1 --> n2", "n1 --> n3", 'n1 -.->|"state"| n5', "n1 -.-> n6"]
 
 
@@ -60,7 +68,12 @@ def test_expressions_may_hold_any_value() -> None:
 
 
 def test_a_large_body_is_written_out_once() -> None:
-    body = Graph("body", (), tuple(Call(f"n-{i}", NUMBER, {}) for i in range(5)), (GraphOutput("x", INT, Output("n-4", "output")),))
+    body = Graph(
+        "body",
+        (),
+        tuple(Call(f"n-{i}", NUMBER, {}) for i in range(5)),
+        (GraphOutput("x", INT, Output("n-4", "output")),),
+    )
     graph = Graph("g", (), tuple(Call(f"c-{i}", body, {}) for i in range(1_000)), ())
     lines = graph_text(graph).splitlines()
     assert lines.count("    (as in g/c-0)") == 999

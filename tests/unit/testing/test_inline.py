@@ -27,7 +27,7 @@ from penstock import (
 )
 from penstock.base.errors import InvalidInput
 from penstock.testing import run_inline
-from penstock.testing.inline import InlineRunFailed
+from penstock.testing.inline import InlineResult, InlineRunFailed
 
 
 class Model:
@@ -80,8 +80,8 @@ def score(model: Any, test: list[int]) -> float:
 @pipeline
 def training(count: int = 4, rate: float = 1) -> dict:  # type: ignore[type-arg]
     parts = split(rows(count))
-    model = fit(parts.train, rate)  # type: ignore[arg-type]
-    return {"model": same(model), "again": model, "score": score(model, parts.test)}  # type: ignore[arg-type]
+    model = fit(parts.train, rate)
+    return {"model": same(model), "again": model, "score": score(model, parts.test)}
 
 
 def test_a_pipeline_runs_on_plain_values_that_keep_their_identity() -> None:
@@ -137,9 +137,9 @@ def nested(value: int) -> int:
 def controlled(items: list[int], start: int = 0) -> dict:  # type: ignore[type-arg]
     kept = map_over(fail_on_two, items, failures_max=1)
     with when(small(start)):
-        low = add(start, name="low")
+        low = add.options(name="low")(start)
     with otherwise():
-        high = add(start, 100, name="high")
+        high = add.options(name="high")(start, 100)
     chosen = one_of(low, high)
     return {"kept": kept, "chosen": chosen, "nested": nested(chosen)}
 
@@ -245,7 +245,7 @@ def read(path: Path) -> str:
 
 @pipeline
 def typed(colour: Colour = Colour.RED) -> dict:  # type: ignore[type-arg]
-    return {"score": paint(colour, "x").score, "text": read(write())}  # type: ignore[attr-defined]
+    return {"score": paint(colour, "x").score, "text": read(write())}
 
 
 def test_enumerations_files_and_seeds() -> None:
@@ -281,8 +281,10 @@ def looping(by: int = 2) -> int:
 def test_rounds() -> None:
     result = run_inline(looping)
     assert result.outputs == {"output": 6}
-    assert [path for path in result.task_runs if path.endswith("/grow")] == [f"{_name(result)}/{n}/grow" for n in (1, 2, 3)]
+    assert [path for path in result.task_runs if path.endswith("/grow")] == [
+        f"{_name(result)}/{n}/grow" for n in (1, 2, 3)
+    ]
 
 
-def _name(result: Any) -> str:
+def _name(result: InlineResult) -> str:
     return next(path for path in result.task_runs if "/" not in path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from penstock.authoring.dsl.building import Building
 from penstock.authoring.dsl.components import bind_arguments, building_for, component_of, split_options
@@ -25,6 +25,8 @@ from penstock.graph.model import Function, Graph
 from penstock.graph.names import nearest
 from penstock.graph.types import ANY, INT, STR
 from penstock.graph.value_types import merge_types
+
+T = TypeVar("T")
 
 
 def map_over(
@@ -149,16 +151,17 @@ def finally_(component: Any, *watched: Any, **inputs: Any) -> Any:
     return Handle(building.builder.add_finally(built, bound, watch, node))
 
 
-def one_of(*sources: Any) -> Any:
+def one_of(*sources: T) -> T:
     """The first of these values that there is, in this order, once all of them are decided."""
     building, location = building_for("one_of"), caller_location()
     if not sources:
         building.report("one-of-nothing", "one_of() without a value", "Give it the values to choose from.", location)
-        return UNKNOWN_HANDLE
+        return cast("T", UNKNOWN_HANDLE)
     scoped = [as_scoped(source) for source in sources]
     owner = building.builder.common_owner(scoped)
     values = tuple([owner.bring(one, location) for one in scoped])
-    return Handle(None, Scoped(owner, OneOf(values), merge_types([one.type for one in scoped])))
+    chosen = Handle(None, Scoped(owner, OneOf(values), merge_types([one.type for one in scoped])))
+    return cast("T", chosen)  # in a body, handles stand for values of the types that functions are annotated with
 
 
 def when(

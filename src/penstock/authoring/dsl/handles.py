@@ -75,11 +75,12 @@ class Handle:
 
     def __iter__(self) -> Iterator[Any]:
         unpacked = _unpacked_count(sys._getframe(1))
-        outputs = primary_outputs(self._ref) if self._ref is not None and self._scoped is None else ()
-        if len(outputs) > 1 and unpacked in (None, len(outputs)):
-            assert self._ref is not None
-            return iter([Handle(self._ref, self._ref.output(name)) for name in outputs])
-        if len(outputs) > 1:
+        ref, outputs = self._ref, self._several()
+        if ref is not None and outputs and unpacked in (None, len(outputs)):
+            return iter([Handle(ref, ref.output(name)) for name in outputs])
+        if self._is_unknown():
+            return iter([UNKNOWN_HANDLE] * (unpacked or 1))
+        if outputs:
             message = f"{self!r} has {len(outputs)} outputs, not {unpacked}"
             _report("cannot-unpack", message, f"Unpack it into {', '.join(outputs)}, or name one: x.{outputs[0]}.")
         elif unpacked is not None:
@@ -93,13 +94,22 @@ class Handle:
             )
         return iter([UNKNOWN_HANDLE] * (unpacked or 1))
 
-    # -- what only a run knows -----------------------------------------------------------------------------------------
+    def _several(self) -> tuple[str, ...]:
+        """The names of the outputs, if it stands for more than one."""
+        outputs = primary_outputs(self._ref) if self._ref is not None and self._scoped is None else ()
+        return outputs if len(outputs) > 1 else ()
+
+    def _is_unknown(self) -> bool:
+        """Whether a mistake that has been told left no value."""
+        return self._scoped is UNKNOWN_SCOPED
+
+    # -- what only a run knows -------------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
         building = _building()
         location = building.where()
         first = building.is_first_answer(location)
-        if first:
+        if first and not self._is_unknown():
             building.report(
                 "not-known-yet",
                 f"the truth of {self!r} is not known while the pipeline is built",
@@ -110,6 +120,9 @@ class Handle:
         return not first
 
     def __len__(self) -> int:
+        outputs = self._several()
+        if outputs or self._is_unknown():
+            return len(outputs)
         _report("not-known-yet", f"the length of {self!r} is not known while the pipeline is built", "Use .size().")
         return 1
 
@@ -431,11 +444,10 @@ def _report(code: str, message: str, fix: str) -> None:
 
 
 def _number_asked(handle: Handle) -> float:
-    _report(
-        "not-known-yet",
-        f"the number that {handle!r} stands for is not known while the pipeline is built",
-        "Calculate with operators on it, or in a task; .to_int() and .to_float() convert in a run.",
-    )
+    if value_of(handle) is not UNKNOWN_SCOPED:
+        message = f"the number that {handle!r} stands for is not known while the pipeline is built"
+        fix = "Calculate with operators on it, or in a task; .to_int() and .to_float() convert in a run."
+        _report("not-known-yet", message, fix)
     return 1.0
 
 

@@ -138,7 +138,7 @@ def policy_of(
 
     def amount(what: str, given: Any, parse: Callable[[Any], float]) -> Any:
         if isinstance(given, Handle) and building is not None:
-            return _bound(building, given)
+            return _bound(building, given, what)
         try:
             return parse(given)
         except ValueError as error:
@@ -150,7 +150,7 @@ def policy_of(
     timeout: int | Value | None = None
     if isinstance(options.timeout, Handle) and building is not None:
         seconds = operate("double", options.timeout)
-        timeout = _bound(building, operate("int", operate("_*_", seconds, 1000.0)))
+        timeout = _bound(building, operate("int", operate("_*_", seconds, 1000.0)), "timeout")
     elif options.timeout is not None:
         timeout = amount("timeout", options.timeout, duration_ms)
     graph_timeout = base.timeout_ms if isinstance(component, model.Graph) else None
@@ -353,5 +353,5 @@ def _trigger(given: Any, report: Report) -> model.Trigger:
         return model.Trigger.ALL_SUCCEEDED
 
 
-def _bound(building: Building, handle: Handle) -> Value:
-    return building.builder.bring(value_of(handle))
+def _bound(building: Building, handle: Handle, what: str) -> Value:
+    return building.builder.bring(value_of(handle), called=what)

@@ -112,10 +112,18 @@ def _is_owned(folder: Path) -> bool:
 def _end_processes(folder: Path) -> bool:
     """Wait until the keeper has ended all processes of a dead controller; end them ourselves if it doesn't. Whether all
     have gone."""
+    _wait_for_lock(folder)
+    return kill_marked(folder.name) and _wait_for_lock(folder)
+
+
+def _wait_for_lock(folder: Path) -> bool:
+    """Wait a while until nobody holds a folder's lock; whether nobody does. A process that is ending lets go of its lock last."""
     until = time.monotonic() + GONE_S
-    while _is_locked(folder) and time.monotonic() < until:
-        time.sleep(0.005)
-    return kill_marked(folder.name) and not _is_locked(folder)
+    while _is_locked(folder):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def _is_locked(folder: Path) -> bool:

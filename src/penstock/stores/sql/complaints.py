@@ -3,6 +3,7 @@ do."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -41,10 +42,25 @@ def read_only(path: Path) -> StoreUnavailable:
     )
 
 
+def not_a_file(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the state store cannot be opened: {path} is not a file",
+        fix="Move it away, or set `state` below [tool.penstock] in pyproject.toml to another folder.",
+    )
+
+
+def full(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(f"the state store {path} cannot grow: its disk is full", fix=f"Free some space. {AGAIN}")
+
+
 def from_system(path: Path, error: OSError) -> StoreUnavailable:
     """The folder or the file could not be made."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return full(path)
+    taken = path.parent.exists() and not path.parent.is_dir()
+    what = f"{path.parent} is not a folder" if taken else error.strerror or str(error)
     return StoreUnavailable(
-        f"the state store {path} cannot be opened: {error.strerror or error}",
+        f"the state store {path} cannot be opened: {what}",
         fix="Make its folder writable, or set `state` below [tool.penstock] in pyproject.toml to another one.",
     )
 
@@ -59,7 +75,7 @@ def from_sqlite(path: Path, error: sqlite3.Error, *, busy_ms: int) -> StoreUnava
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         what, fix = f"is locked by another process for more than {busy_ms / 1000:g} s", f"Wait for it to end. {AGAIN}"
     elif primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
-        what, fix = "cannot grow: its disk is full", f"Free some space. {AGAIN}"
+        return full(path)
     elif primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         what, fix = f"cannot be opened: {error}", f"Make {path.parent} and the files in it writable. {AGAIN}"
     else:

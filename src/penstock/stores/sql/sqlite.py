@@ -8,6 +8,7 @@ cause is gone."""
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import stat
@@ -24,9 +25,8 @@ from penstock.stores.sql.place import refuse_network
 from penstock.stores.sql.versions import BASE, CURRENT, VERSIONS
 
 BUSY_MS = 10_000
-_HAS_TABLES = "SELECT count(*) FROM sqlite_master"
+_HAS_VERSION = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
 _VERSION = "SELECT version_num FROM alembic_version"
-_NO_VERSION = "SELECT count(*) = 0 FROM sqlite_master WHERE name = 'alembic_version'"
 # After these the connection itself is as good as before; after any other it is opened anew.
 _HARMLESS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT)
 
@@ -47,10 +47,13 @@ class Database:
         self._identity = (0, 0)
         self._closed = False
         refuse_network(self.path)
-        _make_file(self.path)
-        check_writable(self.path)
         with self._named():
-            if not prepare(self.path, busy_ms=busy_ms):
+            if not os.path.lexists(self.path):
+                make(self.path)
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise complaints.not_a_file(self.path)
+            check_writable(self.path)
+            if not is_current(self.path, busy_ms=busy_ms):
                 _migrate(self.path, busy_ms=busy_ms)
             self._connect()
 
@@ -99,7 +102,7 @@ class Database:
             # Another file, or none for a while: it is looked at as on the first day, but never made or migrated now.
             self._drop()
             with self._named():
-                if not prepare(self.path, busy_ms=self._busy_ms, may_fill=False):
+                if not is_current(self.path, busy_ms=self._busy_ms):
                     raise complaints.not_usable(self.path, "another version was put in its place while it was in use")
                 return self._connect()
         return self._connection
@@ -193,50 +196,23 @@ def check_writable(path: Path) -> None:
             raise complaints.read_only(path)
 
 
-def prepare(path: Path, *, busy_ms: int, may_fill: bool = True) -> bool:
-    """Whether the database is of the current version; an empty one is filled first. False: it is older.
-
-    Looks through a read-only connection first: a database that cannot be used is not changed by a byte.
-    """
+def is_current(path: Path, *, busy_ms: int) -> bool:
+    """Whether the database is of the current version; False: it is older. Looks through a read-only connection: one that
+    cannot be used is not changed by a byte. Raises StoreUnavailable, sqlite3.Error."""
     if path.stat().st_size == 0:
-        if not may_fill or _size(Path(f"{path}-wal")):
-            raise complaints.not_usable(path, "it is empty, and should not be")
-        version = None
-    else:
-        version = _version(path, busy_ms=busy_ms)
-    if version is None:
-        if not may_fill:
-            raise complaints.not_usable(path, "it is empty, and should not be")
-        _fill(path, busy_ms=busy_ms)
-        version = _version(path, busy_ms=busy_ms)
+        raise complaints.not_usable(path, "it is empty, and should not be")  # to open it would remove its journal
+    with contextlib.closing(connect(path, busy_ms=busy_ms, read_only=True)) as connection:
+        if not connection.execute(_HAS_VERSION).fetchone()[0]:
+            raise complaints.not_usable(path, "it is a database of another program")
+        row = connection.execute(_VERSION).fetchone()
+    version = str(row[0]) if row else BASE
     if version == CURRENT:
         return True
     if version == BASE or version in VERSIONS:
         return False
-    if version is not None and version.isdigit() and version > CURRENT:
+    if version.isdigit() and version > CURRENT:
         raise complaints.newer(path, found=version, known=CURRENT)
     raise complaints.not_usable(path, f"its schema version {version!r} is none that any Penstock had")
-
-
-def _version(path: Path, *, busy_ms: int) -> str | None:
-    """The stamped version; None: there is no table at all."""
-    with contextlib.closing(connect(path, busy_ms=busy_ms, read_only=True)) as connection:
-        if connection.execute(_HAS_TABLES).fetchone()[0] == 0:
-            return None
-        if connection.execute(_NO_VERSION).fetchone()[0]:
-            raise complaints.not_usable(path, "it is a database of another program")
-        row = connection.execute(_VERSION).fetchone()
-        return str(row[0]) if row else BASE
-
-
-def _fill(path: Path, *, busy_ms: int) -> None:
-    """Make the tables, in one transaction; of several processes, the first does it."""
-    with contextlib.closing(connect(path, busy_ms=busy_ms)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute(_HAS_TABLES).fetchone()[0] == 0:
-            for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
-                connection.execute(statement)
-        connection.execute("COMMIT")
 
 
 def _migrate(path: Path, *, busy_ms: int) -> None:
@@ -245,28 +221,41 @@ def _migrate(path: Path, *, busy_ms: int) -> None:
     migrate(path, busy_ms=busy_ms)
 
 
-def _make_file(path: Path) -> None:
-    """The file, private to its owner, as are those that SQLite puts beside it; and its folder, if there is none.
+def make(path: Path) -> None:
+    """Make the database, if there is none, and its folder; both private to their owner. It appears whole: of several
+    processes the first makes it under another name, and a crash leaves nothing that anybody takes for a database.
 
-    An existing file is not opened here: closing it would drop the locks that other connections of this process hold.
+    Raises OSError, sqlite3.Error.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        if path.parent.is_dir() and stat.S_ISREG(path.stat().st_mode):
-            return
-        what = f"{path} is not a file" if path.parent.is_dir() else f"{path.parent} is not a folder"
-        raise StoreUnavailable(
-            f"the state store cannot be opened: {what}",
-            fix="Move it away, or set `state` below [tool.penstock] in pyproject.toml to another folder.",
-        ) from None
-    except OSError as error:
-        raise complaints.from_system(path, error) from error
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not os.path.lexists(path):
+            new = path.with_name(f"{path.name}.new")
+            try:
+                _build(new)
+                os.rename(new, path)
+            finally:
+                new.unlink(missing_ok=True)
+            os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
-def _size(path: Path) -> int:
+def _build(new: Path) -> None:
+    """A database with all tables, on disk when this returns."""
+    new.unlink(missing_ok=True)
+    file = os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute("BEGIN")
+            for statement in Path(__file__).with_name("schema.sql").read_text().split(";\n"):
+                connection.execute(statement)
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -54,9 +54,12 @@ def slow(note: str) -> int:
 
 def slow_stubborn(note: str) -> int:
     """Never ends by itself and does not take a hint."""
-    _begin(note)
+    has_begun = False
     while True:
         try:
+            if not has_begun:
+                has_begun = True
+                _begin(note)
             time.sleep(60)
         except BaseException:  # noqa: BLE001 - it does not take a hint
             with open(note, "a", encoding="utf-8") as file:
@@ -65,8 +68,8 @@ def slow_stubborn(note: str) -> int:
 
 def slow_tidy(note: str) -> int:
     """Never ends by itself, and tidies up when it is stopped."""
-    _begin(note)
     try:
+        _begin(note)
         time.sleep(3600)
     finally:
         with open(note, "a", encoding="utf-8") as file:

@@ -92,7 +92,11 @@ def wait_for_start(executor: Executor, attempt_ids: Iterable[str]) -> dict[str, 
     return {report.attempt_id: report for report in reports if isinstance(report, AttemptStarted)}
 
 
-def wait_for_function(executor: Executor, subject: Subject, attempt_id: str) -> None:
+class Counting(Protocol):
+    def begun(self, attempt_id: str) -> int: ...
+
+
+def wait_for_function(executor: Executor, subject: Counting, attempt_id: str) -> None:
     """Wait until an attempt's function has been called. Raises AssertionError when it never is."""
     wait_for_start(executor, [attempt_id])
     for _ in range(POLLS_MAX):
