@@ -339,10 +339,12 @@ class _GraphChecker:
         location: Location | None,
     ) -> None:
         for kind, names in (("input", [i.name for i in inputs]), ("output", [o.name for o in outputs])):
-            for one in dict.fromkeys(names):
-                if names.count(one) > 1:
+            seen: set[str] = set()
+            for one in names:
+                if one in seen:
                     message = f"{name!r} has two {kind}s named {one!r}"
                     self._report("duplicate-name", message, "Rename one of them.", location)
+                seen.add(one)
                 if not (is_name(one) or one.isidentifier()):
                     self._report("bad-name", f"an {kind} of {name!r} cannot be named {one!r}", NAME_FIX, location)
         for spec in inputs:

@@ -65,3 +65,25 @@ def closures():
     finally_(3)
     task(print)(1)
     task(3)(1)
+
+
+@pipeline
+async def async_pipeline():
+    plain(1)
+
+
+@pipeline
+def generator_pipeline():
+    yield 1
+
+
+@pipeline
+class ClassPipeline: ...
+
+
+class WithMethod:
+    @pipeline
+    def method_pipeline(self): ...
+
+
+method_pipeline = WithMethod.method_pipeline

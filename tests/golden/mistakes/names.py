@@ -20,4 +20,5 @@ def names(n: int):
     plain(name=f"for-{n}")
     größe()
     plain(labels={"x": 1})
+    plain(labels={"x": f"{n}"})
     return {"bad name": plain(), 3: plain()}

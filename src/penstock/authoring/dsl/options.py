@@ -168,7 +168,11 @@ def labels_of(labels: Any, report: Report) -> Mapping[str, str]:
     """Labels as a mapping of text to text."""
     if not labels:
         return model.NOTHING
-    if isinstance(labels, Mapping) and all(isinstance(part, str) for pair in labels.items() for part in pair):
+    texts = [part for pair in labels.items() for part in pair] if isinstance(labels, Mapping) else [None]
+    if any(isinstance(text, str) and MARK in text for text in texts):
+        report("bad-label", "a label holds a value that only a run knows", "Label with what is known now.")
+        return model.NOTHING
+    if all(isinstance(text, str) for text in texts):
         return dict(labels)
     report("bad-label", f"labels must be a dict of text to text, not {labels!r}", 'Write labels={"team": "growth"}.')
     return model.NOTHING

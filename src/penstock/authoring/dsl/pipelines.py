@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
-from inspect import cleandoc
+from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Generic, Protocol, overload
 
 from penstock.authoring.dsl.annotations import Signature, output_fields, signature_of, type_of_annotation
@@ -134,12 +134,34 @@ class Pipeline(Generic[P, R]):
             for output in signature.outputs or ():
                 builder.add_output(output.name, UNKNOWN_SCOPED, type_=output.type)
             return builder.finish(), tuple(builder.diagnostics)
+        if not self._check_function(builder):
+            return builder.finish(), tuple(builder.diagnostics)
         self._is_building = True
         try:
             with building_of(builder) as building:
                 return self._run_body(building, signature_of(self.function))
         finally:
             self._is_building = False
+
+    def _check_function(self, builder: GraphBuilder) -> bool:
+        """Whether the body can be run to build a graph."""
+        function: Any = self.function
+        name = getattr(function, "__qualname__", "")
+        if isinstance(function, type) or not callable(function):
+            message = f"@pipeline on {function!r}, which is not a function"
+            builder.report("not-a-function", message, "Write a function whose body calls tasks.")
+        elif iscoroutinefunction(function) or isasyncgenfunction(function):
+            builder.report(
+                "async-function", f"{name!r} is an async function", "Write a plain one: it only builds a graph."
+            )
+        elif isgeneratorfunction(function):
+            builder.report("generator-function", f"{name!r} is a generator", "Return the outputs.")
+        elif "." in name.rpartition("<locals>.")[2]:
+            message = f"@pipeline on the method {name!r}"
+            builder.report("not-a-function", message, "Write it as a function; the object becomes a parameter.")
+        else:
+            return True
+        return False
 
     def _run_body(self, building: Building, signature: Signature) -> tuple[Graph, tuple[Diagnostic, ...]]:
         builder = building.root

@@ -27,6 +27,8 @@ class Entry:
     shape: Shape
     datagram: bytes
     fresh: bool
+    complaint: str = ""
+    """Why it cannot be taken."""
     sent: bool = False
     started: bool = False
     """It was reported as started."""

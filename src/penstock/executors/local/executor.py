@@ -19,13 +19,13 @@ from penstock.executors.local.adoption import examine, forget_past
 from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
 from penstock.executors.local.describing import describe_in
 from penstock.executors.local.incarnation import Incarnation
+from penstock.executors.local.intake import Intake
 from penstock.executors.local.ledger import Ledger, ledger_folder
 from penstock.executors.local.roster import Gone, Roster, Said, Unforked
 from penstock.executors.local.settings import LocalSettings, worker_settings
 from penstock.executors.local.tally import Tally
 from penstock.launcher.outer.records import read_records
-from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX, Begun
-from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX
+from penstock.launcher.outer.slot import Begun
 from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
@@ -40,7 +40,6 @@ from penstock.wire import (
     Report,
     Usage,
     report_from_json,
-    request_to_json,
 )
 
 SCAN_S = 0.02
@@ -56,8 +55,6 @@ START_FAILURES_MAX = 3
 IDLE_S = 60.0
 """How long a pool keeps its workers without an attempt, when another pool grows."""
 
-_TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
 
 class LocalExecutor:
     """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called
@@ -68,12 +65,13 @@ class LocalExecutor:
         self._name = name
         self._lock = threading.RLock()
         self._own = Incarnation(settings.state)
-        self._machine = {
+        shared = {
             "cpu": machine.cpu_thousandths() if settings.cpu is None else round(settings.cpu * 1000),
             "memory": settings.memory_bytes or machine.memory_bytes_total(),
         }
         self._custom = {name: round(amount * 1000) for name, amount in settings.resources.items()}
-        self._ledger = Ledger(settings.ledger or ledger_folder(), entry=self._own.name, total=self._machine)
+        self._intake = Intake(self._own.folder, {**shared, **self._custom})
+        self._ledger = Ledger(settings.ledger or ledger_folder(), entry=self._own.name, total=shared)
         self._ahead_max = settings.ahead_max
         self._admission = Admission(
             {**self._ledger.left(), **self._custom},
@@ -87,7 +85,6 @@ class LocalExecutor:
         self._active: dict[str, Entry] = {}
         """All that have not ended, those that wait among them."""
         self._started_count = 0
-        self._files = 0
         self._scan_at = float("inf")
         self._oom_kills = machine.oom_kill_count()
         self._observations: list[Observation] = []
@@ -102,6 +99,12 @@ class LocalExecutor:
     def keeper_pid(self) -> int | None:
         """The keeper's process, for whoever looks after processes."""
         return self._roster.keeper_pid
+
+    @property
+    def largest(self) -> Mapping[str, int]:
+        """What an attempt could be given at most, were it alone on the machine: a request for more is refused. `capacity` may
+        say less, while other executors share the machine."""
+        return self._intake.largest
 
     # -- effects.Executor ----------------------------------------------------------------------------------------------
 
@@ -213,36 +216,12 @@ class LocalExecutor:
     # -- taking attempts -----------------------------------------------------------------------------------------------
 
     def _accept(self, request: AttemptRequest) -> None:
-        shape = tuple(sorted(request.amounts.items()))
-        key = f"fresh {request.attempt_id}" if request.fresh else request.component.pin
-        entry = Entry(request.attempt_id, key, shape, b"", request.fresh)
+        entry = self._intake.entry_for(request)
         self._active[entry.attempt_id] = entry
-        complaint = self._complaint(request)
-        if complaint is None:
-            data = _TO_JSON(request_to_json(request)).encode()
-            try:
-                entry.datagram = data if len(data) <= DATAGRAM_BYTES_MAX else self._in_file(data)
-            except OSError as error:
-                complaint = f"the request could not be written to {self._own.folder}: {error.strerror}"
-        if complaint is not None:
-            self._finish(entry, Refused(complaint))
+        if entry.complaint:
+            self._finish(entry, Refused(entry.complaint))
         else:
             self._waiting[entry.attempt_id] = entry
-
-    def _complaint(self, request: AttemptRequest) -> str | None:
-        total = {**self._machine, **self._custom}
-        for name, amount in request.amounts.items():
-            if amount > total.get(name, 0):
-                return f"it asks for {amount} of {name}, and there are {total.get(name, 0)}"
-        if len(request.attempt_id.encode()) > ATTEMPT_ID_BYTES_MAX:
-            return f"its id is longer than {ATTEMPT_ID_BYTES_MAX} bytes"
-        return None
-
-    def _in_file(self, data: bytes) -> bytes:
-        self._files += 1
-        path = self._own.folder / f"request-{self._files}.json"
-        path.write_bytes(data)
-        return b"@" + str(path).encode()
 
     def _pump(self) -> None:
         while self._waiting:
