@@ -73,6 +73,8 @@ class Project:
         text = f"$ exit {done.status}\n"
         text += "".join(f"-- {name}\n{part}" for name, part in (("stderr", done.err), ("stdout", done.out)) if part)
         text = text.replace(str(self.folder), "FOLDER")
+        # Which part of a line a traceback underlines is Python's affair, and differs between its versions.
+        text = re.sub(r"^ *[~^]+\n", "", text, flags=re.MULTILINE)
         # Whether a short attempt is seen to start before it is seen to end is chance.
         text = re.sub(r"^ .* started\n", "", text, flags=re.MULTILINE)
         text = re.sub(r"\b1[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)

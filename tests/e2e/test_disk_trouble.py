@@ -1,5 +1,5 @@
-"""A disk that fills up and a folder that turns read-only under a run: a clear error, and a later `retry` goes on with what was
-committed. Real file systems; a machine that does not let a test mount one says so."""
+"""A disk that fills up and a folder that turns read-only under a run: a clear error, and a later `retry` goes on with
+what was committed. Real file systems; a machine that does not let a test mount one says so."""
 
 from __future__ import annotations
 

@@ -428,3 +428,28 @@ def test_first_run_is_where_the_project_is(project) -> None:
     assert not (project.folder / "deep" / "er" / ".penstock").exists()
     assert os.listdir(project.folder / "deep" / "er") == ["sums.py"]
     assert Path(project.folder / ".penstock" / ".gitignore").read_text() == "*\n"
+
+
+def test_run_from_a_notebook(project) -> None:
+    """Cells as a notebook has them: compiled one by one, their source known to `linecache` only, in a `__main__`
+    without a file."""
+    import subprocess
+    import sys
+
+    cells = [
+        "from penstock import pipeline, task\nimport math\nfactor = 3",
+        "@task\ndef grow(x: int) -> float:\n    return math.sqrt(x) * factor",
+        "@pipeline\ndef growing(x: int = 16) -> float:\n    return grow(x)",
+        "result = growing.run(x=25)\nprint(result.state, result.outputs.output)\nfactor = 4\nprint(growing.run().outputs.output)",
+    ]
+    notebook = (
+        "import linecache, __main__\n"
+        f"for number, text in enumerate({cells!r}):\n"
+        "    name = f'<cell {number}>'\n"
+        "    linecache.cache[name] = (len(text), None, text.splitlines(True), name)\n"
+        "    exec(compile(text, name, 'exec'), __main__.__dict__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", notebook], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    assert done.stdout == "succeeded 15.0\n16.0\n", done.stderr

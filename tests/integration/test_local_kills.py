@@ -4,6 +4,7 @@ comes next can tell what happened."""
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.launcher.outer.processes import marked_processes, started_ticks
+from penstock.launcher.outer.processes import children_of, marked_processes, started_ticks
 from penstock.testing.conformance.executor import ends_of, name, wait_for_function, wait_for_start
 from penstock.testing.conformance.executor_processes import value_of
 from penstock.testing.local_subject import LocalSubject
-from penstock.wire import Lost, Refused, Succeeded
+from penstock.wire import AttemptEnded, Lost, Refused, Succeeded
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_controller_killed_at_any_moment(subject: LocalSubject) -> None:
         executor.start([subject.request("ok", attempt_id) for attempt_id in ids])
         seen = {}
         for _ in range(kill % 5):
-            seen.update({report.attempt_id: report for report in executor.poll(50)})
+            seen.update({r.attempt_id: r for r in executor.poll(50) if isinstance(r, AttemptEnded)})
         time.sleep(0.003 * (kill % 7))
         subject.crash(executor)
         after = subject.open()
@@ -185,6 +186,35 @@ def test_controller_killed_at_any_moment(subject: LocalSubject) -> None:
         finally:
             after.close()
         assert incarnations(subject) == [], "folders in which nothing is outstanding go"
+
+
+@pytest.mark.kill
+@pytest.mark.usefixtures("no_process_left")
+def test_workers_and_keepers_killed_at_any_moment(subject: LocalSubject) -> None:
+    """Whoever is killed, every attempt ends, none begins twice, and what ended well is known."""
+    kills = int(os.environ.get("PENSTOCK_TEST_KILLS", "8"))
+    rng = random.Random(kills)
+    executor = subject.open()
+    try:
+        for kill in range(kills):
+            ids = [f"run{kill}/part/{number}#1" for number in range(200)]
+            executor.start([subject.request("ok", attempt_id) for attempt_id in ids])
+            reports = [*executor.poll(50)]
+            time.sleep(rng.random() * 0.02)
+            keeper = executor.keeper_pid
+            assert keeper is not None
+            workers = children_of(keeper)
+            os.kill(rng.choice(workers) if workers and kill % 4 else keeper, signal.SIGKILL)
+            ended = {report.attempt_id for report in reports if isinstance(report, AttemptEnded)}
+            ends = ends_of(executor, [attempt_id for attempt_id in ids if attempt_id not in ended])
+            ends.update({report.attempt_id: report for report in reports if isinstance(report, AttemptEnded)})
+            found = {(type(ends[attempt_id].outcome), subject.begun(attempt_id)) for attempt_id in ids}
+            assert found <= {(Succeeded, 1), (Lost, 0), (Lost, 1)}
+            assert sum(isinstance(ends[attempt_id].outcome, Lost) for attempt_id in ids) <= subject.slots
+            executor.acknowledge(ids)
+    finally:
+        executor.close()
+    assert incarnations(subject) == []
 
 
 def test_outstanding_ends_outlive_a_close(subject: LocalSubject) -> None:

@@ -220,10 +220,10 @@ MUTANTS = (
     Mutant(
         "performed-before-committed",
         "controller/controller.py",
-        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return\n"
+        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return False\n"
         "        self._perform(commands)\n",
         "        self._perform(commands)\n"
-        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return\n",
+        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return False\n",
         "attempts start before the store knows of them",
     ),
     Mutant(
@@ -236,9 +236,9 @@ MUTANTS = (
     Mutant(
         "acknowledged-too-early",
         "controller/controller.py",
-        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return\n",
+        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return False\n",
         "        self._acknowledge(events)\n"
-        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return\n",
+        "        if (transitions or consumed) and not self._commit(transitions, consumed, now):\n            return False\n",
         "outcome records are dropped before their ends are committed",
     ),
     Mutant(

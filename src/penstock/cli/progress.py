@@ -23,6 +23,7 @@ LINES_PER_S = 8.0
 COUNTS_EVERY_S = 2.0
 # Failures are what a person looks for: they have a budget of their own, and then are counted.
 FAILURES_SHOWN_MAX = 10
+FAILURE_WIDTH = 400
 PATH_WIDTH = 24
 
 
@@ -51,7 +52,7 @@ class ProgressLines:
         self._outer, self._inner = Lines(), Lines()
         self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
-        self._failures_count = 0
+        self.failures_count = 0
         self.ended: Counter[str] = Counter()
         """How many task runs of the main run have ended while they were watched, by state."""
 
@@ -124,17 +125,18 @@ class ProgressLines:
         self._quiet_line(row.path, name, text=f"{why}{wait}", kind="to be tried again")
 
     def _failed(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
-        self._failures_count += 1
-        if self._failures_count > FAILURES_SHOWN_MAX:
+        self.failures_count += 1
+        if self.failures_count > FAILURES_SHOWN_MAX:
             self._unshown["failed"] += 1
             return
         why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code
         tries = f" (attempt {row.attempt})" if row.attempt > 1 else ""
         by = f" by {row.cause.by}" if row.cause.by and attempt is None else ""
-        self._line(f"{name} failed{by}: {shortened(why)}{tries}")
+        self._line(f"{name} failed{by}: {shortened(why, FAILURE_WIDTH)}{tries}")
         if attempt is None:
             return
-        traceback = str((attempt.failure or {}).get("traceback", ""))
+        more = why.strip().partition("\n")[2]
+        traceback = str((attempt.failure or {}).get("traceback", "")) or more
         if traceback:
             self._line(indented(traceback))
         printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""

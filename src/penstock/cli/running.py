@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.cli.main import CANCELLED, FAILED, INVALID, SUCCEEDED
 from penstock.cli.progress import ProgressLines
-from penstock.cli.words import count, duration, value
+from penstock.cli.words import count, duration, shortened, value
 
 if TYPE_CHECKING:
     from penstock.app.results import RunResult
@@ -132,7 +132,8 @@ def _tell(result: RunResult, progress: ProgressLines, *, json: bool) -> int:
     row = result.row
     took_ms = max(row.ended_at - row.started_at, 0) if row.ended_at and row.started_at else None
     took = f" in {duration(took_ms)}" if took_ms is not None else ""
-    why = f" ({row.cause.text})" if row.cause.text and result.state != "succeeded" else ""
+    is_told = result.state == "succeeded" or progress.failures_count > 0
+    why = f" ({shortened(row.cause.text)})" if row.cause.text and not is_told else ""
     states = [state for state in progress.ended if progress.ended[state]]
     counts = ", ".join(f"{progress.ended[state]:,} {state}" for state in states) or "no task runs"
     print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)

@@ -52,6 +52,9 @@ from penstock.wire import Datum, Inline
 LOST_MAX = 1_000_000
 """Losses are the simulator's doing, never the graph's: no run may fail of them."""
 
+WIDE_MIN = 65
+"""A map over so many items begins them in more than one window."""
+
 _PARAMETERS = (INT, INT, BOOL, FLOAT, STR, list_of(INT))
 _ANY = (*_PARAMETERS, fakes.FRAME, list_of(fakes.FRAME))
 _INDEXES = "indexes"
@@ -187,12 +190,14 @@ class _Maker:
         """More items than are begun at once (semantics 11), and little to do for each."""
         scope = _Scope(self.rng, [(Input("i0"), INT)])
         inputs = (InputSpec("x", INT),)
-        function = Function(fakes.MODULE, f"moody_w{self.left}", inputs, (OutputSpec("y0", INT),), Policy(Resources(0.5)))
+        function = Function(
+            fakes.MODULE, f"moody_w{self.left}", inputs, (OutputSpec("y0", INT),), Policy(Resources(0.5))
+        )
         retry = Policy(retry=Retry(2, 0, lost_max=LOST_MAX))
         scope.add(Call("n0", function, {"x": Input("i0")}, policy=retry))
         outputs = (GraphOutput("r0", INT, Output("n0", "y0")),)
         body = Graph(name, (InputSpec("i0", INT),), tuple(scope.nodes), outputs)
-        items = Constant(list(range(self.rng.randint(65, 110))))
+        items = Constant(list(range(self.rng.randint(WIDE_MIN + 1, 110))))
         return Map(name, body, items, {"i0": Item()}, self.rng.choice((None, None, 70)), 1_000, order)
 
     def _branch(self, name: str, scope: _Scope, order: Order, policy: Policy, depth: int) -> Branch:
@@ -200,7 +205,10 @@ class _Maker:
         cases = []
         for number in range(self.rng.randint(1, 3)):
             body, inputs = self._body(f"{name}_{number}", scope, (), wanted, depth)
-            cases.append(Case(scope.condition(), body, inputs))
+            condition = scope.condition()
+            if self._often(0.12):  # may well be an error
+                condition = Expression(_operation("_>_", _operation("_/_", Literal(12), scope.number()), Literal(2)))
+            cases.append(Case(condition, body, inputs))
         if self._often(0.5):
             cases[-1] = replace(cases[-1], when=None)
         return Branch(name, tuple(cases), order, policy)
@@ -303,6 +311,8 @@ class _Scope:
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
+        if isinstance(node, Map) and isinstance(node.items, Constant) and len(node.items.value) > WIDE_MIN:
+            return  # nobody goes over its lists again: the graph would be too large
         self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
         self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
 
@@ -320,7 +330,7 @@ class _Scope:
                 return OneOf(tuple(each for index, each in enumerate(sources) if each not in sources[:index]))
             return self.rng.choice(found)
         if of_type == INT and self.rng.random() < 0.5:
-            return Expression(_operation("_+_", self._number(), Literal(1)))
+            return Expression(_operation("_+_", self.number(), Literal(1)))
         if of_type == STR and self.rng.random() < 0.6:
             return Text(("v=", self.pick(INT), ";"))
         return Constant(fakes.plain_for(of_type, f"constant {self.rng.randrange(5)}"))
@@ -343,9 +353,9 @@ class _Scope:
 
     def _comparison(self) -> Tree:
         operator = self.rng.choice(("_<_", "_>=_", "_==_", "_!=_"))
-        return _operation(operator, self._number(), Literal(self.rng.randrange(5)))
+        return _operation(operator, self.number(), Literal(self.rng.randrange(5)))
 
-    def _number(self) -> Tree:
+    def number(self) -> Tree:
         lists = [value for value, of_type in self.values if of_type.is_counted]
         if lists and self.rng.random() < 0.2:
             return _operation("size", Reference(self.rng.choice(lists)))

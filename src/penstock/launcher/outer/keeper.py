@@ -40,6 +40,16 @@ ORDER_BYTES_MAX = 64 * 1024
 SAMPLE_S = 0.2
 """How often memory is looked at while an attempt runs that has run this long already."""
 
+PRELOADED = (
+    "penstock.launcher.outer.describe",
+    "penstock.authoring.dsl.tasks",
+    "penstock.authoring.dsl.pipelines",
+    "penstock.authoring.dsl.control",
+    "penstock.launcher.inner.context",
+    "penstock.graph.codec",
+)
+"""Modules of ours that nearly every target needs; a worker forked before they are there imports them itself."""
+
 FREEZE_S = 0.05
 """How long to wait for a process to stand still before it is killed all the same."""
 
@@ -60,6 +70,7 @@ class Keeper:
         self._settings = settings
         self._pid = os.getpid()
         self._kept: dict[int, Kept] = {}
+        self._preload = list(PRELOADED)
         self._sampling = False
         self._sample_at = 0.0
         self._woken, self._waker = os.pipe()
@@ -78,7 +89,9 @@ class Keeper:
             poller.register(controller, select.POLLIN)
         self._tell({"event": "ready", "pid": self._pid})
         while True:
-            events = dict(poller.poll(self._wait_ms()))
+            events = dict(poller.poll(0 if self._preload else self._wait_ms()))
+            if not events and self._preload:
+                self._preload_one()
             if self._woken in events:
                 os.read(self._woken, 4096)
                 self._reap()
@@ -87,6 +100,13 @@ class Keeper:
             self._keep_time()
         kill_children()
         return not has_children()
+
+    def _preload_one(self) -> None:
+        """Import, while there is nothing else to do, what workers will want."""
+        importlib.import_module(self._preload.pop(0))
+        if not self._preload:
+            gc.collect()
+            gc.freeze()
 
     def _tell(self, news: dict[str, Any]) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # the next read says when the controller has gone
@@ -263,8 +283,6 @@ def main(control_fd: int) -> None:
         sync_folder(folder)  # should the power go, a later controller must find that this incarnation was there
     for module in (settings.launcher, settings.artifacts):
         importlib.import_module(module.partition(":")[0])
-    gc.collect()
-    gc.freeze()
     sys.exit(0 if Keeper(control, settings).keep(controller) else 1)
 
 

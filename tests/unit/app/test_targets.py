@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.app.targets import parse_target, require_graph
+from penstock.base.diagnostics import Diagnostic, Location
+from penstock.base.errors import InvalidInput, InvalidPipeline, TargetFailed
+from penstock.wire import Description, Failure
+
+
+def test_files_are_absolute_and_modules_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("")
+    assert parse_target("a.py", folder=tmp_path).text == f"{tmp_path}/a.py"
+    assert parse_target("a.py:flights", folder=tmp_path).text == f"{tmp_path}/a.py:flights"
+    assert parse_target("package.module:flights", folder=tmp_path).text == "package.module:flights"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "not a target"),
+        (":", "not a target"),
+        ("a.py:", "not a target"),
+        ("a.py:x y", "not a target"),
+        ("aa.py", "there is no file aa.py; did you mean a.py?"),
+        ("no/b.py", "nor is there a folder"),
+        ("a.yaml", "cannot be run yet"),
+        ("folder", "is a folder"),
+        ("data.csv", "is not a Python file"),
+        ("a", "there is no 'a' here; did you mean a.py?"),
+        ("folder.py", "is not a file"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "a.py").write_text("")
+    (tmp_path / "data.csv").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(InvalidInput) as caught:
+        parse_target(text, folder=tmp_path)
+    assert told in caught.value.message
+    assert caught.value.fix
+
+
+def test_descriptions_become_errors() -> None:
+    with pytest.raises(TargetFailed) as failed:
+        require_graph(Description(failure=Failure("builtins:ValueError", "no", (), "Traceback ...")), target="a.py")
+    assert failed.value.message == "a.py cannot be imported: ValueError: no"
+    assert failed.value.traceback == "Traceback ..."
+    with pytest.raises(InvalidInput, match="there is no pipeline"):
+        require_graph(Description(error="there is no pipeline"), target="a.py")
+    wrong = Diagnostic("cycle", "a waits for b", "Cut it.", Location("a.py", 3))
+    with pytest.raises(InvalidPipeline, match=r"a\.py:3: error: a waits for b"):
+        require_graph(Description(diagnostics=(wrong.to_json(),)), target="a.py")
+    warned = Diagnostic("loop-invariant", "m", severity="warning")
+    require_graph(Description(graph={}, diagnostics=(warned.to_json(),)), target="a.py")

@@ -1,0 +1,80 @@
+"""Progress as its reader sees it; the transitions are those that the engine makes."""
+
+from __future__ import annotations
+
+import io
+
+from penstock.base.instants import Instant
+from penstock.cli.progress import FAILURES_SHOWN_MAX, LINES_IN_HAND_MAX, ProgressLines
+from penstock.engine.events import Transition
+from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.engine.states import AttemptState, RunState, TaskState
+from penstock.wire import LogSegment
+
+NOW = Instant(1_000)
+RUN = RunRow("1" * 13, "sums", "d", {}, "p", 0, NOW, state=RunState.RUNNING)
+
+
+def lines(tail: str = "") -> tuple[ProgressLines, io.StringIO]:
+    stream = io.StringIO()
+    progress = ProgressLines(stream)
+    progress.begun(RUN, how="new", tail=lambda attempt: tail)
+    return progress, stream
+
+
+def succeeded(path: str) -> Transition:
+    row = TaskRunRow(
+        RUN.run_id, path, "m:f", TaskState.SUCCEEDED, Cause("succeeded"), NOW, started_at=NOW, ended_at=NOW
+    )
+    return Transition("task", RUN.run_id, path, "running", "succeeded", row.cause, row)
+
+
+def failed(path: str, *, traceback: str) -> tuple[Transition, Transition]:
+    attempt = AttemptRow(
+        RUN.run_id, path, 2, AttemptState.ENDED, "local", (), NOW, outcome="failed",
+        failure={"type": "builtins:ValueError", "message": "no rows", "traceback": traceback}, log=LogSegment("x", 0, 1),
+    )  # fmt: skip
+    row = TaskRunRow(RUN.run_id, path, "m:f", TaskState.FAILED, Cause("failed"), NOW, attempt=2)
+    return (
+        Transition("attempt", RUN.run_id, f"{path}#2", "started", "ended", Cause("failed"), attempt),
+        Transition("task", RUN.run_id, path, "running", "failed", row.cause, row),
+    )
+
+
+def test_a_failure_shows_the_authors_traceback_and_the_last_lines() -> None:
+    progress, stream = lines(tail="a\nb")
+    progress.committed(failed("fit", traceback="Traceback (most recent call last):\n  File ...\nValueError: no rows"))
+    assert stream.getvalue().splitlines()[1:] == [
+        "  fit                      failed: ValueError: no rows (attempt 2)",
+        "    Traceback (most recent call last):",
+        "      File ...",
+        "    ValueError: no rows",
+        "    the last lines that it printed:",
+        "      a",
+        "      b",
+    ]
+
+
+def test_ten_thousand_items_are_counted_and_the_tasks_around_them_told() -> None:
+    progress, stream = lines()
+    for item in range(10_000):
+        progress.committed([succeeded(f"map/{item}/square")])
+    progress.committed([succeeded("map"), succeeded("total")])
+    ended = Transition("run", RUN.run_id, RUN.run_id, "running", "succeeded", Cause("succeeded"), RUN)
+    progress.committed([ended])
+    told = stream.getvalue().splitlines()
+    assert len(told) < LINES_IN_HAND_MAX + 30
+    assert [line.split()[0] for line in told if line.startswith(("  map ", "  total "))] == ["map", "total"]
+    single = sum(line.startswith("  map/") for line in told)
+    counted = sum(int(line.split()[1].replace(",", "")) for line in told if line.startswith("  …"))
+    assert single + counted == 10_000, "nothing goes untold"
+    assert progress.ended == {"succeeded": 10_002}
+
+
+def test_many_failures_are_counted() -> None:
+    progress, stream = lines()
+    for item in range(50):
+        progress.committed(failed(f"map/{item}/fit", traceback="Traceback"))
+    shown = [line for line in stream.getvalue().splitlines() if " failed: " in line]
+    assert len(shown) == FAILURES_SHOWN_MAX
+    assert progress.ended["failed"] == 50

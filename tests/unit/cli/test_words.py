@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from penstock.cli.words import artifact, duration, shortened, table, value
+
+
+@pytest.mark.parametrize(
+    ("amount_ms", "text"),
+    [
+        (None, ""), (0, "0.0 ms"), (0.26, "0.3 ms"), (12, "12 ms"), (999, "999 ms"), (1_000, "1.0 s"), (59_940, "59.9 s"),
+        (60_000, "1 min 00 s"), (125_000, "2 min 05 s"), (3_599_000, "59 min 59 s"), (3_600_000, "1 h 00 min"),
+        (11_220_000, "3 h 07 min"),
+    ],
+)  # fmt: skip
+def test_duration(amount_ms: float | None, text: str) -> None:
+    assert duration(amount_ms) == text
+
+
+def test_table_is_as_wide_as_its_widest_cells() -> None:
+    assert table(("A", "LONG", "REST"), [("aaa", "b", "c"), ("a", "b", "")]) == "A    LONG  REST\naaa  b     c\na    b"
+
+
+def test_shortened_takes_the_first_line() -> None:
+    assert shortened("one\ntwo") == "one"
+    assert shortened("x" * 20, 10) == "x" * 9 + "…"
+
+
+def test_artifacts_are_summarised() -> None:
+    shown = {
+        "artifact": "blake3:" + "ab" * 32, "type": "polars:DataFrame", "form": "parquet", "size_bytes": 1536,
+        "metadata": {"rows": 336_776, "columns": 19, "schema": {"a": "int"}, "name": "x" * 100},
+    }  # fmt: skip
+    assert artifact(shown) == "polars:DataFrame, columns 19, rows 336,776, 1.5 KiB"
+    assert value(shown) == artifact(shown)
+    assert value([shown, shown]) == f"2 artifacts, the first: {artifact(shown)}"
+    assert value({"a": [1, "ü"]}) == '{"a": [1, "ü"]}'
