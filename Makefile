@@ -32,8 +32,7 @@ demo: $(DEMO_STAMP)
 	@echo "== what its tasks printed:                     $(BIN)/penstock logs latest"
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -n $(WORKERS)
 	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS) --processes $(WORKERS)
 
 check: $(DEV_STAMP)
