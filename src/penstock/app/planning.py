@@ -21,7 +21,7 @@ def plan_for(graph: Graph, *, pin: str, store: StateStore | None, executor: Loca
         graph,
         pin=pin,
         history=_history(store, graph) if store is not None else {},
-        capacity=executor.capacity().amounts,
+        capacity=executor.largest,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.engine import Engine
-from penstock.engine.events import CapacityReported, Decision, Event, RunSubmitted, StartAttempt, StopAttempt
+from penstock.engine.events import CapacityReported, Decision, Event, RunSubmitted, StartAttempt, StopAttempt, TimePassed
 from penstock.engine.rows import AttemptRow, Row, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
 from penstock.graph.codec import type_from_json
@@ -74,11 +74,13 @@ class EngineAlone:
                 self._start(command)
             elif isinstance(command, StopAttempt):
                 self.stops[command.attempt_id] = command.grace_ms
+        self.wake_at = decision.wake_at
+        if isinstance(event, TimePassed) and self.wake_at is not None and self.wake_at <= self.clock.now():
+            return decision  # it said itself that there is more to do now
         again = self.engine.handle(event, now=self.clock.now())
         checkers.demand(
             not again.transitions and not again.commands, f"{event} changed something the second time: {again}"
         )
-        self.wake_at = decision.wake_at
         return decision
 
     def _start(self, command: StartAttempt) -> None:

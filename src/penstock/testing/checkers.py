@@ -189,15 +189,14 @@ def check_capacity(
     rows = [row for row in journal.open.values() if row.executor == reported.executor and row.run_id in run_ids]
     over: dict[str, int] = {}
     for shape in dict.fromkeys(row.amounts for row in rows):
+        same = [f"{row.path}#{row.number}" for row in rows if row.amounts == shape]
+        ahead = set(same[-reported.ahead_max :]) if reported.ahead_max else set()
         over = dict(reported.amounts)
-        ahead = reported.ahead_max
-        for row in reversed(rows):
-            if row.amounts == shape and ahead:
-                ahead -= 1
-                continue
-            for name, amount in row.amounts:
+        for row in rows:
+            for name, amount in row.amounts if f"{row.path}#{row.number}" not in ahead else ():
                 over[name] = over.get(name, 0) - amount
-        if min(over.values()) >= 0:
+        # What waits beyond a capacity that has shrunk below what runs is no more than what may wait.
+        if min(over.values()) >= 0 or all(f"{row.path}#{row.number}" in ahead for row in mine):
             return
     raise Violation(f"{mine[-1].path}: submitted beyond capacity {reported}; left {over}: {[r.path for r in rows]}")
 

@@ -16,7 +16,7 @@ from penstock.base.errors import StoreUnavailable
 from penstock.controller.controller import Controller
 from penstock.effects import Commit, Executor, Holder, Message, StateStore, Submission
 from penstock.engine.engine import Engine
-from penstock.engine.events import Decision, Event, StartAttempt
+from penstock.engine.events import Decision, Event, StartAttempt, TimePassed
 from penstock.engine.rows import RunRecord, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
 from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
@@ -194,7 +194,8 @@ class Simulation:
         decision = handle(event, now=now)
         if self.verbose and decision.transitions:
             self.note(f"  {event}"[:300])
-        if self.rng.random() < 0.25:
+        more_is_due = decision.wake_at is not None and decision.wake_at <= now
+        if self.rng.random() < 0.25 and not (more_is_due and isinstance(event, TimePassed)):
             again = handle(event, now=now)
             checkers.demand(not again.transitions and not again.commands, f"{event} twice: {again.transitions}")
         return decision

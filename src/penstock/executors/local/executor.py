@@ -152,13 +152,13 @@ class LocalExecutor:
         until = time.monotonic() + timeout_ms / 1000
         while True:
             with self._lock:
-                self._keep_time()
                 wait_s = self._wait_s(until)
             ready = self._roster.wait(wait_s * 1000)
             with self._lock:
                 if ready:
                     self._take_in(self._roster.hear(ready))
                     self._pump()
+                self._keep_time()  # after hearing, so that what was just said is not read from the records once more
                 if self._tally.reports or time.monotonic() >= until:
                     return self._tally.take()
 
