@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from penstock.base.instants import Instant
 from penstock.engine.events import CapacityReported, Transition
-from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
+from penstock.engine.rows import AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, DescribeRequest, Description, Observation, Report
 
@@ -124,6 +124,11 @@ class Commit:
     transitions: tuple[Transition, ...]
     consumed: tuple[str, ...] = ()
     """Ids of inbox messages whose effect this is."""
+    entries: tuple[CacheEntry, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    """Keys that these runs compute from now on. One that a run with a live lease claims already: `ClaimLost`, nothing is
+    written. A claim goes with its entry, with `released`, and with the end of its run."""
+    released: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,14 @@ class ComponentHistory:
     component: str
     succeeded_count: int
     duration_us_mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is under a key: the newest entry, and the run that computes the key now and whose lease is live."""
+
+    entry: CacheEntry | None = None
+    claimed_by: str | None = None
 
 
 class StateStore(Protocol):
@@ -209,6 +222,14 @@ class StateStore(Protocol):
 
     def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]: ...
 
+    def look_up(self, keys: Sequence[str]) -> Mapping[str, Found]:
+        """What there is under these keys; a key with nothing is missing in the answer."""
+        ...
+
+    def adoptable(self, run_id: str, keys: Sequence[str]) -> Mapping[str, TaskRunRow]:
+        """By key, the succeeded task runs of a run."""
+        ...
+
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]: ...
 
     def close(self) -> None: ...
@@ -221,6 +242,7 @@ __all__ = [
     "ComponentHistory",
     "Describer",
     "Executor",
+    "Found",
     "Holder",
     "JournalEntry",
     "Lease",

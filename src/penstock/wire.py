@@ -121,6 +121,8 @@ class FunctionRequest:
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     pin: str
+    code: str = ""
+    """Digest of the blob with the closures of the run's components; empty: nothing is watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def request_to_json(request: AttemptRequest) -> dict[str, Any]:
             "inputs": dict(component.inputs),
             "outputs": dict(component.outputs),
             "pin": component.pin,
+            "code": component.code,
         },
         "inputs": data_to_json(request.inputs),
         "seed": request.seed,
@@ -165,7 +168,7 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
     return AttemptRequest(
         attempt_id=data["attempt_id"],
         component=FunctionRequest(
-            component["module"], component["name"], component["inputs"], component["outputs"], component["pin"]
+            component["module"], component["name"], component["inputs"], component["outputs"], component["pin"], component["code"]
         ),
         inputs=data_from_json(data["inputs"]),
         seed=data["seed"],
@@ -374,6 +377,10 @@ class AttemptEnded:
     worker: str = ""
     usage: Usage = NO_USAGE
     log: LogSegment | None = None
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """Files of the project that Python opened for reading: project-relative path -> content digest (cache rule 12)."""
+    outside: tuple[str, ...] = ()
+    """First-party code that ran though the component's closure does not hold it (cache rule 14)."""
 
 
 Report = AttemptStarted | AttemptEnded
@@ -405,6 +412,8 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "worker": report.worker,
         "usage": [report.usage.cpu_ms, report.usage.memory_bytes_peak],
         "log": [log.file, log.offset, log.size_bytes] if log else None,
+        "reads": dict(report.reads),
+        "outside": list(report.outside),
     }
 
 
@@ -421,6 +430,8 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
         worker=data["worker"],
         usage=Usage(*data["usage"]),
         log=LogSegment(*log) if log else None,
+        reads=data.get("reads", {}),
+        outside=tuple(data.get("outside", ())),
     )
 
 
@@ -447,6 +458,8 @@ class Description:
     graph: Mapping[str, Any] | None = None
     diagnostics: tuple[Mapping[str, Any], ...] = ()
     pin: str = ""
+    code: str = ""
+    """Digest of the blob `{component: ComponentCode}` in the artifact store."""
     failure: Failure | None = None
     error: str = ""
     fix: str = ""
@@ -462,6 +475,7 @@ def description_to_json(description: Description) -> dict[str, Any]:
         "graph": description.graph,
         "diagnostics": list(description.diagnostics),
         "pin": description.pin,
+        "code": description.code,
         "failure": [failure.type, failure.message, list(failure.bases), failure.traceback] if failure else None,
         "error": description.error,
         "fix": description.fix,
@@ -477,6 +491,7 @@ def description_from_json(data: Mapping[str, Any]) -> Description:
         graph=data["graph"],
         diagnostics=tuple(data["diagnostics"]),
         pin=data["pin"],
+        code=data["code"],
         failure=Failure(failure[0], failure[1], tuple(failure[2]), failure[3]) if failure else None,
         error=data["error"],
         fix=data["fix"],

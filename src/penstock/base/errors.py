@@ -59,6 +59,14 @@ class LeaseLost(PenstockError):
         self.run_ids = run_ids
 
 
+class ClaimLost(PenstockError):
+    """Another controller computes some of these keys now; nothing of the commit was written."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(f"{len(keys)} cache keys are being computed by another controller")
+        self.keys = keys
+
+
 class ArtifactMissing(PenstockError):
     """The artifact store holds no such content."""
 

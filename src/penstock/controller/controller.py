@@ -4,8 +4,9 @@ perform."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from penstock.base.errors import CommitUnknown, LeaseLost
+from penstock.base.errors import ClaimLost, CommitUnknown, LeaseLost
 from penstock.base.instants import Instant
 from penstock.effects import Clock, Commit, Executor, Holder, Lease, Message, StateStore
 from penstock.engine.engine import GRACE_MS, Engine
@@ -14,14 +15,17 @@ from penstock.engine.events import (
     CancelRequested,
     CapacityReported,
     Command,
+    Decision,
     Event,
+    LookedUp,
+    LookUp,
     RunSubmitted,
     StartAttempt,
     StopAttempt,
     TimePassed,
     Transition,
 )
-from penstock.engine.rows import RunRow
+from penstock.engine.rows import CacheEntry, Claim, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import TRANSITIONS_MAX
 from penstock.plan.model import Plan
@@ -35,6 +39,29 @@ CAPACITY_MS = 1_000
 """How often executors are asked for their capacity."""
 
 Observer = Callable[[Sequence[Transition], Instant], None]
+Answer = Callable[[Sequence[LookUp], Instant], Sequence[LookedUp]]
+
+
+def _nothing_found(queries: Sequence[LookUp], now: Instant) -> list[LookedUp]:
+    return [LookedUp(query.run_id, query.path, query.key, "miss") for query in queries]
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What a turn has come to: everything that is committed together, and what follows the commit."""
+
+    transitions: list[Transition] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    entries: list[CacheEntry] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+
+    def add(self, decision: Decision) -> None:
+        self.transitions.extend(decision.transitions)
+        self.commands.extend(decision.commands)
+        self.entries.extend(decision.entries)
+        self.claims.extend(decision.claims)
+        self.released.extend(decision.released)
 
 
 class Controller:
@@ -55,6 +82,7 @@ class Controller:
         grace_ms: int = GRACE_MS,
         lease_ms: int = LEASE_MS,
         observer: Observer | None = None,
+        answer: Answer | None = None,
     ) -> None:
         self._store = store
         self._executors = {executor.name: executor for executor in executors}
@@ -64,6 +92,7 @@ class Controller:
         self._grace_ms = grace_ms
         self._lease_ms = lease_ms
         self._observer = observer
+        self._answer = answer or _nothing_found
         self._engine = Engine(grace_ms=grace_ms)
         self._leases: dict[str, Lease] = {}
         self._plans: dict[str, Plan] = {}
@@ -137,24 +166,28 @@ class Controller:
     def turn(self, events: Sequence[Event], now: Instant, *, consumed: Sequence[Message] = ()) -> bool:
         """Have the engine decide about these events until it is quiet, commit what changed, then perform the
         commands. False: nothing was committed, and memory has been made again from the store."""
-        transitions: list[Transition] = []
-        commands: list[Command] = []
+        turn = Outcomes()
         agenda = list(events)
         if self._wake_at is not None and now >= self._wake_at:
             agenda.append(TimePassed())
         while agenda:
+            queries: list[LookUp] = []
             for event in agenda:
                 decision = self._engine.handle(event, now=now)
-                transitions.extend(decision.transitions)
-                commands.extend(decision.commands)
+                turn.add(decision)
+                queries.extend(decision.queries)
                 self._wake_at = decision.wake_at
+            answers = self._answer(queries, now) if queries else ()
             due = self._wake_at is not None and self._wake_at <= now
-            agenda = [TimePassed()] if due and len(transitions) < TRANSITIONS_MAX else []
-        if (transitions or consumed) and not self._commit(transitions, consumed, now):
+            agenda = [*answers, *((TimePassed(),) if due else ())]
+            if len(turn.transitions) >= TRANSITIONS_MAX:
+                self._pending.extend(answers)
+                break
+        if (turn.transitions or consumed) and not self._commit(turn, consumed, now):
             return False
-        self._perform(commands)
+        self._perform(turn.commands)
         self._acknowledge(events)
-        self._let_go(transitions)
+        self._let_go(turn.transitions)
         return True
 
     def close(self) -> None:
@@ -210,25 +243,33 @@ class Controller:
 
     # -- commit and perform
 
-    def _commit(self, transitions: list[Transition], consumed: Sequence[Message], now: Instant) -> bool:
+    def _commit(self, turn: Outcomes, consumed: Sequence[Message], now: Instant) -> bool:
         """Whether it was committed. If not, memory is thrown away and made again from what is stored."""
-        changed = dict.fromkeys(transition.run_id for transition in transitions)
+        changed = dict.fromkeys(transition.run_id for transition in turn.transitions)
         concerned = {**changed, **dict.fromkeys(message.run_id for message in consumed)}
         leases = tuple(self._leases[run_id] for run_id in concerned)
-        message_ids = tuple(message.message_id for message in consumed)
+        commit = Commit(
+            now,
+            leases,
+            tuple(turn.transitions),
+            tuple(message.message_id for message in consumed),
+            tuple(turn.entries),
+            tuple(turn.claims),
+            tuple(turn.released),
+        )
         try:
-            self._store.commit(Commit(now, leases, tuple(transitions), message_ids))
+            self._store.commit(commit)
         except LeaseLost as lost:
             for run_id in lost.run_ids:
                 self._leases.pop(run_id, None)
                 self._plans.pop(run_id, None)
             self._reset(now)
             return False
-        except CommitUnknown:
+        except (ClaimLost, CommitUnknown):
             self._reset(now)
             return False
-        if self._observer is not None and transitions:
-            self._observer(transitions, now)
+        if self._observer is not None and turn.transitions:
+            self._observer(turn.transitions, now)
         return True
 
     def _reset(self, now: Instant) -> None:

@@ -10,7 +10,7 @@ from penstock.base.instants import Instant
 from penstock.engine.events import StartAttempt, StopAttempt
 from penstock.engine.memory import TaskRun, caused
 from penstock.engine.packing import Flight, predicted_ms
-from penstock.engine.rows import AttemptRow, Cause
+from penstock.engine.rows import AttemptRow, Cause, Claim
 from penstock.engine.states import AttemptState, TaskState
 from penstock.engine.turn import Turn
 from penstock.wire import AttemptRequest
@@ -35,6 +35,8 @@ def place(turn: Turn) -> None:
         )
         identity = attempt_id(run.run_id, task.path, task.attempt)
         turn.move(task, TaskState.RUNNING, caused("placed"))
+        if task.key is not None and turn.flights.leader_by_key.get(task.key) is task:
+            turn.claims.append(Claim(task.key, run.run_id, task.path))
         turn.move_attempt(task, row, caused("placed"))
         run.in_flight[identity] = task
         flight = Flight(room.need(task.amounts), turn.now, predicted_ms(task))

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 from penstock.base.ids import attempt_id, split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.attempts import place, request_of
+from penstock.engine.caching import Flights
 from penstock.engine.control import Control
 from penstock.engine.events import (
     AttemptEnded,
@@ -18,6 +19,7 @@ from penstock.engine.events import (
     Command,
     Decision,
     Event,
+    LookedUp,
     RunSubmitted,
     StartAttempt,
     StopAttempt,
@@ -26,10 +28,10 @@ from penstock.engine.events import (
 from penstock.engine.memory import Run, Scope, caused
 from penstock.engine.outcomes import attempt_ended, attempt_started
 from penstock.engine.packing import Placement
-from penstock.engine.progress import begin, due, run_deadline, stop_run
+from penstock.engine.progress import begin, due, looked_up, queue, run_deadline, stop_run
 from penstock.engine.rebuild import rebuild
 from penstock.engine.rows import RunRecord
-from penstock.engine.states import TERMINAL_RUN_STATES, RunState
+from penstock.engine.states import TERMINAL_RUN_STATES, RunState, TaskState
 from penstock.engine.turn import Timers, Turn, Work
 from penstock.plan.model import Plan
 
@@ -46,6 +48,7 @@ class Engine:
         self._timers = Timers()
         self._agenda: deque[tuple[Work, Scope, int]] = deque()
         self._bodies = Control()
+        self._flights = Flights()
 
     def handle(self, event: Event, *, now: Instant) -> Decision:
         """What follows from an event. An event that is late, repeated or about an unknown run changes nothing."""
@@ -63,6 +66,10 @@ class Engine:
                         due(turn, subject)
             case CapacityReported(executor, amounts, ahead_max):
                 self._placement.resize(executor, amounts, ahead_max)
+            case LookedUp():
+                run = self._runs.get(event.run_id)
+                if run is not None:
+                    looked_up(turn, run, event)
             case RunSubmitted():
                 self._submit(turn, event)
             case CancelRequested(run_id, force):
@@ -87,6 +94,9 @@ class Engine:
         run = self._runs.pop(run_id, None)
         if run is not None:
             self._placement.forget(run_id)
+            turn = self._turn(Instant(0))
+            for task in self._flights.forget(run_id):
+                queue(turn, task)
             kept = [entry for entry in self._agenda if entry[1].run is not run]
             self._agenda.clear()
             self._agenda.extend(kept)
@@ -114,8 +124,11 @@ class Engine:
     def dump(self) -> dict[str, Any]:
         """A picture of what is remembered, comparable with `==`: equal for an engine and for one rebuilt from its
         rows."""
+        flights = self._flights
+        waiting = [task for tasks in flights.waiting_by_key.values() for task in tasks if task.state is TaskState.READY]
+        ready = [*self._placement.ready(), *flights.asking.values(), *waiting]
         return {run_id: _dump_run(run) for run_id, run in sorted(self._runs.items())} | {
-            "ready": sorted((task.scope.run.run_id, task.path, task.amounts) for task in self._placement.ready())
+            "ready": sorted((task.scope.run.run_id, task.path, task.amounts) for task in ready)
         }
 
     def _submit(self, turn: Turn, event: RunSubmitted) -> None:
@@ -134,6 +147,7 @@ class Engine:
         return Turn(
             now,
             placement=self._placement,
+            flights=self._flights,
             timers=self._timers,
             agenda=self._agenda,
             bodies=self._bodies,

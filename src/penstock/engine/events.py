@@ -4,12 +4,12 @@ its cause), commands (effects, performed only after commit)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.base.instants import Instant
-from penstock.engine.rows import AttemptRow, Cause, Row, RunRow, TaskRunRow
+from penstock.engine.rows import AttemptRow, CacheEntry, Cause, Claim, Row, RunRow, TaskRunRow
 from penstock.plan.model import Plan
-from penstock.wire import AttemptEnded, AttemptRequest, AttemptStarted
+from penstock.wire import AttemptEnded, AttemptRequest, AttemptStarted, Datum
 
 # -- events ------------------------------------------------------------------------------------------------------------
 
@@ -45,7 +45,36 @@ class TimePassed:
     """Nothing happened but time: retries, deadlines and graces may be due."""
 
 
-Event = RunSubmitted | CancelRequested | CapacityReported | TimePassed | AttemptStarted | AttemptEnded
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The answer to a look-up. `how`: "hit" (an entry), "adopted" (a task run of the run that this one retries), "claimed"
+    (another controller computes the key), or "miss". `source` is `RUN/path` of what was found or of who computes."""
+
+    run_id: str
+    path: str
+    key: str
+    how: str
+    outputs: Mapping[str, Datum] = field(default_factory=dict)
+    source: str = ""
+
+
+Event = RunSubmitted | CancelRequested | CapacityReported | TimePassed | AttemptStarted | AttemptEnded | LookedUp
+
+# -- queries -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Is there anything under this key? Answered before commit, by a `LookedUp`; may be asked again. `adopt_from`: the run whose
+    task runs may be adopted; `read`: entries of the cache may be used."""
+
+    run_id: str
+    path: str
+    key: str
+    component: str
+    adopt_from: str | None
+    read: bool
+
 
 # -- commands ----------------------------------------------------------------------------------------------------------
 
@@ -90,8 +119,13 @@ class Decision:
     """What one event led to. `wake_at`: when the engine wants a `TimePassed` at the latest (None: no timer is set)."""
 
     transitions: tuple[Transition, ...] = ()
+    queries: tuple[LookUp, ...] = ()
     commands: tuple[Command, ...] = ()
     wake_at: Instant | None = None
+    entries: tuple[CacheEntry, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    released: tuple[str, ...] = ()
+    """Keys whose claims are given up."""
 
 
 __all__ = [

@@ -79,6 +79,7 @@ class TaskRun:
     detail: dict[str, Any] = field(default_factory=lambda: NO_DETAIL)
     inputs: dict[str, Datum] = field(default_factory=lambda: NO_OUTPUTS)
     """Bound inputs, from ready to the end; derived, not stored."""
+    key: str | None = None
     amounts: Amounts = ()
     timeout_ms: int | None = None
     current: AttemptRow | None = None
@@ -122,6 +123,7 @@ class TaskRun:
             self.started_at,
             self.ended_at,
             self.detail,
+            self.key,
         )
 
     def restore(self, row: TaskRunRow) -> None:
@@ -131,6 +133,7 @@ class TaskRun:
         self.failed_count, self.oom_count, self.lost_count = row.failed_count, row.oom_count, row.lost_count
         self.generation, self.ready_at, self.retry_at = row.generation, row.ready_at, row.retry_at
         self.started_at, self.ended_at, self.detail = row.started_at, row.ended_at, dict(row.detail)
+        self.key = row.key
 
 
 PENDING, KEPT, FAILED, DROPPED = 0, 1, 2, 3

@@ -9,10 +9,11 @@ from typing import Any
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.attempts import deadline_of
+from penstock.engine.caching import identities_of
 from penstock.engine.judge import Again, Tried, Unsuccessful, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
-from penstock.engine.progress import back_off, end, frame_of, make_ready, restore_request
-from penstock.engine.rows import AttemptRow
+from penstock.engine.progress import back_off, end, frame_of, make_ready, queue, restore_request
+from penstock.engine.rows import AttemptRow, CacheEntry
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
 from penstock.wire import KIND_BY_OUTCOME, AttemptEnded, AttemptStarted, Outcome, Succeeded, outcome_to_json
@@ -61,9 +62,41 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
     if isinstance(event.outcome, Succeeded):
         count_success(run, task.node.component, event.duration_us)
         task.origin = Origin.COMPUTED
+        enter(turn, task, event, event.outcome)
         end(turn, task, TaskState.SUCCEEDED, caused("succeeded"), dict(event.outcome.outputs))
     else:
         _follow(turn, task, event, event.outcome)
+
+
+def enter(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Succeeded) -> None:
+    """Put what was computed into the cache, in the commit that accepts it. What ran outside its closure is not cached (cache rule
+    14): those that wait for it compute it themselves."""
+    node, code = task.node, task.node.code
+    if task.key is None or code is None or not node.cache:
+        return
+    if event.outside:
+        turn.released.append(task.key)
+        for other in turn.flights.leave(task):
+            queue(turn, other)
+        return
+    expires_at = Instant(turn.now + node.expires_ms) if node.expires_ms is not None else None
+    turn.entries.append(
+        CacheEntry(
+            task.key,
+            node.component,
+            task.scope.run.run_id,
+            task.path,
+            task.attempt,
+            outcome.outputs,
+            code.digest,
+            code.environment,
+            identities_of(task.inputs),
+            event.reads,
+            turn.now,
+            expires_at,
+            event.duration_us,
+        )
+    )
 
 
 def count_success(run: Run, component: str, duration_us: int) -> None:

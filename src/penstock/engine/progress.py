@@ -9,10 +9,12 @@ from penstock.base.errors import ExpressionError
 from penstock.base.instants import Instant
 from penstock.engine.attempts import deadline_of, stop_attempt
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, condition, plain, value_of
+from penstock.engine.caching import CLAIMED_WAIT_MS, key_of
+from penstock.engine.events import LookedUp, LookUp
 from penstock.engine.judge import GO, Counters, Go, Skip, Tried, Wait, triggered, wait_ms
 from penstock.engine.memory import NO_OUTPUTS, NO_SCOPES, Run, Scope, TaskRun, caused
 from penstock.engine.rows import Cause
-from penstock.engine.states import TERMINAL_TASK_STATES, RunState, TaskState
+from penstock.engine.states import TERMINAL_TASK_STATES, Origin, RunState, TaskState
 from penstock.engine.turn import Ended, Turn
 from penstock.graph.bindings import OneOf, Output, StateOf, Value, leaves
 from penstock.graph.model import Finally, Trigger
@@ -161,7 +163,10 @@ def _begin_node(turn: Turn, task: TaskRun) -> None:
         end(turn, task, TaskState.FAILED, Cause("request_too_large", text=complaint))
         return
     task.inputs = inputs
-    make_ready(turn, task, caused("inputs_exist"))
+    if task.node.key_base is not None:
+        task.key = key_of(task.node.key_base, inputs)
+    turn.move(task, TaskState.READY, caused("inputs_exist"))
+    take_up_ready(turn, task.scope, task.node.index)
 
 
 def frame_of(task: TaskRun) -> Frame:
@@ -171,9 +176,63 @@ def frame_of(task: TaskRun) -> Frame:
 
 
 def make_ready(turn: Turn, task: TaskRun, cause: Cause) -> None:
-    """A function's task run stands in line for a room."""
+    """A function's task run stands in line for a room again."""
     turn.move(task, TaskState.READY, cause)
     turn.placement.add(task)
+
+
+def take_up_ready(turn: Turn, scope: Scope, index: int) -> None:
+    """A ready task run is looked up, if its key may be, and otherwise computed."""
+    task = scope.runs[index]
+    if task is None or task.state is not TaskState.READY:
+        return
+    if is_looked_up(task):
+        ask(turn, task)
+    else:
+        queue(turn, task)
+
+
+def is_looked_up(task: TaskRun) -> bool:
+    """Whether a ready task run may be found instead of computed: in the cache, or in the run that its run retries."""
+    return task.key is not None and (reads_cache(task) or bool(task.scope.run.fixed.retry_of))
+
+
+def reads_cache(task: TaskRun) -> bool:
+    return task.node.cache and task.scope.run.fixed.cache == "use"
+
+
+def ask(turn: Turn, task: TaskRun) -> None:
+    """Look the key of a ready task run up, unless somebody here computes it already (semantics 33)."""
+    assert task.key is not None
+    run = task.scope.run
+    if reads_cache(task) and turn.flights.is_led(task.key):
+        turn.flights.lead(task.key, task)
+        return
+    turn.flights.asking[run.run_id, task.path] = task
+    component, retry_of = task.node.component, run.fixed.retry_of
+    turn.queries.append(LookUp(run.run_id, task.path, task.key, component, retry_of, reads_cache(task)))
+
+
+def queue(turn: Turn, task: TaskRun) -> None:
+    """A ready task run that has to be computed stands in line for a room, or waits for whoever computes its key."""
+    if task.key is None or not reads_cache(task) or turn.flights.lead(task.key, task):
+        turn.placement.add(task)
+
+
+def looked_up(turn: Turn, run: Run, answer: LookedUp) -> None:
+    """What a look-up found; an answer to what nobody asks any more changes nothing."""
+    task = turn.flights.asking.get((run.run_id, answer.path))
+    if task is None or task.key != answer.key or task.state is not TaskState.READY:
+        return
+    if answer.how == "claimed":
+        turn.timers.add(turn.now + CLAIMED_WAIT_MS, task)
+        return
+    del turn.flights.asking[run.run_id, answer.path]
+    if answer.how == "miss":
+        queue(turn, task)
+        return
+    task.origin = Origin.CACHED
+    end(turn, task, TaskState.SUCCEEDED, Cause(answer.how, answer.source), dict(answer.outputs))
 
 
 def skip_unbound(turn: Turn, task: TaskRun, unbound: Unbound) -> None:
@@ -215,7 +274,23 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     turn.move(task, after, cause)
     task.inputs, task.live, task.progress = NO_OUTPUTS, NO_SCOPES, None
     task.amounts, task.timeout_ms = (), None
+    if task.key is not None and turn.flights.leader_by_key.get(task.key) is task and after is not TaskState.SUCCEEDED:
+        turn.released.append(task.key)
+    waiting = turn.flights.leave(task)
+    if waiting:
+        _share(turn, task, waiting)
     turn.agenda.append((node_ended, task.scope, task.node.index))
+
+
+def _share(turn: Turn, task: TaskRun, waiting: list[TaskRun]) -> None:
+    """What a leader computed is a hit for those that waited for it; failures are never shared."""
+    if task.state is TaskState.SUCCEEDED:
+        for other in waiting:
+            other.origin = Origin.CACHED
+            end(turn, other, TaskState.SUCCEEDED, Cause("hit", f"{task.scope.run.run_id}/{task.path}"), task.outputs)
+        return
+    for other in waiting:
+        queue(turn, other)
 
 
 # -- triggers ----------------------------------------------------------------------------------------------------------
@@ -353,6 +428,8 @@ def due(turn: Turn, subject: TaskRun | Run) -> None:
         else:
             turn.move(task, TaskState.READY, caused("backoff_over"))
             _begin_node(turn, task)
+    elif task.state is TaskState.READY and (task.scope.run.run_id, task.path) in turn.flights.asking:
+        ask(turn, task)
     elif task.state is TaskState.RUNNING:
         _look_at_deadline(turn, task)
 

@@ -30,10 +30,14 @@ from penstock.engine.progress import (
     count_end,
     frame_of,
     graph_ended,
+    is_looked_up,
     judge,
     outputs_of,
+    queue,
+    reads_cache,
     restore_request,
     run_deadline,
+    take_up_ready,
     timeout_of,
     verdict_of,
 )
@@ -123,8 +127,14 @@ def _restore_function(turn: Turn, task: TaskRun, attempt: AttemptRow | None) -> 
     task.inputs = inputs
     task.current = attempt
     if task.state is TaskState.READY:
-        turn.placement.add(task)
-    elif task.state is TaskState.BACKOFF:
+        if is_looked_up(task):
+            turn.agenda.append((take_up_ready, task.scope, task.node.index))
+        else:
+            queue(turn, task)
+        return
+    if task.key is not None and reads_cache(task):
+        turn.flights.lead(task.key, task)
+    if task.state is TaskState.BACKOFF:
         assert task.retry_at is not None
         turn.timers.add(task.retry_at, task)
     else:

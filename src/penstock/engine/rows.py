@@ -52,6 +52,10 @@ class RunRow:
     started_at: Instant | None = None
     ended_at: Instant | None = None
     outputs: Mapping[str, Datum] = field(default_factory=dict)
+    code: str = ""
+    """Digest of the blob that holds the code digests of its components; empty: nothing is cached."""
+    cache: str = "use"
+    """"use", or "write" for a run that reads nothing and still writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class TaskRunRow:
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What a control node must remember (`length` and `cursor` of a map, `case` of a branch, `round` and `carried` of a
     loop), and the amounts that a function's next attempt asks for where they differ from the plan's. JSON data."""
+    key: str | None = None
+    """The cache key of a function's task run, once its inputs exist; None where its code could not be resolved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,37 @@ class AttemptRow:
     log: LogSegment | None = None
     stop_at: Instant | None = None
     """When it was asked to stop, if it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """What a key led to, and what the key was made of. Append-only; the newest valid one of a key wins (semantics 32)."""
+
+    key: str
+    component: str
+    run_id: str
+    path: str
+    attempt: int
+    outputs: Mapping[str, Datum]
+    code: str
+    """The component's code digest."""
+    environment: str
+    inputs: Mapping[str, str]
+    """The identity of every input by name."""
+    reads: Mapping[str, str]
+    """Files that the attempt read: project-relative path -> digest; a hit needs them unchanged."""
+    created_at: Instant
+    expires_at: Instant | None = None
+    duration_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who computes a key now, for other controllers to see (semantics 33)."""
+
+    key: str
+    run_id: str
+    path: str
 
 
 Row = RunRow | TaskRunRow | AttemptRow

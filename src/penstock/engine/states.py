@@ -46,11 +46,12 @@ RUN_TABLE: Mapping[RunState, frozenset[RunState]] = {
     RunState.CANCELLED: frozenset(),
 }
 
+# A ready task run succeeds without an attempt when its key is found.
 # A control node that is running may move within `running` (its cursor, its round): that is progress, not a change of
 # state.
 TASK_TABLE: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.FAILED, TaskState.CANCELLED}),
-    TaskState.READY: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.READY: frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.RUNNING: frozenset(
         {
             TaskState.RUNNING,

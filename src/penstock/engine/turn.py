@@ -10,10 +10,11 @@ from typing import Protocol, cast
 
 from penstock.base.instants import Instant
 from penstock.engine.binding import Frame
-from penstock.engine.events import Command, Decision, Transition
+from penstock.engine.caching import Flights
+from penstock.engine.events import Command, Decision, LookUp, Transition
 from penstock.engine.memory import Run, Scope, TaskRun
 from penstock.engine.packing import Placement
-from penstock.engine.rows import AttemptRow, Cause, Row
+from penstock.engine.rows import AttemptRow, CacheEntry, Cause, Claim, Row
 from penstock.engine.states import ATTEMPT_TABLE, RUN_TABLE, TASK_TABLE, RunState, TaskState
 from penstock.wire import Datum
 
@@ -74,13 +75,28 @@ class Turn:
     """Collects the transitions and commands of one `handle`. `agenda` and the rest are the engine's own and outlive
     it."""
 
-    __slots__ = ("_changes", "agenda", "bodies", "commands", "grace_ms", "now", "placement", "timers")
+    __slots__ = (
+        "_changes",
+        "agenda",
+        "bodies",
+        "claims",
+        "commands",
+        "entries",
+        "flights",
+        "grace_ms",
+        "now",
+        "placement",
+        "queries",
+        "released",
+        "timers",
+    )
 
     def __init__(
         self,
         now: Instant,
         *,
         placement: Placement,
+        flights: Flights,
         timers: Timers,
         agenda: deque[tuple[Work, Scope, int]],
         bodies: Bodies,
@@ -88,11 +104,16 @@ class Turn:
     ) -> None:
         self.now = now
         self.placement = placement
+        self.flights = flights
         self.timers = timers
         self.agenda = agenda
         self.bodies = bodies
         self.grace_ms = grace_ms
         self.commands: list[Command] = []
+        self.queries: list[LookUp] = []
+        self.entries: list[CacheEntry] = []
+        self.claims: list[Claim] = []
+        self.released: list[str] = []
         self._changes: list[tuple[str, str, str, str, str, Cause, TaskRun | Run | AttemptRow]] = []
 
     def work(self) -> None:
@@ -112,7 +133,15 @@ class Turn:
                 row = rows.get(id(subject)) or rows.setdefault(id(subject), subject.row())
             transitions.append(Transition(machine, run_id, identity, before, after, cause, row))
         wake_at = self.now if self.agenda else self.timers.next_at()
-        return Decision(tuple(transitions), tuple(self.commands), wake_at)
+        return Decision(
+            tuple(transitions),
+            tuple(self.queries),
+            tuple(self.commands),
+            wake_at,
+            tuple(self.entries),
+            tuple(self.claims),
+            tuple(self.released),
+        )
 
     # -- the doors
 

@@ -80,8 +80,13 @@ class Policy:
     retry: Retry | None = None
     timeout_ms: int | Value | None = None
     priority: int | None = None
-    cache: bool | None = None
+    cache: bool | str | None = None
     fresh: bool | None = None
+    version: str | None = None
+    expires_ms: int | None = None
+    files: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
 
 
 DEFAULT_POLICY = Policy()

@@ -16,6 +16,17 @@ Amounts = tuple[tuple[str, int], ...]
 """What an attempt takes, sorted by name: `cpu` in thousandths, `memory` in bytes, custom resources in thousandths."""
 
 
+@dataclass(frozen=True, slots=True)
+class CodeKey:
+    """What a component's code counts as in keys: the digest of its closure and of its environment. `unresolved` says what could
+    not be followed (cache rule 13): such a component is never cached."""
+
+    digest: str
+    environment: str
+    unresolved: tuple[str, ...] = ()
+    version: str | None = None
+
+
 @dataclass(slots=True)
 class Tally:
     """One upstream of a trigger: a node by index, or a OneOf over several (semantics 9, counted once)."""
@@ -60,6 +71,12 @@ class PlanNode:
     priority: int | None = None
     fresh: bool = False
     is_finally: bool = False
+    code: CodeKey | None = None
+    key_base: str | None = None
+    """The part of the cache key that does not depend on inputs; None: its task runs have no key."""
+    cache: bool = True
+    """Entries may be used and written."""
+    expires_ms: int | None = None
     own_ms: float | None = None
     remaining_ms: float = 0.0
 

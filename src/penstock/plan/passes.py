@@ -1,6 +1,6 @@
 """The passes that make a plan, in order: link (who waits for whom), settle (policies and requests), rank (longest
-paths), refuse (requests that no executor could ever meet). Each fills its fields of every node; none looks at the
-world."""
+paths), key (what code counts as), refuse (requests that no executor could ever meet). Each fills its fields of every node;
+none looks at the world."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from penstock.base.diagnostics import Diagnostic
+from penstock.base.digests import digest_of
 from penstock.base.sizes import size_text
 from penstock.graph.bindings import Expression, OneOf, Output, StateOf, Text, Value, leaves
 from penstock.graph.codec import type_to_json
@@ -26,7 +27,7 @@ from penstock.graph.model import (
     Retry,
     bodies_of,
 )
-from penstock.plan.model import Amounts, Bound, Plan, PlanGraph, PlanNode, Tally
+from penstock.plan.model import Amounts, Bound, CodeKey, Plan, PlanGraph, PlanNode, Tally
 from penstock.wire import FunctionRequest, Inline
 
 OWN_MS_UNKNOWN = 1_000.0
@@ -43,6 +44,8 @@ class Planning:
     pin: str
     history: Mapping[str, tuple[int, float]]
     capacity: Mapping[str, int] | None
+    codes: Mapping[str, CodeKey] = field(default_factory=dict)
+    code_digest: str = ""
     graphs: dict[int, PlanGraph] = field(default_factory=dict)
     requests: dict[int, FunctionRequest] = field(default_factory=dict)
     policies: dict[tuple[int, int], _Settled] = field(default_factory=dict)
@@ -57,6 +60,8 @@ class _Settled:
     timeout: int | Value | None
     priority: int | None
     fresh: bool
+    cache: bool
+    expires_ms: int | None
 
 
 def make_plan(
@@ -66,10 +71,13 @@ def make_plan(
     pin: str = "",
     history: Mapping[str, tuple[int, float]] | None = None,
     capacity: Mapping[str, int] | None = None,
+    codes: Mapping[str, CodeKey] | None = None,
+    code_digest: str = "",
 ) -> Plan:
     """The plan of a checked graph. `history` is component -> (attempts, mean duration in microseconds) of earlier runs;
-    `capacity` the largest amounts that any one executor has. Requests above it are in `Plan.diagnostics`."""
-    planning = Planning(pin, history or {}, capacity)
+    `capacity` the largest amounts that any one executor has. Requests above it are in `Plan.diagnostics`. `codes` is what the
+    code of each component counts as in keys, `code_digest` the blob that they come from; a component without has no key."""
+    planning = Planning(pin, history or {}, capacity, codes or {}, code_digest)
     root = _plan_graph(graph, planning)
     for run_pass in PASSES:
         for part in planning.graphs.values():
@@ -229,6 +237,7 @@ def settle(plan: PlanGraph, planning: Planning) -> None:
         entry.amounts, entry.memory_bytes_max = settled.amounts, settled.memory_bytes_max
         entry.retry, entry.timeout = settled.retry, settled.timeout
         entry.priority, entry.fresh = settled.priority, settled.fresh
+        entry.cache, entry.expires_ms = settled.cache, settled.expires_ms
         if function is not None:
             entry.request = planning.requests.get(id(function)) or _request(function, planning)
 
@@ -248,7 +257,13 @@ def _settled(own: Policy, inherited: Policy | None) -> _Settled:
         timeout=timeout,
         priority=own.priority if own.priority is not None else other.priority,
         fresh=bool(own.fresh if own.fresh is not None else other.fresh),
+        cache=(own.cache if own.cache is not None else other.cache) is not False,
+        expires_ms=_expires_ms(own, other),
     )
+
+
+def _expires_ms(own: Policy, other: Policy) -> int | None:
+    return own.expires_ms if own.expires_ms is not None else other.expires_ms
 
 
 def _static_number(amount: object) -> float:
@@ -278,6 +293,7 @@ def _request(function: Function, planning: Planning) -> FunctionRequest:
         {spec.name: type_to_json(spec.type) for spec in function.inputs},
         {spec.name: type_to_json(spec.type) for spec in function.outputs},
         planning.pin,
+        planning.code_digest,
     )
     planning.requests[id(function)] = request
     return request
@@ -312,6 +328,18 @@ def _own_ms(entry: PlanNode, planning: Planning) -> float | None:
         return max(body.path_ms for body in entry.bodies)
     known = planning.history.get(entry.component)
     return known[1] / 1000 if known else None
+
+
+# -- key ---------------------------------------------------------------------------------------------------------------
+
+
+def key(plan: PlanGraph, planning: Planning) -> None:
+    """The part of every key that does not depend on inputs (semantics 30). Code that could not be resolved gives no key."""
+    for entry in plan.nodes:
+        code = planning.codes.get(entry.component) if entry.function is not None else None
+        if code is not None and not code.unresolved:
+            entry.code = code
+            entry.key_base = digest_of([code.digest, code.environment, code.version])
 
 
 # -- refuse ------------------------------------------------------------------------------------------------------------
@@ -352,4 +380,4 @@ def amount_text(name: str, amount: int) -> str:
     return f"{size_text(amount)} memory" if name == "memory" else f"{amount / 1000:g} {name}"
 
 
-PASSES: tuple[Callable[[PlanGraph, Planning], None], ...] = (link, settle, rank, refuse)
+PASSES: tuple[Callable[[PlanGraph, Planning], None], ...] = (link, settle, rank, key, refuse)
