@@ -237,12 +237,17 @@ SLOW = """
 """
 
 
+@pytest.mark.parametrize("is_terminal", [False, True], ids=["process", "terminal"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_ctrl_c_cancels_gracefully(project, number: signal.Signals) -> None:
+def test_the_first_ctrl_c_cancels_gracefully(project, number: signal.Signals, is_terminal: bool) -> None:
+    """A terminal sends Ctrl-C to every process in the foreground; workers leave it to the controller."""
     project.write("slow.py", SLOW)
     process = project.start("run", "slow.py:slowly", "--json")
     until(lambda: (project.folder / "slow.pid").exists())
-    process.send_signal(number)
+    if is_terminal:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 3, err
     shown = json.loads(out)
@@ -453,3 +458,38 @@ def test_run_from_a_notebook(project) -> None:
         [sys.executable, "-c", notebook], cwd=project.folder, env=project.environment, capture_output=True, text=True
     )
     assert done.stdout == "succeeded 15.0\n16.0\n", done.stderr
+
+
+def test_a_log_is_followed_while_it_is_printed(project) -> None:
+    project.write(
+        "talks.py",
+        """
+        import time
+        from pathlib import Path
+
+        from penstock import pipeline, task
+
+
+        @task
+        def talk() -> int:
+            print("before")
+            while not Path("go").exists():
+                time.sleep(0.01)
+            print("after")
+            return 1
+
+
+        @pipeline
+        def talks() -> int:
+            return talk()
+        """,
+    )
+    process = project.start("run", "talks.py")
+    until(lambda: (project.folder / ".penstock" / "state.db").exists() and project.call("runs", "--json").json)
+    following = project.start("logs", "latest", "talk#1", "-f")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "before\n"
+    (project.folder / "go").write_text("")
+    out, err = following.communicate(timeout=30)
+    assert (following.returncode, out) == (0, "after\n"), err
+    assert process.communicate(timeout=30)[0] == "output = 1\n"

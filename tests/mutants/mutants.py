@@ -269,4 +269,11 @@ MUTANTS = (
         "        if not room.fits(flight.amounts):\n",
         "after a crash, what runs beyond a shrunken capacity counts as waiting",
     ),
+    Mutant(
+        "adopts-what-it-lost",
+        "controller/controller.py",
+        "        held = self._store.renew(list(self._leases.values()), now=now, lease_ms=self._lease_ms)\n",
+        "        held = list(self._leases.values())\n",
+        "a controller that lost several runs takes the attempts of all but one back from who holds them now",
+    ),
 )

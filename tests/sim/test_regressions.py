@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from penstock.base.errors import CommitUnknown
+from penstock.base.instants import Instant
 from penstock.controller.controller import Controller
 from penstock.effects import Holder, Message, Submission
 from penstock.engine.engine import Engine
@@ -137,3 +138,18 @@ def test_an_interrupt_is_not_lost_with_the_commit_that_it_led_to(
     run = store.run("one")
     assert run is not None
     assert run.stopping == "cancel"
+
+
+def test_a_controller_that_lost_one_run_does_not_adopt_another_that_it_lost(
+    controller: Controller, store: MemoryStateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 60149: both runs had been taken over; the first commit named one, and making memory again took the attempts of the
+    other from the controller that watched them, so that nobody heard of their end."""
+    adopted: list[str] = []
+    monkeypatch.setattr(controller._executors["local"], "adopt", adopted.extend)
+    later = Instant(FakeClock().now() + 60_000)
+    for run_id in ("one", "two"):
+        assert store.acquire(run_id, Holder("host", "boot", 2, 0), now=later, lease_ms=30_000) is not None
+    assert not controller.turn([AttemptEnded("one/c#1", DONE)], FakeClock().now())
+    assert adopted == []
+    assert controller.active() == ()

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.app.describing import Checked
+    from penstock.app.logs import AttemptLog
     from penstock.app.progress import Progress
-    from penstock.app.reading import AttemptLog, Got
+    from penstock.app.reading import Got
     from penstock.app.results import RunResult
 
 
@@ -76,9 +77,9 @@ def show_run(run: str) -> RunResult:
 
 def run_logs(run: str, task: str | None = None, *, follow: bool = False) -> Iterator[AttemptLog]:
     """What the attempts of a run printed, in order of submission; with `follow`, until the run has ended."""
-    from penstock.app import reading
+    from penstock.app import logs
 
-    return reading.run_logs(run, task, follow=follow)
+    return logs.run_logs(run, task, follow=follow)
 
 
 def get_output(run: str, output: str, *, to: Path | None = None) -> Got:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.logs import tail_of
 from penstock.app.planning import plan_for
 from penstock.app.progress import Progress
-from penstock.app.reading import is_live, result_of, shown_state, tail_of
+from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
 from penstock.base.ids import run_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,11 @@ from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.controller import is_provably_dead
 from penstock.effects import Lease, StateStore
-from penstock.engine.rows import AttemptRow, RunRow
+from penstock.engine.rows import RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.settings import Settings, load
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, Counted, Datum, Inline, LogSegment, parameter_to_json
-
-TAIL_BYTES = 4_096
-TAIL_LINES = 10
-
-
-# How often a followed log looks for news.
-FOLLOW_S = 0.2
+from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
 
 
 def list_runs(*, limit: int) -> Sequence[RunResult]:
@@ -130,59 +123,7 @@ def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str
     return Outputs(data, load=load_value, locate=artifacts.path)
 
 
-# -- logs --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptLog:
-    """What one attempt printed; `text` in pieces, since it may be larger than memory."""
-
-    attempt: AttemptRow
-    settings: Settings
-
-    def pieces(self) -> Iterator[bytes]:
-        if self.attempt.log is not None:
-            yield from read_segment(self.settings, self.attempt.log)
-
-
-def read_segment(settings: Settings, segment: LogSegment, *, tail_bytes: int | None = None) -> Iterator[bytes]:
-    """The bytes of a segment, or its last `tail_bytes`, in pieces of at most 1 MiB. Raises StoreUnavailable when its
-    file cannot be read."""
-    size = segment.size_bytes if tail_bytes is None else min(segment.size_bytes, tail_bytes)
-    try:
-        with open(settings.state / segment.file, "rb") as file:
-            file.seek(segment.offset + segment.size_bytes - size)
-            while size > 0 and (piece := file.read(min(size, 1 << 20))):
-                size -= len(piece)
-                yield piece
-    except OSError as error:
-        raise StoreUnavailable(f"the log {segment.file} cannot be read: {error.strerror}") from None
-
-
-def tail_of(settings: Settings, attempt: AttemptRow) -> str:
-    """The last lines that an attempt printed."""
-    if attempt.log is None or not attempt.log.size_bytes:
-        return ""
-    try:
-        text = b"".join(read_segment(settings, attempt.log, tail_bytes=TAIL_BYTES)).decode(errors="replace")
-    except StoreUnavailable:
-        return ""
-    return "\n".join(text.rstrip("\n").split("\n")[-TAIL_LINES:])
-
-
-def attempts_at(store: StateStore, run: RunRow, task: str | None, *, missing_ok: bool = False) -> Sequence[AttemptRow]:
-    """The attempts of a run, or of the task run `task` and everything below it, in order of submission. Raises
-    InvalidInput for a task that the run does not have."""
-    attempts = sorted(store.attempts(run.run_id), key=lambda row: (row.submitted_at, row.path, row.number))
-    if task is None:
-        return attempts
-    path, _, number = task.partition("#")
-    chosen = [row for row in attempts if row.path == path or row.path.startswith(f"{path}/")]
-    if number.isdigit():
-        chosen = [row for row in chosen if row.number == int(number)]
-    if not chosen and not missing_ok:
-        require_task(store, run, path)
-    return chosen
+# -- one output --------------------------------------------------------------------------------------------------------
 
 
 def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunResult:
@@ -197,26 +138,6 @@ def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunResult:
     raise InvalidInput(
         f"run {run.run_id} has no task run {path!r}{hint}", fix=f"`penstock show {run.run_id}` lists its task runs."
     )
-
-
-def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLog]:
-    settings = load(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
-        run = find_run(store, text)
-        told: set[tuple[str, int]] = set()
-        while True:
-            # The state is read before the attempts: what ends in between is told in the last round.
-            state = shown_state(store, store.run(run.run_id) or run)
-            for attempt in attempts_at(store, run, task, missing_ok=follow):
-                if (attempt.path, attempt.number) not in told and (attempt.log is not None or not follow):
-                    told.add((attempt.path, attempt.number))
-                    yield AttemptLog(attempt, settings)
-            if not follow or state not in ("pending", "running"):
-                return
-            time.sleep(FOLLOW_S)
-
-
-# -- one output --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,11 @@ class RunResult:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """The shape of `run`, `show` and `retry`."""
+        return {**self.brief_json(), "task_runs": [task.to_json() for task in self.task_runs], **self.made_json()}
+
+    def brief_json(self) -> dict[str, Any]:
+        """What can be told without reading task runs: an entry of `runs`."""
         row = self.row
         return {
             "id": self.run_id,
@@ -172,11 +177,15 @@ class RunResult:
             "ended_at": row.ended_at,
             "duration_ms": duration_ms(row.started_at, row.ended_at),
             "retry_of": row.retry_of,
-            "parameters": {name: shown(datum) for name, datum in row.inputs.items()},
             "labels": dict(row.labels),
-            "provenance": dict(row.provenance),
-            "task_runs": [task.to_json() for task in self.task_runs],
+        }
+
+    def made_json(self) -> dict[str, Any]:
+        row = self.row
+        return {
+            "parameters": {name: shown(datum) for name, datum in row.inputs.items()},
             "outputs": self.outputs_json(),
+            "provenance": dict(row.provenance),
         }
 
     def outputs_json(self) -> dict[str, Any]:

@@ -34,29 +34,17 @@ def runs(
 
     listed = app.list_runs(limit=limit)
     if json:
-        return _print_json([result.to_json() for result in listed])
+        return _print_json([result.brief_json() for result in listed])
     if not listed:
         print("no run has been made here yet; `penstock run TARGET` makes one")
         return SUCCEEDED
-    print(table(("RUN", "PIPELINE", "STATE", "CREATED", "TOOK", "TASK RUNS"), [_run_line(result) for result in listed]))
+    print(table(("RUN", "PIPELINE", "STATE", "CREATED", "TOOK"), [_run_line(result) for result in listed]))
     return SUCCEEDED
 
 
 def _run_line(result: RunResult) -> tuple[str, ...]:
-    shown = result.to_json()
-    return (
-        result.run_id,
-        result.pipeline,
-        result.state,
-        moment(shown["created_at"]),
-        duration(shown["duration_ms"]),
-        _counts(result),
-    )
-
-
-def _counts(result: RunResult) -> str:
-    states = [task.state for task in result.task_runs]
-    return ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
+    shown = result.brief_json()
+    return result.run_id, result.pipeline, result.state, moment(shown["created_at"]), duration(shown["duration_ms"])
 
 
 def show(run: str = "latest", /, *, json: Json = False) -> int:
@@ -147,22 +135,20 @@ def logs(
 
     stream = sys.stdout.buffer
     several = task is None or "#" not in task
+    shown = ""
     for log in app.run_logs(run, task, follow=follow):
-        attempt = log.attempt
-        name = f"{attempt.path}#{attempt.number}"
+        name = f"{log.attempt.path}#{log.attempt.number}"
         if json:
             text = b"".join(log.pieces()).decode(errors="replace")
-            print(
-                json_text.dumps({"attempt": name, "outcome": attempt.outcome, "text": text}, ensure_ascii=False),
-                flush=True,
-            )
+            line = {"attempt": name, "outcome": log.attempt.outcome, "text": text}
+            print(json_text.dumps(line, ensure_ascii=False), flush=True)
             continue
+        if several and name != shown:
+            stream.write(f"== {name}\n".encode())
+            shown = name
         last = b""
-        for index, piece in enumerate(log.pieces()):
-            if index == 0 and several:
-                stream.write(f"== {name}\n".encode())
-            stream.write(piece)
-            last = piece
+        for last in log.pieces():
+            stream.write(last)
         if last and not last.endswith(b"\n"):
             stream.write(b"\n")
         stream.flush()

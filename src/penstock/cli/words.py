@@ -80,4 +80,6 @@ def artifact(shown: Mapping[str, Any]) -> str:
             facts.append(f"{key} {fact:,}")
         elif isinstance(fact, str) and len(fact) <= 60 and fact != shown["type"]:
             facts.append(f"{key} {fact}")
+    if shown["type"] == "path" and shown.get("metadata", {}).get("name"):
+        return f"{shown['metadata']['name']}, {size_text(shown['size_bytes'])}"
     return ", ".join([shown["type"], *facts[:4], size_text(shown["size_bytes"])])

@@ -279,7 +279,10 @@ class Controller:
         self._inbox_at = Instant(0)
         for capacity in self._capacities.values():
             self._engine.handle(capacity, now=now)
-        for lease in list(self._leases.values()):
+        # A run that another controller holds by now must not be loaded: adopting its attempts would take them from it.
+        held = self._store.renew(list(self._leases.values()), now=now, lease_ms=self._lease_ms)
+        self._leases = {lease.run_id: lease for lease in held}
+        for lease in held:
             if not self._load(lease, now):
                 self._drop(lease.run_id)
 

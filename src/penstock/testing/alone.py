@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.engine import Engine
-from penstock.engine.events import CapacityReported, Decision, Event, RunSubmitted, StartAttempt, StopAttempt, TimePassed
+from penstock.engine.events import (
+    CapacityReported,
+    Decision,
+    Event,
+    RunSubmitted,
+    StartAttempt,
+    StopAttempt,
+    TimePassed,
+)
 from penstock.engine.rows import AttemptRow, Row, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
 from penstock.graph.codec import type_from_json

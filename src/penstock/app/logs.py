@@ -1,0 +1,121 @@
+"""What attempts printed: whole, the last lines of one, or as it is being printed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.app.places import open_existing_store
+from penstock.app.reading import find_run, require_task, shown_state
+from penstock.base.errors import StoreUnavailable
+from penstock.effects import StateStore
+from penstock.engine.rows import AttemptRow, RunRow
+from penstock.engine.states import AttemptState
+from penstock.settings import Settings, load
+from penstock.wire import LogSegment
+
+TAIL_BYTES = 4_096
+TAIL_LINES = 10
+# How often a followed log looks for news.
+FOLLOW_S = 0.2
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLog:
+    """A part of what one attempt printed, in pieces, since it may be larger than memory."""
+
+    attempt: AttemptRow
+    settings: Settings
+    segment: LogSegment
+
+    def pieces(self) -> Iterator[bytes]:
+        return read_segment(self.settings, self.segment)
+
+
+def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLog]:
+    """Everything that the attempts of a run, or of one task run, printed so far, in order of submission; with `follow`,
+    also what they print from then on, until the run has ended."""
+    settings = load(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        run = find_run(store, text)
+        told: dict[tuple[str, int], int] = {}
+        while True:
+            # The state is read before the attempts: what ends in between is told in the last round.
+            is_live = shown_state(store, store.run(run.run_id) or run) in ("pending", "running")
+            attempts = sorted(store.attempts(run.run_id), key=lambda row: (row.submitted_at, row.path, row.number))
+            chosen = [row for row in attempts if _is_of(row, task)]
+            for attempt in chosen:
+                segment = attempt.log or _live_segment(settings, attempt, attempts)
+                key = (attempt.path, attempt.number)
+                if segment is not None and segment.size_bytes > told.get(key, 0):
+                    done = told.get(key, 0)
+                    told[key] = segment.size_bytes
+                    part = LogSegment(segment.file, segment.offset + done, segment.size_bytes - done)
+                    yield AttemptLog(attempt, settings, part)
+            if not follow or not is_live:
+                if task is not None and not chosen:
+                    _require_known(store, run, task)
+                return
+            time.sleep(FOLLOW_S)
+
+
+def _is_of(attempt: AttemptRow, task: str | None) -> bool:
+    """Whether an attempt belongs to TASK: a path, everything below it, or one attempt of it (`fit#2`)."""
+    if task is None:
+        return True
+    path, hash_sign, number = task.partition("#")
+    if hash_sign and number != str(attempt.number):
+        return False
+    return attempt.path == path or attempt.path.startswith(f"{path}/")
+
+
+def _require_known(store: StateStore, run: RunRow, task: str) -> None:
+    require_task(store, run, task.partition("#")[0])
+
+
+def _live_segment(settings: Settings, attempt: AttemptRow, attempts: Sequence[AttemptRow]) -> LogSegment | None:
+    """Whole lines that a running attempt has printed so far: its worker's log from where the worker's last attempt
+    ended."""
+    if attempt.state is not AttemptState.STARTED or not attempt.worker:
+        return None
+    incarnation, _, number = attempt.worker.rpartition(".")
+    file = f"logs/{incarnation}/{number}.log"
+    begins = max((log.offset + log.size_bytes for row in attempts if (log := row.log) and log.file == file), default=0)
+    try:
+        with open(settings.state / file, "rb") as log_file:
+            log_file.seek(max(begins, os.fstat(log_file.fileno()).st_size - PIECE_BYTES))
+            at = log_file.tell()
+            lines = log_file.read().rfind(b"\n") + 1
+    except OSError:
+        return None
+    return LogSegment(file, begins, at + lines - begins) if lines else None
+
+
+def read_segment(settings: Settings, segment: LogSegment, *, tail_bytes: int | None = None) -> Iterator[bytes]:
+    """The bytes of a segment, or its last `tail_bytes`, in pieces of at most PIECE_BYTES. Raises StoreUnavailable when
+    its file cannot be read."""
+    size = segment.size_bytes if tail_bytes is None else min(segment.size_bytes, tail_bytes)
+    try:
+        with open(settings.state / segment.file, "rb") as file:
+            file.seek(segment.offset + segment.size_bytes - size)
+            while size > 0 and (piece := file.read(min(size, PIECE_BYTES))):
+                size -= len(piece)
+                yield piece
+    except OSError as error:
+        raise StoreUnavailable(f"the log {segment.file} cannot be read: {error.strerror}") from None
+
+
+def tail_of(settings: Settings, attempt: AttemptRow) -> str:
+    """The last lines that an attempt printed."""
+    if attempt.log is None or not attempt.log.size_bytes:
+        return ""
+    try:
+        text = b"".join(read_segment(settings, attempt.log, tail_bytes=TAIL_BYTES)).decode(errors="replace")
+    except StoreUnavailable:
+        return ""
+    return "\n".join(text.rstrip("\n").split("\n")[-TAIL_LINES:])
