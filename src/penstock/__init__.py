@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
     from penstock.authoring.dsl.options import Resources, Retry
     from penstock.authoring.dsl.pipelines import pipeline
+    from penstock.authoring.dsl.sources import File, Folder, Table, Url
     from penstock.authoring.dsl.tasks import task
     from penstock.launcher.inner.answers import Fail, NotYet, Skip
     from penstock.launcher.inner.context import context
@@ -19,10 +20,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Fail",
+    "File",
+    "Folder",
     "NotYet",
     "Resources",
     "Retry",
     "Skip",
+    "Table",
+    "Url",
     "context",
     "finally_",
     "loop_until",
@@ -36,10 +41,14 @@ __all__ = [
 
 _MODULE_BY_NAME = {
     "Fail": "launcher.inner.answers",
+    "File": "authoring.dsl.sources",
+    "Folder": "authoring.dsl.sources",
     "NotYet": "launcher.inner.answers",
     "Resources": "authoring.dsl.options",
     "Retry": "authoring.dsl.options",
     "Skip": "launcher.inner.answers",
+    "Table": "authoring.dsl.sources",
+    "Url": "authoring.dsl.sources",
     "context": "launcher.inner.context",
     "finally_": "authoring.dsl.control",
     "loop_until": "authoring.dsl.control",

@@ -3,13 +3,13 @@ pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from penstock.base.instants import Instant
 from penstock.engine.events import CapacityReported, Transition
-from penstock.engine.rows import AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
+from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, DescribeRequest, Description, Observation, Report
 
@@ -117,7 +117,10 @@ class Submission:
 class Commit:
     """One transaction: all of it or nothing. Fenced: if any lease's epoch is not the stored one, `LeaseLost` names
     those runs and nothing is written. `transitions` are in order; rows of the same identity: the last one is kept; all
-    of them enter the journal."""
+    of them enter the journal.
+
+    Claims end where they are released, with an entry that their own run writes for the key, and with their run; only
+    then the new ones are made. Entries, claims and uses are of runs whose lease is here (ValueError)."""
 
     at: Instant
     leases: tuple[Lease, ...]
@@ -126,9 +129,12 @@ class Commit:
     """Ids of inbox messages whose effect this is."""
     entries: tuple[CacheEntry, ...] = ()
     claims: tuple[Claim, ...] = ()
-    """Keys that these runs compute from now on. One that a run with a live lease claims already: `ClaimLost`, nothing is
-    written. A claim goes with its entry, with `released`, and with the end of its run."""
+    """Keys that these runs compute from now on. One that another run claims already, whose lease lasts beyond `at`:
+    `ClaimLost` names the keys and nothing is written. Any other claim is taken over."""
     released: tuple[str, ...] = ()
+    """Keys whose claims end, if a run whose lease is here holds them."""
+    uses: tuple[ArtifactUse, ...] = ()
+    """Artifacts that task runs were given. What they made is known from their outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +161,37 @@ class ComponentHistory:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is under a key: the newest entry, and the run that computes the key now and whose lease is live."""
+    """What there is under a key. `entry`: the newest that has not expired; `claimed_by`: the run that computes the key
+    now, under a lease that lasts; `has_expired`: there are entries, and all of them have expired."""
 
     entry: CacheEntry | None = None
     claimed_by: str | None = None
+    has_expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLink:
+    """A task run that made (role "out") or was given (role "in") an artifact, as its output or input `name`. Only
+    functions make artifacts; what a control node hands on was made before."""
+
+    digest: str
+    run_id: str
+    path: str
+    role: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nondeterminism:
+    """A component gave two answers to one key; `detail` says what differed (JSON data)."""
+
+    component: str
+    at: Instant
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class StateStore(Protocol):
-    """Runs, journal, inbox, leases. Raises `StoreUnavailable` when it cannot be used now, `CommitUnknown` when a commit
+    """Runs, journal, inbox, leases, cache. Raises `StoreUnavailable` when it cannot be used now, `CommitUnknown` when a commit
     may or may not have happened."""
 
     def submit(self, submission: Submission, message: Message) -> None:
@@ -222,20 +251,78 @@ class StateStore(Protocol):
 
     def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]: ...
 
-    def look_up(self, keys: Sequence[str]) -> Mapping[str, Found]:
+    def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]: ...
+
+    # the cache
+
+    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
         """What there is under these keys; a key with nothing is missing in the answer."""
         ...
 
-    def adoptable(self, run_id: str, keys: Sequence[str]) -> Mapping[str, TaskRunRow]:
-        """By key, the succeeded task runs of a run."""
+    def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
+        """Entries of a key, expired ones too, the last committed first: where the newest proves invalid (what it read
+        has changed, a blob is gone), an older one may hold."""
         ...
 
-    def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]: ...
+    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
+        """Entries of a component, newest first by `created_at`."""
+        ...
+
+    def entry_of(self, run_id: str, path: str) -> CacheEntry | None:
+        """The entry that this task run wrote. None where it wrote none (a hit, for instance), or is gone."""
+        ...
+
+    def adoptable(self, run_id: str, keys: Sequence[str]) -> Mapping[str, TaskRunRow]:
+        """By key, the succeeded task runs of a run; the first by path where several have one. A run that is gone has
+        none."""
+        ...
+
+    def mark_nondeterministic(self, mark: Nondeterminism) -> None:
+        """Keep a mark; the last one of each component counts."""
+        ...
+
+    def nondeterministic(self) -> Mapping[str, Nondeterminism]:
+        """Marks by component."""
+        ...
+
+    # lineage
+
+    def producers(self, digest: str) -> Sequence[ArtifactLink]:
+        """Task runs whose output an artifact is (computed, hit or adopted); older runs first, then by path and name."""
+        ...
+
+    def consumers(self, digest: str) -> Sequence[ArtifactLink]: ...
+
+    def artifacts_of(self, run_id: str, path: str) -> Sequence[ArtifactLink]:
+        """What a task run was given and what it made, by role, name and digest."""
+        ...
+
+    # reclaiming
+
+    def digests_in_use(self) -> Iterator[str]:
+        """Each address that the rows of runs and entries name, all as of one moment: pins, code, inputs, outputs,
+        carried values. Rather one too many than one too few: text of a user's that looks like an address is one. What
+        an artifact itself names (the files of a pin's manifest) is not followed."""
+        ...
+
+    def keys_unwritten_since(self, at: Instant) -> Sequence[str]:
+        """Keys all of whose entries were created before `at`."""
+        ...
+
+    def delete_entries(self, keys: Sequence[str]) -> int:
+        """All entries of these keys; answers how many there were."""
+        ...
+
+    def delete_runs(self, run_ids: Sequence[str], *, now: Instant) -> Sequence[str]:
+        """Everything of these runs but the cache entries that they wrote; answers those that went. A run that has not
+        ended, or whose lease somebody holds, stays."""
+        ...
 
     def close(self) -> None: ...
 
 
 __all__ = [
+    "ArtifactLink",
     "ArtifactStore",
     "Clock",
     "Commit",
@@ -247,6 +334,7 @@ __all__ = [
     "JournalEntry",
     "Lease",
     "Message",
+    "Nondeterminism",
     "StateStore",
     "Submission",
 ]

@@ -35,6 +35,7 @@ class Settings:
     resources: Mapping[str, float] = field(default_factory=dict)
     grace_ms: int = 10_000
     lease_ms: int = 30_000
+    runs_kept: int = 100
 
 
 def _amount(value: Any) -> float:
@@ -47,6 +48,16 @@ def _amount(value: Any) -> float:
     if not 0 < amount < 1e9:
         raise ValueError(f"not an amount above 0: {value!r}")
     return amount
+
+
+def _count(value: Any) -> int:
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"not a whole number: {value!r}") from None
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 10**9:
+        raise ValueError(f"not a whole number of at least 0: {value!r}")
+    return number
 
 
 def _size(value: Any) -> int:
@@ -101,6 +112,7 @@ TABLE: Mapping[str, Setting] = {
     "grace_ms": Setting(
         _length, 'milliseconds, or text such as "10s"', "what a task that is stopped has to end by itself"
     ),
+    "runs_kept": Setting(_count, "a whole number", "how many of the newest runs of each pipeline `gc` keeps"),
     "lease_ms": Setting(
         _length, 'milliseconds, or text such as "30s"', "after how long a silent controller on another host is given up"
     ),

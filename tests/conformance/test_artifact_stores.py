@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from penstock.stores.artifacts.disk import DiskArtifactStore
-from penstock.testing.conformance.artifact_store import CHECKS, Subject
+from penstock.testing.conformance import artifact_reclaim, artifact_store
+from penstock.testing.conformance.artifact_store import Subject
 from penstock.testing.memory_artifacts import MemoryArtifactStore
 from penstock.values.store import ArtifactStore
 
@@ -52,6 +53,6 @@ class InMemory:
 
 
 @pytest.mark.parametrize("subject", [OnDisk, InMemory])
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*artifact_store.CHECKS, *artifact_reclaim.CHECKS], ids=lambda check: check.__name__)
 def test_artifact_store(check: Callable[[Subject], None], subject: Callable[[Path], Subject], tmp_path: Path) -> None:
     check(subject(tmp_path))

@@ -10,8 +10,8 @@ import pytest
 
 from penstock.effects import StateStore
 from penstock.stores.sql import open_state
-from penstock.testing.conformance import state_store
-from penstock.testing.conformance.state_store import CHECKS, OpenStore
+from penstock.testing.conformance import cache_store, state_store
+from penstock.testing.conformance.state_store import OpenStore
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 
 
@@ -29,6 +29,9 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         yield open_one
 
 
+CHECKS = (*state_store.CHECKS, *cache_store.CHECKS)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_state_store(check: Callable[[OpenStore], None], open_store: OpenStore) -> None:
     check(open_store)
@@ -37,7 +40,7 @@ def test_state_store(check: Callable[[OpenStore], None], open_store: OpenStore) 
 def test_every_check_is_listed() -> None:
     written = {
         value
-        for name, value in vars(state_store).items()
+        for name, value in [*vars(state_store).items(), *vars(cache_store).items()]
         if callable(value) and getattr(value, "__annotations__", {}).get("open_store") == "OpenStore"
     }
     assert written == set(CHECKS)

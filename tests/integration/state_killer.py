@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from penstock.base.instants import Instant
+from penstock.engine.rows import ArtifactUse, Claim
 from penstock.engine.states import TaskState
 from penstock.stores.sql import open_state
 from penstock.testing.conformance.state_rows import (
@@ -25,14 +26,20 @@ from penstock.testing.conformance.state_rows import (
     attempt,
     changed,
     commit,
+    entry,
     run_row,
     submission,
     succeeded,
+    table,
     task_run,
 )
-from penstock.wire import Inline
+from penstock.wire import Datum, Inline
 
 ROWS_PER_COMMIT = 4
+
+
+def key_of(number: int) -> str:
+    return f"{number:064x}"
 
 
 def write(path: Path, round_number: int, acknowledge: int) -> None:
@@ -48,9 +55,13 @@ def write(path: Path, round_number: int, acknowledge: int) -> None:
     while True:
         name = f"t{number:06}"
         started = [changed(task_run(name), "waiting"), changed(attempt(name), "")]
-        done = replace(task_run(name, TaskState.SUCCEEDED), outputs={"text": Inline("x" * (number % 50) * 100)})
+        outputs: dict[str, Datum] = {"text": Inline("x" * (number % 50) * 100), "model": table("a")}
+        done = replace(task_run(name, TaskState.SUCCEEDED), outputs=outputs, key=key_of(number))
         ended = [changed(succeeded(name), "submitted"), changed(done, "ready")]
-        commit(store, lease, *started, *ended)
+        entries = (replace(entry(key_of(number), path=name), outputs=outputs),)
+        claims = (Claim(key_of(number + 1), "run1", f"t{number + 1:06}"),)
+        uses = (ArtifactUse(table("b").digest, "run1", name, "rows"),)
+        commit(store, lease, *started, *ended, entries=entries, claims=claims, uses=uses)
         os.write(acknowledge, b"c")
         number += 1
 
@@ -93,13 +104,23 @@ def inspect(path: Path, acknowledged: int) -> int:
     store.submit(*submission(run_row()))
     record, journal = store.load("run1"), store.journal("run1", limit=10_000_000)
     lease = store.lease_of("run1")
+    keys = [key_of(number) for number in range(len(record.task_runs) + 2)]
+    found = store.look_up(keys, now=NOW)
+    made, given = store.producers(table("a").digest), store.consumers(table("b").digest)
     assert store.acquire("run1", BOB, now=NOW, lease_ms=LEASE_MS, dead=lease.holder if lease else None) is not None
     store.close()
     assert len(record.task_runs) in (acknowledged, acknowledged + 1), (len(record.task_runs), acknowledged)
     assert [row.path for row in record.task_runs] == [f"t{number:06}" for number in range(len(record.task_runs))]
     assert {row.state for row in record.task_runs} <= {TaskState.SUCCEEDED}
     assert [row.outcome for row in record.attempts] == ["succeeded"] * len(record.task_runs)
-    assert [entry.sequence for entry in journal] == list(range(1, ROWS_PER_COMMIT * len(record.task_runs) + 1))
+    paths = [row.path for row in record.task_runs]
+    assert {key: (one.entry.path, one.claimed_by) for key, one in found.items() if one.entry} == {
+        row.key: (row.path, None) for row in record.task_runs
+    }
+    # The lease of the dead still lasts at NOW, and with it the one claim that no entry has ended.
+    assert [one.claimed_by for key, one in found.items() if one.entry is None] == ["run1"] * bool(paths)
+    assert [link.path for link in made] == [link.path for link in given] == paths
+    assert [one.sequence for one in journal] == list(range(1, ROWS_PER_COMMIT * len(record.task_runs) + 1))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

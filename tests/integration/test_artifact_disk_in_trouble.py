@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import ArtifactCorrupt, StoreUnavailable
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, StoreUnavailable
 from penstock.stores.artifacts.digests import digest_of_bytes
 from penstock.stores.artifacts.disk import DiskArtifactStore
 from penstock.stores.artifacts.partial import ABANDONED_AFTER_S
-from penstock.testing.conformance.artifact_store import LARGE, make_folder
+from penstock.testing.conformance.artifact_store import LARGE, make_folder, read_folder
 from penstock.values.store import ArtifactStore
 
 
@@ -189,6 +189,132 @@ def test_what_dead_writers_left_is_cleaned_when_it_is_old(tmp_path: Path, monkey
         assert sorted(unfinished(tmp_path)) == sorted([os.path.basename(path), os.path.basename(tree)])
         os.unlink(path)
     assert unfinished(tmp_path) == []
+
+
+# -- deleting beside everybody else
+# --------------------------------------------------------------------------------------------------
+
+UNUSED_MS = 30
+
+
+def delete_all_the_time(root: Path, start: object, end: object) -> None:
+    assert hasattr(start, "wait")
+    assert hasattr(end, "is_set")
+    store = DiskArtifactStore(root)
+    start.wait(30)
+    while not end.is_set():
+        for digest in store.digests():
+            store.delete(digest, unused_ms=UNUSED_MS)
+
+
+def store_what_is_deleted(root: Path, folder: Path, start: object, seed: int) -> None:
+    """Store the same few things again and again, now and then about when they are old enough to go. What was stored
+    less than the grace ago has to be there, and whoever reads gets all of it or is told that it is missing."""
+    assert hasattr(start, "wait")
+    store, chance = DiskArtifactStore(root), random.Random(seed)
+    # Others put it there: no process's memory of what it verified may stand in for looking.
+    deleted, checked, number = 0, 0, 0
+    start.wait(30)
+    while deleted < 20 or checked < 60:
+        data, number = b"%d" % chance.randrange(3), number + 1
+        begun = time.time_ns()
+        try:
+            digest = store.put_bytes(data) if chance.random() < 0.6 else store.put_path(folder)[0]
+        except StoreUnavailable:  # this process stood still between storing the files of the folder and the folder
+            assert (time.time_ns() - begun) / 1e6 >= UNUSED_MS
+            continue
+        there = store.has(digest)
+        if (time.time_ns() - begun) / 1e6 < UNUSED_MS:
+            assert there
+            checked += 1
+        try:
+            store.path(digest)
+            store.materialize(digest, root.parent / f"out-{seed}-{number}")
+        except ArtifactMissing:
+            assert (time.time_ns() - begun) / 1e6 >= UNUSED_MS
+        time.sleep(chance.random() * 2 * UNUSED_MS / 1e3)  # to meet the deletion: before, at or after it
+        deleted += not store.has(digest)
+
+
+def test_nothing_that_was_just_stored_is_deleted(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    root, folder = tmp_path / "artifacts", make_folder(tmp_path / "folder", {"in/a": b"1", "run": (b"2", 0o755)})
+    start, end = context.Barrier(4), context.Event()
+    deleter = context.Process(target=delete_all_the_time, args=(root, start, end))
+    writers = [context.Process(target=store_what_is_deleted, args=(root, folder, start, seed)) for seed in range(3)]
+    for process in (deleter, *writers):
+        process.start()
+    for writer in writers:
+        writer.join(120)
+    end.set()
+    deleter.join(60)
+    assert [process.exitcode for process in (deleter, *writers)] == [0, 0, 0, 0]
+    assert_whole(root)
+    assert unfinished(root) == []
+
+
+def test_deleting_waits_for_whoever_keeps(tmp_path: Path) -> None:
+    store = DiskArtifactStore(tmp_path)
+    digest = store.put_bytes(b"x")
+    os.utime(store.path(digest), (1, 1))
+    freed: list[int] = []
+    deleter = threading.Thread(target=lambda: freed.append(DiskArtifactStore(tmp_path).delete(digest)))
+    with store._layout.locked():
+        deleter.start()
+        deleter.join(0.3)
+        assert deleter.is_alive()
+        assert store.keep(digest)
+    deleter.join()
+    assert freed == [0]
+    assert store.get_bytes(digest) == b"x"
+
+
+DELETER = """
+    import sys
+    from pathlib import Path
+    from penstock.stores.artifacts.disk import DiskArtifactStore
+
+    store = DiskArtifactStore(Path(sys.argv[1]))
+    for digest in sys.stdin.read().split():
+        store.delete(digest, unused_ms=0)
+        print(digest, flush=True)
+"""
+
+
+def test_a_deletion_killed_at_any_moment_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "artifacts"
+    program = tmp_path / "deleter.py"
+    program.write_text(textwrap.dedent(DELETER))
+    store, chance = DiskArtifactStore(root), random.Random(20_13)
+    kept = store.put_path(make_folder(tmp_path / "kept", {f"in/{n}": b"shared %d" % n for n in range(8)}))[0]
+    for turn in range(8):
+        folders = []
+        for number in range(4):
+            content = {f"in/{n}": b"%d %d %d" % (turn, number, n) for n in range(8)}
+            folders.append(make_folder(tmp_path / f"{turn}-{number}", {**content, "shared": b"shared 1"}))
+        doomed = [store.put_path(folder)[0] for folder in folders]
+        command = [sys.executable, str(program), str(root)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as deleter:
+            assert deleter.stdin is not None
+            assert deleter.stdout is not None
+            deleter.stdin.write("\n".join(doomed))
+            deleter.stdin.close()
+            for _ in range(chance.randint(0, 3)):
+                deleter.stdout.readline()
+            time.sleep(chance.random() * 0.003)  # the moment of the kill, not a wait for anything
+            deleter.kill()
+        assert_whole(root)
+        assert len(read_folder(store.path(kept))) == 9
+        again = chance.randrange(4)
+        assert store.put_path(folders[again])[0] == doomed[again], "and can be stored again"
+    # What the dead left behind has no name, harms nobody, and is cleaned away once it is old.
+    future = time.time() + ABANDONED_AFTER_S + 60
+    monkeypatch.setattr(time, "time", lambda: future)
+    DiskArtifactStore(root).put_bytes(b"after")
+    assert unfinished(root) == []
+    for digest in list(store.digests()):
+        store.delete(digest, unused_ms=0)
+    assert addresses(root) == []
 
 
 # -- a disk that says no

@@ -3,6 +3,7 @@ to it."""
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -18,11 +19,24 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from penstock.base.errors import StoreUnavailable
-from penstock.stores.sql import codec, open_state, schema
+from penstock.effects import ArtifactLink, Found
+from penstock.stores.sql import cache_codec, codec, open_state, schema
 from penstock.stores.sql.migrate import configuration, migrate
 from penstock.stores.sql.sqlite import is_current
 from penstock.stores.sql.versions import CURRENT, VERSIONS
-from penstock.testing.conformance.state_rows import begun, run_row
+from penstock.testing.conformance.state_rows import (
+    ADA,
+    LEASE_MS,
+    NOW,
+    begun,
+    changed,
+    commit,
+    full_entry,
+    full_task_run,
+    run_row,
+    table,
+)
+from penstock.wire import Counted, Inline, data_to_json
 
 SQL = Path(schema.__file__).with_name("schema.sql")
 
@@ -30,8 +44,8 @@ ADDS_A_COLUMN = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -74,7 +88,7 @@ def test_tables_file_and_migrations_make_the_same_database(tmp_path: Path) -> No
     (tmp_path / "migrated.db").touch()
     migrate(tmp_path / "migrated.db")
     made = contents(tmp_path / "file.db")
-    assert len(made) == 14, "ten tables, three indexes, one version"
+    assert len(made) == 21, "fourteen tables, six indexes, one version"
     assert made == contents(tmp_path / "tables.db") == contents(tmp_path / "migrated.db")
 
 
@@ -97,16 +111,28 @@ def test_the_codec_knows_every_column() -> None:
     def columns(table: str) -> list[str]:
         return [column.name for column in schema.metadata.tables[table].columns]
 
-    assert columns("runs") == ["run_key", *codec.RUN_COLUMNS]
+    # A column of the fixed part that was added later stands last in the table.
+    assert sorted(columns("runs")) == sorted(["run_key", *codec.RUN_COLUMNS])
     assert columns("task_runs") == list(codec.TASK_RUN_COLUMNS)
     assert columns("attempts") == list(codec.ATTEMPT_COLUMNS)
     assert columns("leases") == ["run_key", *codec.LEASE_COLUMNS]
     assert columns("metrics") == ["metric_key", *codec.METRIC_COLUMNS]
+    assert columns("cache_entries") == ["entry_key", *cache_codec.ENTRY_COLUMNS]
+    assert columns("claims") == list(cache_codec.CLAIM_COLUMNS)
+    assert columns("artifacts") == list(cache_codec.ARTIFACT_COLUMNS)
+    assert columns("nondeterminism") == list(cache_codec.NONDETERMINISM_COLUMNS)
 
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("runs", "state"), ("runs", "stopping"), ("inbox", "kind"), ("journal", "last_sequence")],
+    [
+        ("runs", "state"),
+        ("runs", "stopping"),
+        ("runs", "cache"),
+        ("inbox", "kind"),
+        ("journal", "last_sequence"),
+        ("artifacts", "role"),
+    ],
 )
 def test_vocabularies_are_closed(tmp_path: Path, table: str, column: str) -> None:
     store = open_state(tmp_path / "state.db")
@@ -114,6 +140,7 @@ def test_vocabularies_are_closed(tmp_path: Path, table: str, column: str) -> Non
     store.close()
     connection = sqlite3.connect(tmp_path / "state.db")
     connection.execute("INSERT INTO journal VALUES (1, 1, 1, 0, '[]')")
+    connection.execute("INSERT INTO artifacts VALUES (1, 'fit', 'in', 'x', 'tree:0')")
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         connection.execute(f"UPDATE {table} SET {column} = -1")
     connection.close()
@@ -127,6 +154,50 @@ def test_an_older_database_is_migrated_when_it_is_opened(tmp_path: Path) -> None
     open_state(tmp_path / "new.db").close()
     old, new = contents(tmp_path / "old.db"), contents(tmp_path / "new.db")
     del old["table", "alembic_version"], new["table", "alembic_version"]  # its key has no name here
+    assert old == new
+
+
+def test_a_database_of_the_first_version_gets_a_cache(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    at_base(path)
+    migrate(path, to="0001")
+    outputs = data_to_json({"each": Counted((table("a"), table("b"), table("a"))), "text": Inline({"artifact": "x"})})
+    row = '(1, ?, ?, ?, \'["","",""]\', 0, NULL, ?, 1, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \'{}\')'
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO graphs VALUES ('g', '{}')")
+        connection.execute(
+            "INSERT INTO runs VALUES (1, 'run1', 'flights', 'g', '{}', 'pin', '7', 5, 0, NULL, '{}', '{}', "
+            "'running', '[\"\",\"\",\"\"]', '', NULL, NULL, '{}')"
+        )
+        for name, component, state in (
+            ("fit", "m:f", "succeeded"),
+            ("map", "map", "succeeded"),
+            ("bad", "m:f", "failed"),
+        ):
+            connection.execute(f"INSERT INTO task_runs VALUES {row}", (name, component, state, json.dumps(outputs)))
+        connection.commit()
+    store = open_state(path)
+    run = store.run("run1")
+    assert run is not None
+    assert (run.code, run.cache, run.pin, run.created_at) == ("", "use", "pin", 5)
+    assert [(task_run.path, task_run.key) for task_run in store.task_runs("run1")] == [
+        ("bad", None),
+        ("fit", None),
+        ("map", None),
+    ]
+    links = [ArtifactLink(table(letter).digest, "run1", "fit", "out", "each") for letter in "ab"]
+    assert list(store.artifacts_of("run1", "fit")) == links
+    assert list(store.producers(table("b").digest)) == links[1:]
+    assert set(store.digests_in_use()) == {link.digest for link in links}
+    lease = store.acquire("run1", ADA, now=NOW, lease_ms=LEASE_MS)
+    assert lease is not None
+    commit(store, lease, changed(full_task_run("new"), "running"), entries=(full_entry("1" * 64),))
+    assert store.look_up(["1" * 64], now=NOW) == {"1" * 64: Found(full_entry("1" * 64))}
+    assert store.task_runs("run1")[-1] == full_task_run("new")
+    store.close()
+    open_state(tmp_path / "new.db").close()
+    old, new = contents(path), contents(tmp_path / "new.db")
+    del old["table", "alembic_version"], new["table", "alembic_version"]
     assert old == new
 
 
@@ -192,7 +263,7 @@ def with_revision(tmp_path: Path, text: str) -> Path:
     versions.mkdir()
     for file in (SQL.parent / "migrations" / "versions").glob("*.py"):
         (versions / file.name).write_text(file.read_text())
-    (versions / "v0002_next.py").write_text(text)
+    (versions / "v0003_next.py").write_text(text)
     return versions
 
 
@@ -200,14 +271,14 @@ def test_a_migration_keeps_what_is_there(tmp_path: Path) -> None:
     store = open_state(tmp_path / "state.db")
     begun(store)
     store.close()
-    migrate(tmp_path / "state.db", to="0002", versions=with_revision(tmp_path, ADDS_A_COLUMN))
+    migrate(tmp_path / "state.db", to="0003", versions=with_revision(tmp_path, ADDS_A_COLUMN))
     connection = sqlite3.connect(tmp_path / "state.db")
     assert connection.execute("SELECT run_id, seed, note FROM runs").fetchall() == [("run1", str(2**80 + 1), "none")]
     assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (1,)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
-    with pytest.raises(StoreUnavailable, match="schema version 0002; this Penstock knows versions up to 0001"):
+    with pytest.raises(StoreUnavailable, match="schema version 0003; this Penstock knows versions up to 0002"):
         open_state(tmp_path / "state.db")
 
 
@@ -218,7 +289,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
     store.close()
     before = contents(tmp_path / "state.db")
     with pytest.raises(StoreUnavailable, match=re.escape(str(tmp_path / "state.db"))):
-        migrate(tmp_path / "state.db", to="0002", versions=with_revision(tmp_path, text))
+        migrate(tmp_path / "state.db", to="0003", versions=with_revision(tmp_path, text))
     assert contents(tmp_path / "state.db") == before
     store = open_state(tmp_path / "state.db")
     assert store.run("run1") == run_row()
@@ -227,9 +298,9 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
 
 def test_a_new_revision_can_be_written(tmp_path: Path) -> None:
     versions = with_revision(tmp_path, ADDS_A_COLUMN)
-    command.revision(configuration(versions), message="and another", rev_id="0003", version_path=str(versions))
-    written = next(versions.glob("0003*"))
-    assert "down_revision = '0002'" in written.read_text()
+    command.revision(configuration(versions), message="and another", rev_id="0004", version_path=str(versions))
+    written = next(versions.glob("0004*"))
+    assert "down_revision = '0003'" in written.read_text()
 
 
 def test_a_run_imports_neither_sqlalchemy_nor_alembic(tmp_path: Path) -> None:

@@ -15,12 +15,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from penstock.base.errors import PenstockError
 from penstock.base.instants import Instant
-from penstock.effects import Commit, Holder, Lease, Message, StateStore, Submission
+from penstock.effects import Commit, Found, Holder, Lease, Message, Nondeterminism, StateStore, Submission
 from penstock.engine.events import Transition
-from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Cause, Claim, RunRow, TaskRunRow
 from penstock.engine.states import RunState, TaskState
 from penstock.stores.sql import open_state
-from penstock.testing.conformance.state_rows import ADA, BOB, GRAPH, NOW, changed, run_row, succeeded, task_run
+from penstock.testing.conformance.state_rows import (
+    ADA,
+    BOB,
+    GRAPH,
+    NOW,
+    changed,
+    entry,
+    run_row,
+    succeeded,
+    table,
+    task_run,
+)
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 from penstock.wire import Counted, Datum, Inline, Observation
 
@@ -31,14 +42,35 @@ PATHS = st.sampled_from(["fit", "train/0/fit", "train/10/fit", "train~1/2/fit", 
 INSTANTS = st.sampled_from([NOW - 60, NOW, NOW + 10, NOW + 50, NOW + 110]).map(Instant)
 CAUSES = st.sampled_from([Cause(""), Cause("trigger", "load"), Cause("ended", text="\ud800 \0 ✈")])
 OUTPUTS: st.SearchStrategy[dict[str, Datum]] = st.sampled_from(
-    [{}, {"loss": Inline(math.nan)}, {"each": Counted((Inline(-math.inf), Inline({"$float": 1})))}]
+    [
+        {},
+        {"loss": Inline(math.nan)},
+        {"each": Counted((Inline(-math.inf), Inline({"$float": 1}), table("a")))},
+        {"model": table("a"), "test": table("b")},
+    ]
 )
+KEYS = st.sampled_from(["1" * 64, "2" * 64, "3" * 64])
 TASK_RUNS = st.builds(
-    lambda run_id, path, state, outputs: replace(task_run(path, state, run_id=run_id), outputs=outputs),
+    lambda run_id, path, state, outputs, key: replace(task_run(path, state, run_id=run_id), outputs=outputs, key=key),
     RUNS,
     PATHS,
-    st.sampled_from(TaskState),
+    st.sampled_from(TaskState) | st.just(TaskState.SUCCEEDED),
     OUTPUTS,
+    st.none() | KEYS,
+)
+ENTRIES = st.builds(
+    lambda key, run_id, path, outputs, times: replace(
+        entry(key, run_id=run_id, path=path, at=times[0]), outputs=outputs, expires_at=times[1]
+    ),
+    KEYS,
+    RUNS,
+    PATHS,
+    OUTPUTS,
+    st.tuples(INSTANTS, st.none() | INSTANTS),
+)
+CLAIMS = st.builds(Claim, KEYS, RUNS, PATHS)
+USES = st.builds(
+    ArtifactUse, st.sampled_from([table("a").digest, table("b").digest]), RUNS, PATHS, st.sampled_from(["x", "y"])
 )
 ATTEMPTS = st.builds(
     lambda run_id, path, number, outcome: replace(
@@ -70,7 +102,8 @@ def answer_of(ask: Callable[[], object]) -> Answer:
     try:
         value = ask()
     except (PenstockError, KeyError, ValueError) as error:
-        named = getattr(error, "run_ids", "" if isinstance(error, ValueError) else str(error))
+        names = getattr(error, "run_ids", getattr(error, "keys", None))
+        named = names if names is not None else "" if isinstance(error, ValueError) else str(error)
         return type(error).__name__, named
     return "answer", plain(list(value) if isinstance(value, Sequence) else value)
 
@@ -78,6 +111,14 @@ def answer_of(ask: Callable[[], object]) -> Answer:
 def plain(value: object) -> object:
     """The same value with NaN written out, as NaN equals nothing."""
     return repr(value) if "nan" in repr(value).lower() else value
+
+
+def first(pair: tuple[str, object]) -> str:
+    return pair[0]
+
+
+def look_up_all(store: StateStore, now: Instant) -> list[tuple[str, Found]]:
+    return sorted(store.look_up(["1" * 64, "2" * 64, "3" * 64], now=now).items(), key=first)
 
 
 class Twins(RuleBasedStateMachine):
@@ -161,6 +202,70 @@ class Twins(RuleBasedStateMachine):
         leases = {lease.run_id: lease for lease in self.leases}
         self.write(leases.values(), [changed(row, "running")], ())
 
+    @rule(
+        data=st.data(),
+        transitions=st.lists(TRANSITIONS, max_size=2),
+        entries=st.lists(ENTRIES, max_size=2),
+        claims=st.lists(CLAIMS, max_size=2),
+        released=st.lists(KEYS, max_size=1),
+        uses=st.lists(USES, max_size=2),
+        at=INSTANTS,
+    )
+    def commit_to_the_cache(  # one rule, as it is one transaction
+        self,
+        data: st.DataObject,
+        transitions: list[Transition],
+        entries: list[CacheEntry],
+        claims: list[Claim],
+        released: list[str],
+        uses: list[ArtifactUse],
+        at: Instant,
+    ) -> None:
+        leases = {lease.run_id: lease for lease in self.leases}
+        # Mostly of runs that are leased, and of one alone: two that claim one key in one commit are rare.
+        run_id = data.draw(st.sampled_from(["run1", "run2"]))
+        claims = [replace(claim, run_id=run_id) for claim in claims]
+        mine = [lease for lease in leases.values() if lease.run_id == run_id]
+        held = data.draw(st.sampled_from([tuple(leases.values()), tuple(leases.values()), tuple(mine)]))
+        owned = {lease.run_id for lease in held} | data.draw(st.sampled_from([set(), set(), set(), {"nobody"}]))
+        whole = Commit(
+            at,
+            held,
+            tuple(t for t in transitions if t.run_id in owned),
+            (),
+            tuple(one for one in entries if one.run_id in owned),
+            tuple(one for one in claims if one.run_id in owned),
+            tuple(released),
+            tuple(one for one in uses if one.run_id in owned),
+        )
+        self.both(lambda store: store.commit(whole))
+
+    @rule(keys=st.lists(KEYS, max_size=2))
+    def delete_entries(self, keys: list[str]) -> None:
+        self.both(lambda store: store.delete_entries(keys))
+
+    @rule(run_ids=st.lists(RUNS, max_size=2), now=INSTANTS)
+    def delete_runs(self, run_ids: list[str], now: Instant) -> None:
+        self.both(lambda store: store.delete_runs(run_ids, now=now))
+
+    @rule(component=st.sampled_from(["m:f", "m:g"]), at=INSTANTS, name=NAMES)
+    def mark(self, component: str, at: Instant, name: str) -> None:
+        self.both(lambda store: store.mark_nondeterministic(Nondeterminism(component, at, {"columns": [name]})))
+
+    @rule(keys=st.lists(KEYS, max_size=4), now=INSTANTS, limit=st.integers(0, 3))
+    def read_the_cache(self, keys: list[str], now: Instant, limit: int) -> None:
+        self.both(lambda store: sorted(store.look_up(keys, now=now).items(), key=first))
+        self.both(lambda store: store.entries_of("flights:fit", limit=limit))
+        self.both(lambda store: store.keys_unwritten_since(now))
+        for key in keys:
+            self.both(lambda store, key=key: store.entries(key, limit=limit))  # type: ignore[misc]
+
+    @rule(run_id=RUNS, path=PATHS, keys=st.lists(KEYS, max_size=4))
+    def read_what_a_task_run_left(self, run_id: str, path: str, keys: list[str]) -> None:
+        self.both(lambda store: store.entry_of(run_id, path))
+        self.both(lambda store: store.artifacts_of(run_id, path))
+        self.both(lambda store: sorted(store.adoptable(run_id, keys).items(), key=first))
+
     def write(self, leases: Iterable[Lease], transitions: Sequence[Transition], consumed: Sequence[str]) -> None:
         whole = Commit(NOW, tuple(leases), tuple(transitions), tuple(consumed))
         self.both(lambda store: store.commit(whole))
@@ -209,6 +314,13 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda store: store.inbox(["run2", "run1"]))
         self.both(lambda store: store.history(["m:f", "m:g", "m:h"]))
         self.both(lambda store: store.graph("a" * 64))
+        self.both(lambda store: list(store.digests_in_use()))
+        self.both(lambda store: list(store.nondeterministic().items()))
+        for now in (NOW, Instant(NOW + 70)):
+            self.both(lambda store, now=now: look_up_all(store, now))  # type: ignore[misc]
+        for digest in (table("a").digest, table("b").digest):
+            self.both(lambda store, digest=digest: store.producers(digest))  # type: ignore[misc]
+            self.both(lambda store, digest=digest: store.consumers(digest))  # type: ignore[misc]
 
 
 TestTwins = Twins.TestCase

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from penstock.app.comparing import Difference
     from penstock.app.describing import Checked
     from penstock.app.logs import AttemptLog
+    from penstock.app.previewing import Preview
     from penstock.app.progress import Progress
     from penstock.app.reading import Got
+    from penstock.app.reasons import Why
+    from penstock.app.reclaiming import Reclaimed
     from penstock.app.results import RunResult
+    from penstock.app.tracing import Lineage
+    from penstock.app.twice import Twice
 
 
 def check_target(target: str) -> Checked:
@@ -27,13 +33,15 @@ def check_target(target: str) -> Checked:
     return describing.check_target(target)
 
 
-def run_target(target: str, parameters: Mapping[str, str], *, progress: Progress | None = None) -> RunResult:
-    """Run a target until it ends; parameters are texts. Raises InvalidInput for what cannot be run, having created
-    nothing."""
+def run_target(
+    target: str, parameters: Mapping[str, str], *, progress: Progress | None = None, cache: str = "use"
+) -> RunResult:
+    """Run a target until it ends; parameters are texts. `cache`: "use", or "write" to read nothing of it and still
+    write. Raises InvalidInput for what cannot be run, having created nothing."""
     from penstock.app import running
     from penstock.app.progress import Silent
 
-    return running.run_target(target, parameters, progress=progress or Silent())
+    return running.run_target(target, parameters, progress=progress or Silent(), cache=cache)
 
 
 def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
@@ -94,6 +102,49 @@ def graph_of_target(target: str, *, form: str) -> str:
     from penstock.app import describing
 
     return describing.graph_of_target(target, form=form)
+
+
+def plan_target(target: str, parameters: Mapping[str, str]) -> Preview:
+    """What a run of a target would do: hit, run or maybe for each task run, and why. Nothing is written. Raises what
+    `run_target` raises for input that cannot be run."""
+    from penstock.app import previewing
+
+    return previewing.plan_target(target, parameters)
+
+
+def why(run: str, task: str) -> Why:
+    """Why a task run ran, was a hit, failed or was skipped."""
+    from penstock.app import reasons
+
+    return reasons.why(run, task)
+
+
+def diff_runs(before: str, after: str) -> Difference:
+    """What differs between two runs."""
+    from penstock.app import comparing
+
+    return comparing.diff_runs(before, after)
+
+
+def lineage(what: str, task: str | None = None) -> Lineage:
+    """What an artifact (by digest) or a task run (by run and path) was made of, and what was made of it."""
+    from penstock.app import tracing
+
+    return tracing.lineage(what, task)
+
+
+def collect_garbage(*, dry_run: bool = False) -> Reclaimed:
+    """Remove runs beyond those that are kept, and all that nothing needs any more; with `dry_run` only say what."""
+    from penstock.app import reclaiming
+
+    return reclaiming.collect_garbage(dry_run=dry_run)
+
+
+def check_twice(target: str, task: str, parameters: Mapping[str, str]) -> Twice:
+    """Run one task of a pipeline twice on the same inputs, and compare what it gives."""
+    from penstock.app import twice
+
+    return twice.check_twice(target, task, parameters)
 
 
 def versions() -> dict[str, Any]:

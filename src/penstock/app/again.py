@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from penstock.app.driving import Driving, drive, wait_for_live_holder
-from penstock.app.places import open_executor, open_existing_store
+from penstock.app.places import open_artifacts, open_executor, open_existing_store
 from penstock.app.progress import Progress
 from penstock.app.reading import find_run, is_live, result_of
 from penstock.app.results import RunResult
@@ -33,9 +33,13 @@ def retry_run(text: str, *, progress: Progress) -> tuple[RunResult, bool]:
         if run.state not in TERMINAL_RUN_STATES:
             _refuse_live(store, run)
             with closing(open_executor(settings)) as executor:
-                return drive(Driving(settings, store, executor, progress), run, how="resumed"), True
+                driving = Driving(settings, store, open_artifacts(settings), executor, progress)
+                return drive(driving, run, how="resumed"), True
     target = _target_again(run, settings)
-    return run_new(target, lambda graph: _inputs_again(graph, run), progress=progress, retry_of=run.run_id), True
+    result = run_new(
+        target, lambda graph: _inputs_again(graph, run), progress=progress, retry_of=run.run_id, cache=run.cache
+    )
+    return result, True
 
 
 def _refuse_live(store: StateStore, run: RunRow) -> None:
@@ -77,5 +81,5 @@ def cancel_run(text: str, *, force: bool, progress: Progress) -> tuple[RunResult
         if ended is not None:
             return result_of(store, settings, ended), True
         with closing(open_executor(settings)) as executor:
-            driving = Driving(settings, store, executor, progress)
+            driving = Driving(settings, store, open_artifacts(settings), executor, progress)
             return drive(driving, run, how="cancelled", cancel=True, force=force), True

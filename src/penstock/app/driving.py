@@ -6,21 +6,25 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.caching import answer_of, saved_ms
 from penstock.app.logs import tail_of
+from penstock.app.marks import mark_nondeterministic
 from penstock.app.planning import plan_for
 from penstock.app.progress import Progress
 from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
 from penstock.base.ids import run_id
+from penstock.base.instants import Instant
 from penstock.controller import Controller, SystemClock, holder_of_this_process, is_provably_dead
 from penstock.effects import Message, StateStore, Submission
+from penstock.engine.events import Transition
 from penstock.engine.rows import RunRow
 from penstock.engine.states import RunState
 from penstock.graph.codec import graph_digest, graph_from_json
@@ -31,6 +35,7 @@ from penstock.wire import Datum
 if TYPE_CHECKING:
     from penstock.app.describing import Described
     from penstock.executors.local.executor import LocalExecutor
+    from penstock.values.store import ArtifactStore
 
 # The seed of a run's chance (tasks' random generators, jitter). One for all runs: the same inputs give the same
 # outputs.
@@ -45,6 +50,7 @@ class Driving:
 
     settings: Settings
     store: StateStore
+    artifacts: ArtifactStore
     executor: LocalExecutor
     progress: Progress
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -53,12 +59,22 @@ class Driving:
         """The plan of a stored run, made from its own graph and pin."""
         if run.run_id not in self.plans:
             graph = graph_from_json(dict(self.store.graph(run.graph_digest)))
-            return plan_for(graph, pin=run.pin, store=self.store, executor=self.executor)
+            return plan_for(
+                graph,
+                pin=run.pin,
+                code=run.code,
+                store=self.store,
+                artifacts=self.artifacts,
+                executor=self.executor,
+            )
         return self.plans.pop(run.run_id)
 
 
-def submit(store: StateStore, described: Described, inputs: Mapping[str, Datum], *, retry_of: str | None) -> RunRow:
-    """Put a new run into the store; from then on it exists, and is resumed whatever happens here."""
+def submit(
+    store: StateStore, described: Described, inputs: Mapping[str, Datum], *, retry_of: str | None, cache: str
+) -> RunRow:
+    """Put a new run into the store; from then on it exists, and is resumed whatever happens here. `cache` is "use", or
+    "write" for a run that reads nothing of the cache."""
     now = SystemClock().now()
     graph = described.graph
     run = RunRow(
@@ -72,6 +88,8 @@ def submit(store: StateStore, described: Described, inputs: Mapping[str, Datum],
         retry_of=retry_of,
         labels=dict(graph.labels),
         provenance=_provenance(described),
+        code=described.description.code,
+        cache=cache,
     )
     message = Message(f"submit-{run.run_id}", "submit", run.run_id, now)
     store.submit(Submission(run, dict(described.description.graph or {})), message)
@@ -107,7 +125,12 @@ def _take(driving: Driving, controller: Controller, run: RunRow, *, how: str) ->
     lease = driving.store.lease_of(run.run_id)
     dead = lease.holder if lease is not None and is_provably_dead(lease.holder) else None
     if controller.take(run.run_id, dead=dead):
-        driving.progress.begun(run, how=how, tail=lambda attempt: tail_of(settings, attempt))
+        driving.progress.begun(
+            run,
+            how=how,
+            tail=lambda attempt: tail_of(settings, attempt),
+            saved=lambda source: saved_ms(driving.store, source),
+        )
 
 
 @contextmanager
@@ -120,12 +143,18 @@ def _controller(driving: Driving) -> Iterator[Controller]:
         plan_of=driving.plan_of,
         grace_ms=driving.settings.grace_ms,
         lease_ms=driving.settings.lease_ms,
-        observer=lambda transitions, now: driving.progress.committed(transitions),
+        observer=lambda transitions, now: _committed(driving, transitions, now),
+        answer=answer_of(driving.settings, driving.store, driving.artifacts),
     )
     try:
         yield controller
     finally:
         controller.close()
+
+
+def _committed(driving: Driving, transitions: Sequence[Transition], now: Instant) -> None:
+    mark_nondeterministic(driving.store, transitions, now)
+    driving.progress.committed(transitions)
 
 
 def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from penstock.app.reading import find_run, require_task, shown_state
 from penstock.base.errors import StoreUnavailable
 from penstock.effects import StateStore
 from penstock.engine.rows import AttemptRow, RunRow
-from penstock.engine.states import AttemptState
+from penstock.engine.states import AttemptState, Origin
 from penstock.settings import Settings, load
 from penstock.wire import LogSegment
 
@@ -27,11 +27,13 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class AttemptLog:
-    """A part of what one attempt printed, in pieces, since it may be larger than memory."""
+    """A part of what one attempt printed, in pieces, since it may be larger than memory. `of_hit` is the task run that
+    found its result instead of running; empty where the attempt is the run's own."""
 
     attempt: AttemptRow
     settings: Settings
     segment: LogSegment
+    of_hit: str = ""
 
     def pieces(self) -> Iterator[bytes]:
         return read_segment(self.settings, self.segment)
@@ -58,8 +60,12 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
                     part = LogSegment(segment.file, segment.offset + done, segment.size_bytes - done)
                     yield AttemptLog(attempt, settings, part)
             if not follow or not is_live:
-                if task is not None and not chosen:
+                hits = _hits(store, run, task)
+                if task is not None and not chosen and not hits:
                     _require_known(store, run, task)
+                for path, attempt in hits:
+                    if attempt.log is not None and attempt.log.size_bytes:
+                        yield AttemptLog(attempt, settings, attempt.log, path)
                 return
             time.sleep(FOLLOW_S)
 
@@ -72,6 +78,18 @@ def _is_of(attempt: AttemptRow, task: str | None) -> bool:
     if hash_sign and number != str(attempt.number):
         return False
     return attempt.path == path or attempt.path.startswith(f"{path}/")
+
+
+def _hits(store: StateStore, run: RunRow, task: str | None) -> list[tuple[str, AttemptRow]]:
+    """The attempts that made what the hits among TASK found, by the path of the hit (semantics 21)."""
+    if task is None:
+        return []
+    found = []
+    for row in store.task_runs(run.run_id):
+        if row.origin is Origin.CACHED and (row.path == task or row.path.startswith(f"{task}/")):
+            source, _, path = row.cause.by.partition("/")
+            found += [(row.path, attempt) for attempt in store.attempts(source, path)[-1:]]
+    return found
 
 
 def _require_known(store: StateStore, run: RunRow, task: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from penstock.app.caching import codes_of
 from penstock.base.errors import InvalidPipeline
 from penstock.graph.model import Call, Finally, Function, Graph, bodies_of
 from penstock.plan.model import Plan
@@ -13,15 +14,21 @@ from penstock.plan.passes import make_plan
 if TYPE_CHECKING:
     from penstock.effects import StateStore
     from penstock.executors.local.executor import LocalExecutor
+    from penstock.values.store import ArtifactStore
 
 
-def plan_for(graph: Graph, *, pin: str, store: StateStore | None, executor: LocalExecutor) -> Plan:
-    """A graph's plan, with what earlier runs in the store have taught about its components."""
+def plan_for(
+    graph: Graph, *, pin: str, code: str, store: StateStore | None, artifacts: ArtifactStore, executor: LocalExecutor
+) -> Plan:
+    """A graph's plan, with what earlier runs in the store have taught about its components. `code` is the blob of their
+    code digests."""
     return make_plan(
         graph,
         pin=pin,
-        history=_history(store, graph) if store is not None else {},
+        history=history_of(store, graph) if store is not None else {},
         capacity=executor.largest,
+        codes=codes_of(artifacts, code),
+        code_digest=code,
     )
 
 
@@ -32,16 +39,17 @@ def refuse_unmeetable(plan: Plan) -> None:
         raise InvalidPipeline(errors)
 
 
-def _history(store: StateStore, graph: Graph) -> Mapping[str, tuple[int, float]]:
-    known = store.history(sorted(_components(graph)))
+def history_of(store: StateStore, graph: Graph) -> Mapping[str, tuple[int, float]]:
+    known = store.history(sorted(components_of(graph)))
     return {name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items()}
 
 
-def _components(graph: Graph) -> set[str]:
+def components_of(graph: Graph) -> set[str]:
+    """The functions of a graph at every depth, as `module:name`."""
     found: set[str] = set()
     for node in graph.nodes:
         if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
             found.add(f"{node.component.module}:{node.component.name}")
         for body, _ in bodies_of(node):
-            found |= _components(body)
+            found |= components_of(body)
     return found

@@ -9,14 +9,17 @@ from typing import Protocol
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 
-__all__ = ["AttemptRow", "Progress", "RunRow", "Silent", "Tail", "TaskRunRow", "Transition"]
+__all__ = ["AttemptRow", "Progress", "RunRow", "Saved", "Silent", "Tail", "TaskRunRow", "Transition"]
 
 Tail = Callable[[AttemptRow], str]
 """The last lines that an attempt printed; empty when it printed nothing or when they cannot be read."""
 
+Saved = Callable[[str], float | None]
+"""How many milliseconds the attempt took that made what a hit found, named as `RUN/path`; None where that is gone."""
+
 
 class Progress(Protocol):
-    def begun(self, run: RunRow, *, how: str, tail: Tail) -> None:
+    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved) -> None:
         """A run is being driven from now on. `how`: new, resumed (asked for), alongside (found interrupted), cancelled
         (only to be cancelled)."""
         ...
@@ -35,7 +38,7 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def begun(self, run: RunRow, *, how: str, tail: Tail) -> None:
+    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved) -> None:
         pass
 
     def committed(self, transitions: Sequence[Transition]) -> None:

@@ -16,8 +16,8 @@ from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.controller import is_provably_dead
 from penstock.effects import Lease, StateStore
-from penstock.engine.rows import RunRow
-from penstock.engine.states import TERMINAL_RUN_STATES, RunState
+from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
+from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.settings import Settings, load
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
@@ -89,10 +89,20 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
 
 def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:
     attempts = {row.path: row for row in store.attempts(run.run_id)}
-    rows = tuple(task_run_result(row, attempts.get(row.path)) for row in store.task_runs(run.run_id))
+    stored = store.task_runs(run.run_id)
+    made = _made(store, stored)
+    rows = tuple(task_run_result(row, attempts.get(row.path), made=made.get(row.cause.by)) for row in stored)
     if run.state in TERMINAL_RUN_STATES:
         return rows
     return rows + _waiting(store, run, known=frozenset(row.path for row in rows))
+
+
+def _made(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, AttemptRow]:
+    """The attempts that made what hits found, by `RUN/path`."""
+    sources = {row.cause.by for row in rows if row.origin is Origin.CACHED}
+    runs = sorted({source.partition("/")[0] for source in sources})
+    found = {f"{run_id}/{attempt.path}": attempt for run_id in runs for attempt in store.attempts(run_id)}
+    return {source: found[source] for source in sources if source in found}
 
 
 def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.base.errors import PenstockError
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.engine.states import Origin
 from penstock.wire import Artifact, Datum, Inline, data_to_json, parameter_to_json
 
 
@@ -37,6 +38,10 @@ class TaskRunResult:
     attempts: int = 0
     duration_ms: float | None = None
     outputs: Mapping[str, Datum] = field(default_factory=dict)
+    source: str | None = None
+    """Of a hit or an adopted one, `RUN/path` of the task run that made its outputs."""
+    saved_ms: float | None = None
+    """How long the attempt took that made them."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +54,8 @@ class TaskRunResult:
             "cause_text": self.cause.text or None,
             "attempts": self.attempts,
             "duration_ms": self.duration_ms,
+            "source": self.source,
+            "saved_ms": self.saved_ms,
         }
 
 
@@ -209,8 +216,8 @@ def duration_ms(started_at: int | None, ended_at: int | None) -> int | None:
     return max(ended_at - started_at, 0) if started_at is not None and ended_at is not None else None
 
 
-def task_run_result(row: TaskRunRow, attempt: AttemptRow | None) -> TaskRunResult:
-    """`attempt` is the task run's newest one, where it has any."""
+def task_run_result(row: TaskRunRow, attempt: AttemptRow | None, *, made: AttemptRow | None = None) -> TaskRunResult:
+    """`attempt` is the task run's newest one, where it has any; `made` the one that made what a hit found."""
     took: float | None = duration_ms(row.started_at, row.ended_at)
     if attempt is not None and attempt.duration_us:
         took = attempt.duration_us / 1_000
@@ -223,4 +230,6 @@ def task_run_result(row: TaskRunRow, attempt: AttemptRow | None) -> TaskRunResul
         attempts=row.attempt,
         duration_ms=took,
         outputs=row.outputs,
+        source=row.cause.by if row.origin is Origin.CACHED else None,
+        saved_ms=made.duration_us / 1_000 if made is not None else None,
     )

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.describing import describe
-from penstock.app.places import DATABASE, make_state_folder, open_executor, open_store, remove_if_unused
+from penstock.app.places import DATABASE, make_state_folder, open_artifacts, open_executor, open_store, remove_if_unused
 from penstock.app.targets import Target, diagnostics_of, parse_target
 from penstock.settings import load
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from penstock.wire import Datum
 
 
-def run_target(text: str, texts: Mapping[str, str], *, progress: Progress) -> RunResult:
+def run_target(text: str, texts: Mapping[str, str], *, progress: Progress, cache: str = "use") -> RunResult:
     """Run a target with parameters as texts, until it ends. Raises what is wrong with the input, having created
-    nothing."""
-    return run_new(parse_target(text), lambda graph: bind_texts(graph, texts), progress=progress)
+    nothing. `cache`: "use", or "write" to read nothing of it."""
+    return run_new(parse_target(text), lambda graph: bind_texts(graph, texts), progress=progress, cache=cache)
 
 
 def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
@@ -53,6 +53,7 @@ def run_new(
     *,
     progress: Progress,
     retry_of: str | None = None,
+    cache: str = "use",
 ) -> RunResult:
     """Describe, bind, submit, drive. Whatever is invalid is raised before a run or a database exists."""
     settings = load(target.folder)
@@ -66,10 +67,18 @@ def run_new(
         from penstock.app.planning import plan_for, refuse_unmeetable
 
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
-        plan = plan_for(described.graph, pin=described.description.pin, store=known, executor=executor)
+        artifacts = open_artifacts(settings)
+        plan = plan_for(
+            described.graph,
+            pin=described.description.pin,
+            code=described.description.code,
+            store=known,
+            artifacts=artifacts,
+            executor=executor,
+        )
         refuse_unmeetable(plan)
         for diagnostic in diagnostics_of(described.description):
             progress.said(str(diagnostic))
         store = known or stack.enter_context(closing(open_store(settings)))
-        run = submit(store, described, inputs, retry_of=retry_of)
-        return drive(Driving(settings, store, executor, progress, {run.run_id: plan}), run, how="new")
+        run = submit(store, described, inputs, retry_of=retry_of, cache=cache)
+        return drive(Driving(settings, store, artifacts, executor, progress, {run.run_id: plan}), run, how="new")

@@ -12,8 +12,9 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, UTF-8. Raises ValueError on NaN, TypeError on non-JSON."""
-    return _ENCODER.encode(value).encode()
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8 (halves of surrogate pairs stay what they are). Raises
+    ValueError on NaN, TypeError on non-JSON."""
+    return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
 
 
 def digest_of(value: Any) -> str:

@@ -19,13 +19,18 @@ SUCCEEDED, FAILED, INVALID, CANCELLED = 0, 1, 2, 3
 
 VERBS = {
     "check": ("running", "Say everything that is wrong with a pipeline, without running it."),
+    "plan": ("explaining", "Say what a run would do, and why, without running it."),
     "run": ("running", "Run a pipeline."),
     "runs": ("reading", "List the runs of this project, newest first."),
     "show": ("reading", "Show one run: its tasks, its outputs, what it was made of."),
     "logs": ("reading", "Print what the tasks of a run printed."),
+    "why": ("explaining", "Say why a task run ran, was a hit, failed or was skipped."),
+    "diff": ("explaining", "Compare two runs."),
+    "lineage": ("explaining", "Say what an artifact was made of, and what was made of it."),
     "cancel": ("running", "Stop a run: nothing new starts, tasks get SIGTERM, then SIGKILL."),
     "retry": ("running", "Resume an interrupted run; run a failed or cancelled one again."),
     "get": ("reading", "Print or write an output of a task run."),
+    "gc": ("keeping", "Remove old runs, and everything that nothing needs any more."),
     "graph": ("reading", "Draw a pipeline."),
     "version": ("reading", "Print the versions of Penstock and of Python."),
 }

@@ -7,13 +7,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from penstock.cli.words import duration, indented, shortened
 
 if TYPE_CHECKING:
-    from penstock.app.progress import AttemptRow, RunRow, Tail, TaskRunRow, Transition
+    from penstock.app.progress import AttemptRow, RunRow, Saved, Tail, TaskRunRow, Transition
 
 ENDED = ("succeeded", "failed", "skipped", "cancelled")
 # Lines in hand at the start, and how many come back per second: a pipeline of tasks is told line by line, a map is
@@ -48,18 +48,20 @@ class ProgressLines:
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
         self._tails: dict[str, Tail] = {}
+        self._saved: Saved = lambda source: None
         self._main = ""
         self._outer, self._inner = Lines(), Lines()
         self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
         self.failures_count = 0
         self.ended: Counter[str] = Counter()
-        """How many task runs of the main run have ended while they were watched, by state."""
+        """How many task runs of the main run have ended while they were watched, by state; hits are `cached`."""
 
     # -- what a run tells ----------------------------------------------------------------------------------------------
 
-    def begun(self, run: RunRow, *, how: str, tail: Tail) -> None:
+    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved) -> None:
         self._tails[run.run_id] = tail
+        self._saved = saved
         if how == "alongside":
             self._line(f"run {run.run_id} of {run.pipeline} was interrupted: resumed alongside")
             return
@@ -105,17 +107,30 @@ class ProgressLines:
 
     def _task(self, transition: Transition, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         name = self._named(transition.run_id, transition.id)
+        cached = transition.after == "succeeded" and row.origin == "cached"
         if transition.after in ENDED and transition.run_id == self._main:
-            self.ended[transition.after] += 1
+            self.ended["cached" if cached else transition.after] += 1
         is_again = transition.after == "ready" and transition.before == "running"
         if transition.after == "backoff" or (is_again and attempt is not None):
             self._again(name, row, attempt)
         elif transition.after == "failed":
             self._failed(name, row, attempt)
+        elif cached:
+            self._quiet_line(row.path, name, text=lambda: self._cached(row), kind="cached")
         elif transition.after in ENDED and transition.before != transition.after:
             took = _took_ms(row, attempt)
             text = transition.after + (f" in {duration(took)}" if took is not None else "")
             self._quiet_line(row.path, name, text=f"{text}{_why(transition)}", kind=transition.after)
+
+    def _cached(self, row: TaskRunRow) -> str:
+        """A hit, with the run that it comes from and what it saved."""
+        source, _, path = row.cause.by.partition("/")
+        if source == row.run_id:
+            return f"cached: the same as {path}"
+        saved = self._saved(row.cause.by)
+        took = f", saved {duration(saved)}" if saved is not None else ""
+        verb = "adopted" if row.cause.code == "adopted" else "cached"
+        return f"{verb} from run {source}{took}"
 
     def _again(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
         wait = "; again"
@@ -151,10 +166,11 @@ class ProgressLines:
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
-    def _quiet_line(self, path: str, name: str, *, text: str, kind: str) -> None:
-        """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted)."""
+    def _quiet_line(self, path: str, name: str, *, text: str | Callable[[], str], kind: str) -> None:
+        """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted). A text that
+        takes a look into the store is made only if it is shown."""
         if (self._inner if "/" in path else self._outer).take(time.monotonic()):
-            self._line(f"{name} {text}")
+            self._line(f"{name} {text if isinstance(text, str) else text()}")
         elif kind:
             self._unshown[kind] += 1
 

@@ -19,7 +19,7 @@ Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard outpu
 TASK_RUNS_SHOWN_MAX = 200
 
 
-def _print_json(data: Any) -> int:
+def print_json(data: Any) -> int:
     print(json_text.dumps(data, indent=2, ensure_ascii=False))
     return SUCCEEDED
 
@@ -34,7 +34,7 @@ def runs(
 
     listed = app.list_runs(limit=limit)
     if json:
-        return _print_json([result.brief_json() for result in listed])
+        return print_json([result.brief_json() for result in listed])
     if not listed:
         print("no run has been made here yet; `penstock run TARGET` makes one")
         return SUCCEEDED
@@ -60,7 +60,7 @@ def show(run: str = "latest", /, *, json: Json = False) -> int:
     result = app.show_run(run)
     shown = result.to_json()
     if json:
-        return _print_json(shown)
+        return print_json(shown)
     why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and result.state != "succeeded" else ""
     print(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
     took = f", took {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
@@ -88,6 +88,9 @@ def _print_task_runs(result: RunResult) -> None:
     for task in result.task_runs[:TASK_RUNS_SHOWN_MAX]:
         by = f" ({task.cause.by})" if task.cause.by else ""
         why = "" if task.state == "succeeded" else f"{task.cause.text or task.cause.code.replace('_', ' ')}{by}"
+        if task.source:
+            saved = f", saved {duration(task.saved_ms)}" if task.saved_ms is not None else ""
+            why = f"from {task.source}{saved}"
         state = task.state if task.origin in (None, "computed") else f"{task.state} ({task.origin})"
         attempts = str(task.attempts) if task.attempts else ""
         lines.append((task.path, state, attempts, duration(task.duration_ms), shortened(why) if why else ""))
@@ -138,6 +141,8 @@ def logs(
     shown = ""
     for log in app.run_logs(run, task, follow=follow):
         name = f"{log.attempt.path}#{log.attempt.number}"
+        if log.of_hit:
+            name = f"{log.of_hit} (a hit; printed by {log.attempt.run_id}/{name})"
         if json:
             text = b"".join(log.pieces()).decode(errors="replace")
             line = {"attempt": name, "outcome": log.attempt.outcome, "text": text}
@@ -176,7 +181,7 @@ def get(
 
     got = app.get_output(run, output, to=to)
     if json:
-        return _print_json(got.to_json())
+        return print_json(got.to_json())
     if to is not None:
         print(f"{got.name} is written to {to}", file=sys.stderr)
     elif got.path is not None:
@@ -209,7 +214,7 @@ def version(*, json: Json = False) -> int:
 
     known = app.versions()
     if json:
-        return _print_json(known)
+        return print_json(known)
     print(f"penstock {known['penstock']} (Python {known['python']}, {known['platform']})")
     for name in known["degradations"]:
         print(f"  {name}")

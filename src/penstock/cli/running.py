@@ -17,12 +17,25 @@ from penstock.cli.words import count, duration, shortened, value
 
 if TYPE_CHECKING:
     from penstock.app.results import RunResult
+    from penstock.app.twice import Twice
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
 Force = Annotated[bool, Parameter(negative="", help="Kill at once: no grace, no finally tasks.", show_default=False)]
 
 
-def check(target: str, /, *, json: Json = False) -> int:
+def check(
+    target: str,
+    /,
+    *,
+    twice: Annotated[
+        str | None, Parameter(help="Run this task twice on the same inputs, and compare what it gives.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        Parameter(name=["-p", "--parameter"], negative="", help="With --twice: a parameter, as NAME=VALUE."),
+    ] = None,
+    json: Json = False,
+) -> int:
     """Say everything that is wrong with a pipeline, without running it.
 
     Parameters
@@ -32,6 +45,8 @@ def check(target: str, /, *, json: Json = False) -> int:
     """
     from penstock import app
 
+    if twice is not None:
+        return _check_twice(app.check_twice(target, twice, parameters_by_name(parameters or [])), json=json)
     try:
         checked = app.check_target(target)
     except InvalidPipeline as invalid:
@@ -50,6 +65,21 @@ def check(target: str, /, *, json: Json = False) -> int:
     return SUCCEEDED
 
 
+def _check_twice(told: Twice, *, json: bool) -> int:
+    if json:
+        print(json_text.dumps(told.to_json(), indent=2, ensure_ascii=False))
+        return FAILED if told.differences else SUCCEEDED
+    took = " and ".join(duration(each) for each in told.duration_ms)
+    if not told.differences:
+        known = "; an earlier run of it differed, as `penstock why` says" if told.marked else ""
+        print(f"{told.path} gave the same twice ({took}){known}")
+        return SUCCEEDED
+    print(f"{told.path} is nondeterministic: run twice on the same inputs ({took}), it gave")
+    for name, what in told.differences.items():
+        print(f"  {name}: {what}")
+    return FAILED
+
+
 def run(
     target: str,
     /,
@@ -58,6 +88,10 @@ def run(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
     ] = None,
+    no_cache: Annotated[
+        bool,
+        Parameter(negative="", help="Use nothing of the cache; results still go into it.", show_default=False),
+    ] = False,
     json: Json = False,
 ) -> int:
     """Run a pipeline until it ends. Ctrl-C cancels it; twice kills everything at once.
@@ -70,7 +104,8 @@ def run(
     from penstock import app
 
     progress = ProgressLines()
-    result = app.run_target(target, _parameters(parameters or []), progress=progress)
+    cache = "write" if no_cache else "use"
+    result = app.run_target(target, parameters_by_name(parameters or []), progress=progress, cache=cache)
     return _tell(result, progress, json=json)
 
 
@@ -114,7 +149,7 @@ def cancel(
     return SUCCEEDED
 
 
-def _parameters(texts: list[str]) -> dict[str, str]:
+def parameters_by_name(texts: list[str]) -> dict[str, str]:
     """NAME=VALUE texts by name. Raises InvalidInput naming all that are not of that form, or given twice."""
     wrong = [text for text in texts if not text.partition("=")[1] or not text.partition("=")[0].isidentifier()]
     if wrong:

@@ -16,11 +16,12 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import decode_source, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.base.digests import canonical_json, digest_of_bytes
 from penstock.base.errors import PenstockError
 from penstock.code import compiled
+from penstock.code.facts import Kept
 from penstock.code.firstparty import extend_path, is_first_party
 from penstock.code.imports import imports_of
 from penstock.values.store import ArtifactStore
@@ -44,6 +45,18 @@ class Source:
     data: bytes
 
 
+class LoadWatch(Protocol):
+    """Is told when the code of a pinned module begins to run and when it has ended (None: it did not compile)."""
+
+    def loading(self, module: str) -> None: ...
+
+    def loaded(self, module: str, code: CodeType | None) -> None: ...
+
+
+watches: list[LoadWatch] = []
+"""Who is told, in this process."""
+
+
 class PinnedLoader:
     """Loads one module from its pinned bytes."""
 
@@ -58,7 +71,15 @@ class PinnedLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         remember_lines(self.path, self.get_source(self.name))
-        exec(self.get_code(self.name), module.__dict__)
+        for watch in watches:
+            watch.loading(self.name)
+        code: CodeType | None = None
+        try:
+            code = self.get_code(self.name)
+            exec(code, module.__dict__)
+        finally:
+            for watch in watches:
+                watch.loaded(self.name, code)
 
     def get_code(self, name: str) -> CodeType:
         return compiled.code_of(self._source.data, self.path, folder=self._folder)
@@ -164,7 +185,13 @@ class Recording:
     def __init__(self, *, project: str, paths: list[str], folder: Path | None = None) -> None:
         self._project = project
         self._paths = paths
+        self._folder = folder
         self._finder = PinnedFinder({}, folder=folder, recording=True)
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """What is pinned so far, by module."""
+        return self._finder.sources
 
     def begin(self) -> None:
         """Serve this process's imports from here on. Raises OtherPin when another pin is served already."""
@@ -183,15 +210,20 @@ class Recording:
     def add(self, name: str, source: Source) -> None:
         self._finder.sources[name] = source
 
-    def end(self, artifacts: ArtifactStore) -> str:
-        """Store what was pinned and go on serving just that. Answers the pin."""
-        global _served
+    def complete(self) -> dict[str, Source]:
+        """Pin what may be imported later, and answer with all that is pinned; nothing is recorded any more."""
         sources = self._finder.sources
         _add_loaded(sources)
-        computed = add_imported(sources)
+        computed = add_imported(sources, Kept(self._folder.parent if self._folder is not None else None))
         if computed:
             _add_below(sources, self._paths)
         self._finder.recording = False
+        return sources
+
+    def end(self, artifacts: ArtifactStore) -> str:
+        """Store what was pinned and go on serving just that. Answers the pin."""
+        global _served
+        sources = self.complete()
         pin = artifacts.put_bytes(canonical_json(to_json(sources, project=self._project, paths=self._paths)))
         _served = pin
         return pin
@@ -208,20 +240,30 @@ def _add_loaded(sources: dict[str, Source]) -> None:
             sources[name] = source
 
 
-def add_imported(sources: dict[str, Source]) -> bool:
-    """Add what the sources may import, and what that may import. Whether some import's name is computed."""
+def add_imported(sources: dict[str, Source], kept: Kept | None = None) -> bool:
+    """Add what the sources may import, and what that may import. Whether some import's name is computed. `kept` may
+    keep what was found in each source."""
+    stored = kept.read("imports") if kept is not None else None
+    before: dict[str, tuple[tuple[str, ...], bool]] = stored if isinstance(stored, dict) else {}
+    after: dict[str, tuple[tuple[str, ...], bool]] = {}
     pending = list(sources)
     known: dict[str, ModuleSpec | None] = {}
     computed = False
     while pending and len(sources) < SOURCES_MAX:
         module = pending.pop()
         source = sources[module]
-        found = imports_of(source.data, module=module, is_package=source.is_package)
-        computed = computed or found.computed
-        for name in found.names:
+        key = f"{module} {source.is_package} {digest_of_bytes(source.data)}"
+        if key not in before:
+            found = imports_of(source.data, module=module, is_package=source.is_package)
+            before[key] = (found.names, found.computed)
+        names, is_computed = after[key] = before[key]
+        computed = computed or is_computed
+        for name in names:
             for prefix in _prefixes(name):
                 if prefix not in sources and _locate_source(prefix, sources, known):
                     pending.append(prefix)
+    if kept is not None and after != stored:
+        kept.write("imports", after)
     return computed
 
 
@@ -334,6 +376,18 @@ def _bytes_of(text: Any) -> bytes:
 # -- serving ---------------------------------------------------------------------------------------------------------
 
 _served: str | None = None
+
+
+def pinned_source(module: str) -> bytes | None:
+    """The source that a module is served from in this process; None for one that is not pinned."""
+    for finder in sys.meta_path:
+        if isinstance(finder, PinnedFinder) and module in finder.sources:
+            return finder.sources[module].data
+    return None
+
+
+def is_pinned(module: str) -> bool:
+    return any(isinstance(finder, PinnedFinder) and module in finder.sources for finder in sys.meta_path)
 
 
 def served_pin() -> str | None:

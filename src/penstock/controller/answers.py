@@ -4,80 +4,112 @@ blob of its outputs is there, and every file that was read when it was made is u
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from penstock.base.instants import Instant
-from penstock.effects import StateStore
+from penstock.effects import Found, StateStore
 from penstock.engine.events import LookedUp, LookUp
-from penstock.engine.rows import CacheEntry
+from penstock.engine.rows import CacheEntry, TaskRunRow
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum
 
-DigestOfFile = Callable[[Path], str]
+SETTLED_NS = 100_000_000
+"""A file that was written so lately may be written again without a change of its stat: it is not remembered."""
+
+NOTHING_FOUND = Found()
 
 
 class Answers:
-    """Reads the cache for a controller. `project` is the folder that recorded reads are relative to; `digest_of_file` says what a
-    file holds now (the same digest that the launcher records)."""
+    """Reads the cache for a controller. `digest_at` says what a file of the project holds now, by its path in it: the
+    same digest that the launcher records, empty where the file cannot be read (`ProjectFiles`)."""
 
-    def __init__(
-        self, store: StateStore, artifacts: ArtifactStore, *, project: Path, digest_of_file: DigestOfFile
-    ) -> None:
+    def __init__(self, store: StateStore, artifacts: ArtifactStore, digest_at: Callable[[str], str]) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._project = project
-        self._digest_of_file = digest_of_file
-        self._known_reads: dict[str, tuple[tuple[int, int, int], str]] = {}
+        self._digest_at = digest_at
 
     def answer(self, queries: Sequence[LookUp], now: Instant) -> list[LookedUp]:
-        """One answer for each query, in order."""
-        adopted = self._adopted(queries)
-        found = self._store.look_up([query.key for query in queries if query.read])
-        answers = []
-        for query in queries:
-            row = adopted.get(query.adopt_from or "", {}).get(query.key)
-            if row is not None and self._has_blobs(row.outputs):
-                source = f"{query.adopt_from}/{row.path}"
-                answers.append(LookedUp(query.run_id, query.path, query.key, "adopted", row.outputs, source))
-                continue
-            hit = found.get(query.key)
-            if query.read and hit is not None and hit.entry is not None and self._is_valid(hit.entry, now):
-                source = f"{hit.entry.run_id}/{hit.entry.path}"
-                answers.append(LookedUp(query.run_id, query.path, query.key, "hit", hit.entry.outputs, source))
-            elif query.read and hit is not None and hit.claimed_by not in (None, query.run_id):
-                answers.append(LookedUp(query.run_id, query.path, query.key, "claimed", {}, hit.claimed_by or ""))
-            else:
-                answers.append(LookedUp(query.run_id, query.path, query.key, "miss"))
-        return answers
+        """One answer for each query, in order. Raises what the stores raise."""
+        adoptable = self._adoptable(queries)
+        found = self._store.look_up(list(dict.fromkeys(query.key for query in queries)), now=now)
+        return [
+            self._answer(query, adoptable.get(query.adopt_from or "", {}), found.get(query.key, NOTHING_FOUND), now)
+            for query in queries
+        ]
 
-    def _adopted(self, queries: Sequence[LookUp]):  # type: ignore[no-untyped-def]
+    def _answer(self, query: LookUp, adoptable: Mapping[str, TaskRunRow], found: Found, now: Instant) -> LookedUp:
+        run_id, path, key = query.run_id, query.path, query.key
+        row = adoptable.get(key)
+        if row is not None and self._may_be_adopted(row, key, found):
+            return LookedUp(run_id, path, key, "adopted", row.outputs, f"{query.adopt_from}/{row.path}")
+        if not query.read:
+            return LookedUp(run_id, path, key, "miss")
+        for entry in self._entries(key, found):
+            if self._is_valid(entry, now):
+                return LookedUp(run_id, path, key, "hit", entry.outputs, f"{entry.run_id}/{entry.path}")
+        if found.claimed_by not in (None, run_id):
+            return LookedUp(run_id, path, key, "claimed", source=found.claimed_by or "")
+        return LookedUp(run_id, path, key, "miss")
+
+    def _adoptable(self, queries: Sequence[LookUp]) -> dict[str, Mapping[str, TaskRunRow]]:
         keys_by_run: dict[str, list[str]] = {}
         for query in queries:
             if query.adopt_from:
                 keys_by_run.setdefault(query.adopt_from, []).append(query.key)
         return {run_id: self._store.adoptable(run_id, keys) for run_id, keys in keys_by_run.items()}
 
+    def _entries(self, key: str, found: Found) -> Iterator[CacheEntry]:
+        """Entries of a key, the newest first; the older ones are read only when asked for."""
+        if found.entry is not None:
+            yield found.entry
+        if found.entry is not None or found.has_expired:
+            yield from (entry for entry in self._store.entries(key) if entry != found.entry)
+
+    def _may_be_adopted(self, row: TaskRunRow, key: str, found: Found) -> bool:
+        """Whether what another run has come to still holds. What it read is known where it left an entry."""
+        if not self._has_blobs(row.outputs):
+            return False
+        entry = next((entry for entry in self._entries(key, found) if entry.outputs == row.outputs), None)
+        return entry is None or self._reads_the_same(entry)
+
     def _is_valid(self, entry: CacheEntry, now: Instant) -> bool:
         if entry.expires_at is not None and entry.expires_at <= now:
             return False
-        return self._has_blobs(entry.outputs) and all(self._reads(path) == d for path, d in entry.reads.items())
+        return self._reads_the_same(entry) and self._has_blobs(entry.outputs)
+
+    def _reads_the_same(self, entry: CacheEntry) -> bool:
+        return all(self._digest_at(path) == digest for path, digest in entry.reads.items())
 
     def _has_blobs(self, outputs: Mapping[str, Datum]) -> bool:
-        return all(self._artifacts.has(digest) for datum in outputs.values() for digest in digests_in(datum))
+        """Whether all content is there; what is found counts as stored just now, so that nobody reclaims it meanwhile."""
+        return all(self._artifacts.keep(digest) for datum in outputs.values() for digest in digests_in(datum))
 
-    def _reads(self, path: str) -> str:
-        """What a file holds now, remembered by its stat; empty where it cannot be read."""
+
+class ProjectFiles:
+    """What the files of a project hold now: digests by path in the project, remembered by the files' stat."""
+
+    def __init__(self, project: Path, digest_of_file: Callable[[Path], str]) -> None:
+        self._project = project
+        self._digest_of_file = digest_of_file
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def digest_at(self, path: str) -> str:
+        """Empty where it cannot be read."""
         full = self._project / path
         try:
             stat = os.stat(full)
-            identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            known = self._known_reads.get(path)
-            if known is None or known[0] != identity:
-                known = self._known_reads[path] = (identity, self._digest_of_file(full))
+            identity = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+            known = self._known.get(path)
+            if known is not None and known[0] == identity:
+                return known[1]
+            digest = self._digest_of_file(full)
         except OSError:
             return ""
-        return known[1]
+        if abs(time.time_ns() - stat.st_ctime_ns) > SETTLED_NS:
+            self._known[path] = (identity, digest)
+        return digest
 
 
 def digests_in(datum: Datum) -> tuple[str, ...]:

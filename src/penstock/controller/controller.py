@@ -333,3 +333,4 @@ class Controller:
         self._leases.pop(run_id, None)
         self._plans.pop(run_id, None)
         self._engine.forget(run_id)
+        self._wake_at = self._clock.now()  # what waited for a task run of that run may go on

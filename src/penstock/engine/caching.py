@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from penstock.base.digests import digest_of
 from penstock.engine.memory import TaskRun
@@ -16,14 +18,37 @@ KEY_EPOCH = 1
 CLAIMED_WAIT_MS = 200
 """How long to wait before asking again for a key that another controller computes."""
 
+LISTS_REMEMBERED = 32
+LIST_LONG = 32
+
 
 def identity_of(datum: Datum) -> str:
     """The digest by which an input counts in a key: content, type, form, and the code that the content names."""
+    if isinstance(datum, Counted) and len(datum.items) >= LIST_LONG:
+        return _identity_of_long_list(datum)
+    return digest_of(_parts_of(datum))
+
+
+def _parts_of(datum: Datum) -> list[Any]:
+    """What an identity is made of, as JSON. The words keep kinds apart."""
     if isinstance(datum, Inline):
-        return digest_of(["inline", parameter_to_json(datum.value)])
+        return ["inline", parameter_to_json(datum.value)]
     if isinstance(datum, Counted):
-        return digest_of(["list", [identity_of(item) for item in datum.items]])
-    return digest_of(["artifact", datum.digest, datum.type, datum.form, datum.code])
+        return ["list", [_parts_of(item) for item in datum.items]]
+    return ["artifact", datum.digest, datum.type, datum.form, datum.code]
+
+
+_lists: dict[int, tuple[Counted, str]] = {}
+"""Identities of long lists used lately, by object: every item of a map may be given the same one."""
+
+
+def _identity_of_long_list(datum: Counted) -> str:
+    known = _lists.get(id(datum))
+    if known is None:
+        if len(_lists) >= LISTS_REMEMBERED:
+            del _lists[next(iter(_lists))]
+        known = _lists[id(datum)] = (datum, digest_of(_parts_of(datum)))
+    return known[1]
 
 
 def identities_of(inputs: Mapping[str, Datum]) -> dict[str, str]:
@@ -37,37 +62,62 @@ def key_of(base: str, inputs: Mapping[str, Datum]) -> str:
 
 @dataclass(slots=True)
 class Flights:
-    """Who computes which key now, and who waits for it: a key is computed once at a time (single flight)."""
+    """Who computes which key now, and who waits for it: a key is computed once at a time (single flight). A ready task
+    run with a key is in one of `asking`, `elsewhere`, `waiting_by_key`, or stands in line for a room."""
 
     leader_by_key: dict[str, TaskRun] = field(default_factory=dict)
-    waiting_by_key: dict[str, list[TaskRun]] = field(default_factory=dict)
+    waiting_by_key: dict[str, deque[TaskRun]] = field(default_factory=dict)
     asking: dict[tuple[str, str], TaskRun] = field(default_factory=dict)
-    """Ready task runs whose look-up has not been answered, by run and path."""
+    """Those whose look-up has not been answered, by run and path."""
+    elsewhere: dict[tuple[str, str], TaskRun] = field(default_factory=dict)
+    """Those whose key another controller computes, until they are looked up again."""
 
     def lead(self, key: str, task: TaskRun) -> bool:
         """Whether the task run computes the key; otherwise it waits for the one that does."""
         leader = self.leader_by_key.setdefault(key, task)
         if leader is not task:
-            self.waiting_by_key.setdefault(key, []).append(task)
+            self.waiting_by_key.setdefault(key, deque()).append(task)
         return leader is task
 
-    def is_led(self, key: str) -> bool:
-        return key in self.leader_by_key
+    def leads(self, task: TaskRun) -> bool:
+        return task.key is not None and self.leader_by_key.get(task.key) is task
 
-    def leave(self, task: TaskRun) -> list[TaskRun]:
-        """The task run has ended or is dropped: the ones that waited for it."""
-        self.asking.pop((task.scope.run.run_id, task.path), None)
-        if task.key is None or self.leader_by_key.get(task.key) is not task:
-            return []
-        del self.leader_by_key[task.key]
-        waiting = self.waiting_by_key.pop(task.key, [])
-        return [other for other in waiting if other.state not in TERMINAL_TASK_STATES]
+    def forget_questions(self, task: TaskRun) -> None:
+        identity = (task.scope.run.run_id, task.path)
+        self.asking.pop(identity, None)
+        self.elsewhere.pop(identity, None)
+
+    def share(self, key: str) -> list[TaskRun]:
+        """The key has been computed: nobody leads any more. Those that waited for it."""
+        del self.leader_by_key[key]
+        waiting = self.waiting_by_key.pop(key, ())
+        return [task for task in waiting if task.state not in TERMINAL_TASK_STATES]
+
+    def pass_on(self, key: str) -> TaskRun | None:
+        """The leader gives up: the one that leads from now on, if anybody waits."""
+        waiting = self.waiting_by_key.get(key)
+        while waiting:
+            task = waiting.popleft()
+            if task.state not in TERMINAL_TASK_STATES:
+                self.leader_by_key[key] = task
+                return task
+        self.waiting_by_key.pop(key, None)
+        del self.leader_by_key[key]
+        return None
 
     def forget(self, run_id: str) -> list[TaskRun]:
-        """Drop a run; the task runs of other runs that waited for it."""
-        for identity in [identity for identity in self.asking if identity[0] == run_id]:
-            del self.asking[identity]
+        """Drop a run; the task runs of other runs that lead from now on where it led."""
+        for questions in (self.asking, self.elsewhere):
+            for identity in [identity for identity in questions if identity[0] == run_id]:
+                del questions[identity]
         for key, waiting in self.waiting_by_key.items():
-            self.waiting_by_key[key] = [task for task in waiting if task.scope.run.run_id != run_id]
-        led = [task for task in self.leader_by_key.values() if task.scope.run.run_id == run_id]
-        return [other for task in led for other in self.leave(task)]
+            self.waiting_by_key[key] = deque(task for task in waiting if task.scope.run.run_id != run_id)
+        led = [key for key, task in self.leader_by_key.items() if task.scope.run.run_id == run_id]
+        return [task for key in led if (task := self.pass_on(key)) is not None]
+
+    def idle(self) -> Iterator[TaskRun]:
+        """Every task run that is ready and does not stand in line for a room."""
+        yield from self.asking.values()
+        yield from self.elsewhere.values()
+        for waiting in self.waiting_by_key.values():
+            yield from (task for task in waiting if task.state not in TERMINAL_TASK_STATES)

@@ -28,10 +28,10 @@ from penstock.engine.events import (
 from penstock.engine.memory import Run, Scope, caused
 from penstock.engine.outcomes import attempt_ended, attempt_started
 from penstock.engine.packing import Placement
-from penstock.engine.progress import begin, due, looked_up, queue, run_deadline, stop_run
+from penstock.engine.progress import begin, due, looked_up, run_deadline, stop_run, take_up_ready
 from penstock.engine.rebuild import rebuild
 from penstock.engine.rows import RunRecord
-from penstock.engine.states import TERMINAL_RUN_STATES, RunState, TaskState
+from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import Timers, Turn, Work
 from penstock.plan.model import Plan
 
@@ -94,9 +94,8 @@ class Engine:
         run = self._runs.pop(run_id, None)
         if run is not None:
             self._placement.forget(run_id)
-            turn = self._turn(Instant(0))
             for task in self._flights.forget(run_id):
-                queue(turn, task)
+                self._placement.add(task)
             kept = [entry for entry in self._agenda if entry[1].run is not run]
             self._agenda.clear()
             self._agenda.extend(kept)
@@ -124,9 +123,8 @@ class Engine:
     def dump(self) -> dict[str, Any]:
         """A picture of what is remembered, comparable with `==`: equal for an engine and for one rebuilt from its
         rows."""
-        flights = self._flights
-        waiting = [task for tasks in flights.waiting_by_key.values() for task in tasks if task.state is TaskState.READY]
-        ready = [*self._placement.ready(), *flights.asking.values(), *waiting]
+        untaken = (scope.runs[index] for act, scope, index in self._agenda if act is take_up_ready)
+        ready = [*self._placement.ready(), *self._flights.idle(), *(task for task in untaken if task is not None)]
         return {run_id: _dump_run(run) for run_id, run in sorted(self._runs.items())} | {
             "ready": sorted((task.scope.run.run_id, task.path, task.amounts) for task in ready)
         }

@@ -137,6 +137,8 @@ __all__ = [
     "Command",
     "Decision",
     "Event",
+    "LookUp",
+    "LookedUp",
     "RunRow",
     "RunSubmitted",
     "StartAttempt",

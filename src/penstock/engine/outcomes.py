@@ -12,7 +12,7 @@ from penstock.engine.attempts import deadline_of
 from penstock.engine.caching import identities_of
 from penstock.engine.judge import Again, Tried, Unsuccessful, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
-from penstock.engine.progress import back_off, end, frame_of, make_ready, queue, restore_request
+from penstock.engine.progress import back_off, end, frame_of, give_up_key, make_ready, restore_request
 from penstock.engine.rows import AttemptRow, CacheEntry
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
@@ -75,9 +75,7 @@ def enter(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Succeeded) ->
     if task.key is None or code is None or not node.cache:
         return
     if event.outside:
-        turn.released.append(task.key)
-        for other in turn.flights.leave(task):
-            queue(turn, other)
+        give_up_key(turn, task)
         return
     expires_at = Instant(turn.now + node.expires_ms) if node.expires_ms is not None else None
     turn.entries.append(

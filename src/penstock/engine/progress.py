@@ -178,7 +178,7 @@ def frame_of(task: TaskRun) -> Frame:
 def make_ready(turn: Turn, task: TaskRun, cause: Cause) -> None:
     """A function's task run stands in line for a room again."""
     turn.move(task, TaskState.READY, cause)
-    turn.placement.add(task)
+    queue(turn, task)
 
 
 def take_up_ready(turn: Turn, scope: Scope, index: int) -> None:
@@ -205,8 +205,8 @@ def ask(turn: Turn, task: TaskRun) -> None:
     """Look the key of a ready task run up, unless somebody here computes it already (semantics 33)."""
     assert task.key is not None
     run = task.scope.run
-    if reads_cache(task) and turn.flights.is_led(task.key):
-        turn.flights.lead(task.key, task)
+    if reads_cache(task) and task.key in turn.flights.leader_by_key:
+        queue(turn, task)
         return
     turn.flights.asking[run.run_id, task.path] = task
     component, retry_of = task.node.component, run.fixed.retry_of
@@ -215,6 +215,7 @@ def ask(turn: Turn, task: TaskRun) -> None:
 
 def queue(turn: Turn, task: TaskRun) -> None:
     """A ready task run that has to be computed stands in line for a room, or waits for whoever computes its key."""
+    assert task.state is TaskState.READY
     if task.key is None or not reads_cache(task) or turn.flights.lead(task.key, task):
         turn.placement.add(task)
 
@@ -224,10 +225,11 @@ def looked_up(turn: Turn, run: Run, answer: LookedUp) -> None:
     task = turn.flights.asking.get((run.run_id, answer.path))
     if task is None or task.key != answer.key or task.state is not TaskState.READY:
         return
+    del turn.flights.asking[run.run_id, answer.path]
     if answer.how == "claimed":
+        turn.flights.elsewhere[run.run_id, answer.path] = task
         turn.timers.add(turn.now + CLAIMED_WAIT_MS, task)
         return
-    del turn.flights.asking[run.run_id, answer.path]
     if answer.how == "miss":
         queue(turn, task)
         return
@@ -274,23 +276,34 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     turn.move(task, after, cause)
     task.inputs, task.live, task.progress = NO_OUTPUTS, NO_SCOPES, None
     task.amounts, task.timeout_ms = (), None
-    if task.key is not None and turn.flights.leader_by_key.get(task.key) is task and after is not TaskState.SUCCEEDED:
-        turn.released.append(task.key)
-    waiting = turn.flights.leave(task)
-    if waiting:
-        _share(turn, task, waiting)
+    if task.key is not None:
+        turn.flights.forget_questions(task)
+        if after is TaskState.SUCCEEDED and turn.flights.leads(task):
+            _share(turn, task, task.key)
+        elif after is not TaskState.SUCCEEDED or task.origin is Origin.CACHED:
+            give_up_key(turn, task)
     turn.agenda.append((node_ended, task.scope, task.node.index))
 
 
-def _share(turn: Turn, task: TaskRun, waiting: list[TaskRun]) -> None:
-    """What a leader computed is a hit for those that waited for it; failures are never shared."""
-    if task.state is TaskState.SUCCEEDED:
-        for other in waiting:
-            other.origin = Origin.CACHED
-            end(turn, other, TaskState.SUCCEEDED, Cause("hit", f"{task.scope.run.run_id}/{task.path}"), task.outputs)
-        return
-    for other in waiting:
-        queue(turn, other)
+def _share(turn: Turn, task: TaskRun, key: str) -> None:
+    """What a leader computed is a hit for those that waited for it."""
+    cause = Cause("hit", f"{task.scope.run.run_id}/{task.path}")
+    for other in turn.flights.share(key):
+        other.origin = Origin.CACHED
+        end(turn, other, TaskState.SUCCEEDED, cause, task.outputs)
+
+
+def give_up_key(turn: Turn, task: TaskRun) -> None:
+    """A task run comes to no entry: its claim ends, and the next one that waits computes the key. Failures are never
+    shared."""
+    assert task.key is not None
+    leader = turn.flights.leader_by_key.get(task.key)
+    if task.attempt and reads_cache(task) and (leader in (None, task) or leader.scope.run is not task.scope.run):
+        turn.released.append(task.key)
+    if leader is task:
+        next_ = turn.flights.pass_on(task.key)
+        if next_ is not None:
+            turn.placement.add(next_)
 
 
 # -- triggers ----------------------------------------------------------------------------------------------------------
@@ -428,7 +441,8 @@ def due(turn: Turn, subject: TaskRun | Run) -> None:
         else:
             turn.move(task, TaskState.READY, caused("backoff_over"))
             _begin_node(turn, task)
-    elif task.state is TaskState.READY and (task.scope.run.run_id, task.path) in turn.flights.asking:
+    elif turn.flights.elsewhere.get((task.scope.run.run_id, task.path)) is task:
+        turn.flights.forget_questions(task)
         ask(turn, task)
     elif task.state is TaskState.RUNNING:
         _look_at_deadline(turn, task)

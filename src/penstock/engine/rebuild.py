@@ -133,7 +133,8 @@ def _restore_function(turn: Turn, task: TaskRun, attempt: AttemptRow | None) -> 
             queue(turn, task)
         return
     if task.key is not None and reads_cache(task):
-        turn.flights.lead(task.key, task)
+        # Where somebody leads already, this one was taken over from a controller that had lost its claim: it goes on.
+        turn.flights.leader_by_key.setdefault(task.key, task)
     if task.state is TaskState.BACKOFF:
         assert task.retry_at is not None
         turn.timers.add(task.retry_at, task)

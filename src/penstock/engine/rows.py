@@ -144,6 +144,16 @@ class Claim:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactUse:
+    """A task run was given this artifact as the input `name`, by itself or in a list."""
+
+    digest: str
+    run_id: str
+    path: str
+    name: str
+
+
 Row = RunRow | TaskRunRow | AttemptRow
 
 

@@ -408,6 +408,10 @@ class GraphBuilder:
         )
         return self._names.unique(name)
 
+    def free_name(self, base: str) -> str:
+        """The name nearest to `base` that no node has yet."""
+        return self._names.nearest_free(base if is_name(base) else made_valid(base))
+
     def _valid_name(self, name: str, location: Location | None) -> str:
         if is_name(name):
             return name

@@ -30,6 +30,7 @@ from penstock.graph.model import (
 )
 from penstock.graph.names import NAME_FIX, is_name, nearest
 from penstock.graph.parameters import check_parameter
+from penstock.graph.policies import DECLARED, TRUST, check_cache_policy
 from penstock.graph.types import ANY, Type
 from penstock.wire import ITEMS_MAX
 
@@ -139,6 +140,7 @@ class _GraphChecker:
             self._check_order(node, node.order, upstreams)
         if node.policy is not DEFAULT_POLICY:
             self._check_policy(node.policy, node.name, node.location)
+            self._check_declared(node)
 
     def _check_component(self, node: Call | Finally) -> None:
         context = "finally" if isinstance(node, Finally) else ""
@@ -286,6 +288,19 @@ class _GraphChecker:
             if not (good and retry.factor >= 1 and 0 <= retry.jitter <= 1):
                 message = f"retry of {name!r} has a number out of its range: {retry}"
                 self._report("bad-retry", message, "attempts from 1, factor from 1, jitter from 0 to 1.", location)
+        check_cache_policy(policy, lambda code, message, fix: self._report(code, f"{name!r} {message}", fix, location))
+
+    def _check_declared(self, node: Node) -> None:
+        """What code depends on is declared with the code: a node that uses it cannot say it for this use alone."""
+        policy = node.policy
+        given = [name for name in DECLARED if getattr(policy, name)]
+        if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
+            if given:
+                message = f"{node.name!r} declares {', '.join(given)}, which belong to the component"
+                self._report("declared-at-node", message, "Declare them where the function is defined.", node.location)
+        elif given or policy.version is not None or policy.expires_ms is not None or policy.cache == TRUST:
+            message = f"{node.name!r} holds other tasks, which say for themselves what they depend on"
+            self._report("declared-at-node", message, "Declare it on the tasks in it.", node.location)
 
     def _check_amount(self, amount: float | Value | None, what: str, minimum: int, place: Place) -> None:
         code = "bad-timeout" if what == "timeout" else "bad-resources"

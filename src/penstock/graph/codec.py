@@ -45,10 +45,9 @@ from penstock.graph.model import (
     Order,
     OutputSpec,
     Policy,
-    Resources,
-    Retry,
     Trigger,
 )
+from penstock.graph.policies import policy_from_json, policy_to_json
 from penstock.graph.types import Type
 from penstock.wire import parameter_from_json, parameter_to_json
 
@@ -146,7 +145,6 @@ def value_from_json(data: Mapping[str, Any]) -> Value:
 
 _BARE_VALUES: Mapping[str, Value] = {"item": Item(), "index": Index(), "round": Round()}
 _BARE_NAMES = {type(value): name for name, value in _BARE_VALUES.items()}
-_NUMBERS = (int, float)
 
 
 def _type_identity(type_: Type) -> Json:
@@ -210,7 +208,7 @@ class _Writer:
         elif isinstance(thing, Order):
             data = _order_data(thing)
         else:
-            data = _policy_data(thing)
+            data = policy_to_json(thing, value_to_json)
         reference = self._put(table, data)
         self._reference_by_id[table, id(thing)] = reference
         return reference
@@ -328,31 +326,6 @@ def _order_data(order: Order) -> Json:
     return {"after": list(order.after), "when": _optional_value(order.when), "trigger": str(order.trigger)}
 
 
-def _policy_data(policy: Policy) -> Json:
-    data: Json = {}
-    if policy.resources is not None:
-        data["resources"] = {
-            "cpu": _amount_data(policy.resources.cpu),
-            "memory_bytes": _amount_data(policy.resources.memory_bytes),
-            "custom": {name: _amount_data(amount) for name, amount in policy.resources.custom.items()},
-        }
-    if policy.retry is not None:
-        retry = policy.retry
-        data["retry"] = {name: getattr(retry, name) for name in Retry.__dataclass_fields__}
-        data["retry"]["retry_on"] = list(retry.retry_on)
-    if policy.timeout_ms is not None:
-        data["timeout_ms"] = _amount_data(policy.timeout_ms)
-    for name in ("priority", "cache", "fresh"):
-        setting = getattr(policy, name)
-        if setting is not None:
-            data[name] = setting
-    return data
-
-
-def _amount_data(amount: float | Value | None) -> Any:
-    return amount if amount is None or isinstance(amount, _NUMBERS) else value_to_json(amount)
-
-
 def _optional_value(value: Value | None) -> Json | None:
     return None if value is None else value_to_json(value)
 
@@ -371,7 +344,7 @@ class _Reader:
         self._locations: dict[tuple[int, int, int], Location] = {}
         self._graphs: list[Graph] = []
         self._orders: list[Order] = [self._order(entry) for entry in data["orders"]]
-        self._policies: list[Policy] = [self._policy(entry) for entry in data["policies"]]
+        self._policies: list[Policy] = [policy_from_json(entry, self._value) for entry in data["policies"]]
         self._functions: list[Function] = [self._function(entry) for entry in data["functions"]]
         for entry in data["graphs"]:  # an entry refers to earlier ones only
             self._graphs.append(self.graph(entry))
@@ -476,21 +449,3 @@ class _Reader:
     def _order(self, data: Mapping[str, Any]) -> Order:
         when = None if data["when"] is None else self._value(data["when"])
         return Order(tuple(self._name(node) for node in data["after"]), when, Trigger(data["trigger"]))
-
-    def _policy(self, data: Mapping[str, Any]) -> Policy:
-        resources, retry = data.get("resources"), data.get("retry")
-        return Policy(
-            resources=None if resources is None else self._resources(resources),
-            retry=None if retry is None else Retry(**{**retry, "retry_on": tuple(retry["retry_on"])}),
-            timeout_ms=self._amount(data.get("timeout_ms")),
-            priority=data.get("priority"),
-            cache=data.get("cache"),
-            fresh=data.get("fresh"),
-        )
-
-    def _resources(self, data: Mapping[str, Any]) -> Resources:
-        custom = {name: self._amount(amount) for name, amount in data["custom"].items()}
-        return Resources(self._amount(data["cpu"]), self._amount(data["memory_bytes"]), custom)
-
-    def _amount(self, data: Any) -> Any:
-        return self._value(data) if isinstance(data, dict) else data

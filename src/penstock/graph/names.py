@@ -60,8 +60,14 @@ class UniqueNames:
         return True
 
     def unique(self, base: str) -> str:
+        name = self.nearest_free(base)
+        self._taken.add(name)
+        return name
+
+    def nearest_free(self, base: str) -> str:
+        """The name that `unique` would give next."""
         count, name = self._count_by_base.get(base, 1), base
-        while not self.claim(name):
+        while name in self._taken:
             count += 1
             name = f"{base}-{count}"
         self._count_by_base[base] = count

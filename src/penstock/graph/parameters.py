@@ -11,16 +11,21 @@ from typing import Any
 from penstock.base.errors import InvalidInput
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
-from penstock.graph.types import Type
+from penstock.graph.sources import plain_source, source_complaint, source_from_text, words_for
+from penstock.graph.types import SOURCE, Type
 from penstock.wire import PARAMETER_BYTES_MAX, Datum, Inline, parameter_to_json
+
+AS_PARAMETER = "__penstock_parameter__"
+"""The method by which an object of ours says which parameter it stands for."""
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def parse_parameter(type_: Type, text: str) -> Any:
     """The value that `text` says for an input of this type: `true`/`yes`/`on`/`1` and their opposites, numbers, text as
-    it is, one of an enum's options, JSON for lists and structs; `null` for an optional one. For `any`: JSON where it is
-    JSON, else the text. Raises ValueError with a complaint that reads on from the parameter's name."""
+    it is, one of an enum's options, JSON for lists and structs, the path or address of a source; `null` for an optional
+    one. For `any`: JSON where it is JSON, else the text. Raises ValueError with a complaint that reads on from the
+    parameter's name."""
     if type_.optional and text in ("null", "none", "None"):
         return None
     name, stripped = type_.name, text.strip()
@@ -32,6 +37,8 @@ def parse_parameter(type_: Type, text: str) -> Any:
         value = _number(name, stripped)
     elif name == "any":
         value = _json_or_text(text)
+    elif name == SOURCE:
+        value = plain_source(type_, source_from_text(type_, stripped))
     elif type_.is_parameter:
         value = _json(type_, stripped)
     else:
@@ -55,6 +62,8 @@ def check_parameter(type_: Type, value: Any) -> str | None:
     if name == "enum":
         options = ", ".join(type_.options)
         return None if isinstance(value, str) and value in type_.options else f"must be one of {options}, not {value!r}"
+    if name == SOURCE:
+        return source_complaint(type_, value)
     if name == "list" and isinstance(value, (list, tuple)):
         return _list_complaint(type_, value)
     if name == "struct" and isinstance(value, dict):
@@ -71,6 +80,8 @@ def plain_parameter(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return option_of(value)
+    if hasattr(type(value), AS_PARAMETER):
+        return getattr(value, AS_PARAMETER)()
     if isinstance(value, (list, tuple, range)):
         return [plain_parameter(item) for item in value]
     if isinstance(value, Mapping):
@@ -81,6 +92,16 @@ def plain_parameter(value: Any) -> Any:
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
         return plain_parameter(value.item())
     return value
+
+
+def given_parameter(type_: Type, value: Any) -> Any:
+    """`plain_parameter` of a value that is given for a type: what stands for a source there becomes one."""
+    plain = plain_parameter(value)
+    if type_.name == SOURCE:
+        return plain_source(type_, plain)
+    if type_.item is not None and type_.item.name == SOURCE and isinstance(plain, list):
+        return [plain_source(type_.item, item) for item in plain]
+    return plain
 
 
 def options_of(enum: type[Enum]) -> tuple[str, ...]:
@@ -115,7 +136,7 @@ def bind_parameters(
                 complaints.append(f"parameter {name!r} {error}")
     for name, given in (values or {}).items():
         if name in specs:
-            value = plain_parameter(given)
+            value = given_parameter(specs[name].type, given)
             bound[name] = Inline(value)
             complaint = check_parameter(specs[name].type, value)
             if complaint:
@@ -137,7 +158,8 @@ def _missing(specs: list[InputSpec], bound: dict[str, Datum]) -> list[str]:
         if spec.default is not None:
             bound[spec.name] = Inline(spec.default.value)
         elif spec.type.is_parameter or spec.type.name == "any":
-            complaints.append(f"parameter {spec.name!r} ({spec.type}) must be given")
+            words = words_for(spec.type) if spec.type.name == SOURCE else spec.type
+            complaints.append(f"parameter {spec.name!r} ({words}) must be given")
         else:
             complaints.append(f"parameter {spec.name!r} {_not_a_parameter(spec.type)}")
     return complaints
@@ -171,10 +193,16 @@ def _signature(graph: Graph) -> str:
     if not graph.inputs:
         return f"{graph.name!r} takes no parameters."
     parts = [
-        f"{spec.name}: {spec.type}" + (f" = {json.dumps(spec.default.value)}" if spec.default else "")
-        for spec in graph.inputs
+        f"{spec.name}: {spec.type}" + (f" = {_shown_default(spec)}" if spec.default else "") for spec in graph.inputs
     ]
     return f"{graph.name} takes {', '.join(parts)}."
+
+
+def _shown_default(spec: InputSpec) -> str:
+    value = spec.default.value if spec.default else None
+    if spec.type.name == SOURCE and isinstance(value, Mapping):
+        value = value.get("path") or value.get("url")
+    return json.dumps(value)
 
 
 _CLASSES_BY_NAME: Mapping[str, tuple[type, ...]] = {
@@ -259,7 +287,7 @@ def _article(type_: Type) -> str:
         "list": "a list",
         "path": "a file or folder",
     }
-    return words.get(type_.name, str(type_))
+    return words_for(type_) if type_.name == SOURCE else words.get(type_.name, str(type_))
 
 
 def _shown(value: Any) -> str:
@@ -267,5 +295,6 @@ def _shown(value: Any) -> str:
 
 
 def _not_a_parameter(type_: Type) -> str:
-    kind = "a file or folder" if type_.name == "path" else f"{type_}, an artifact"
-    return f"is {kind}, which cannot be given from outside yet: take a str that names the file, and open it in a task"
+    if type_.name == "path":
+        return "is a file or folder; what is given from outside is declared so: annotate the parameter penstock.File or Folder"
+    return f"is {type_}, an artifact, which cannot be given from outside: take a penstock.File and read it in a task"

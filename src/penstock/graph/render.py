@@ -38,6 +38,7 @@ from penstock.graph.model import (
     bodies_of,
     outputs_of,
 )
+from penstock.graph.policies import DECLARED, TRUST
 
 _TEXT_MAX = 60
 _REPEATED_NODES_MAX = 3  # a body up to this size is written out again where it is used again
@@ -235,8 +236,21 @@ def _plain_policy(own: Policy, below: Policy) -> Iterator[str]:
     priority = own.priority if own.priority is not None else below.priority
     if priority:
         yield f"priority {priority}"
-    if (own.cache if own.cache is not None else below.cache) is False:
+    cache = own.cache if own.cache is not None else below.cache
+    if cache is False:
         yield "not cached"
+    elif cache == TRUST:
+        yield "trusted"
+    version = own.version if own.version is not None else below.version
+    if version is not None:
+        yield f"version {version}"
+    expires = own.expires_ms if own.expires_ms is not None else below.expires_ms
+    if expires is not None:
+        yield f"expires after {_duration_text(expires)}"
+    for what in DECLARED:
+        declared = (*getattr(below, what), *getattr(own, what))
+        if declared:
+            yield f"{what} {' '.join(declared)}"
     if own.fresh if own.fresh is not None else below.fresh:
         yield "fresh process"
 

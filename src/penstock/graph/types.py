@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "enum", "json"})
+SOURCE = "source"
+PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "enum", "json", SOURCE})
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `any` (decided by the
-    value that comes), or an artifact type as `module:QualifiedName` of its Python class under the shortest public
-    module (`pandas:DataFrame`).
+    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `source` (where data
+    stands outside, of the kinds in `options`; see `graph.sources`), `any` (decided by the value that comes), or an
+    artifact type as `module:QualifiedName` of its Python class under the shortest public module (`pandas:DataFrame`).
 
     `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge
     about the type, not part of its identity.
@@ -47,6 +48,8 @@ class Type:
             return self.item is None or other.item is None or self.item.accepts(other.item)
         if self.name == "enum":
             return other.name == "str" or (other.name == "enum" and set(other.options) <= set(self.options))
+        if self.name == SOURCE and other.name in (SOURCE, "struct"):
+            return set(other.options) <= set(self.options)  # a struct is looked at when it comes
         if self.name == "json":
             return other.is_parameter
         if other.name == "json":
@@ -58,8 +61,8 @@ class Type:
         text = self.name
         if self.name == "list" and self.item:
             text = f"list[{self.item}]"
-        elif self.name == "enum":
-            text = f"enum[{', '.join(self.options)}]"
+        elif self.name in ("enum", SOURCE):
+            text = f"{self.name}[{', '.join(self.options)}]"
         return f"{text}?" if self.optional else text
 
 

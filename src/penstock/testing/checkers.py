@@ -209,13 +209,18 @@ def check_inputs(command: Command, graph: Graph, record: RunRecord) -> None:
     if not isinstance(command, StartAttempt):
         return
     _, path, _ = split_attempt_id(command.request.attempt_id)
+    expected = inputs_of(path, graph, record)
+    demand(expected == dict(command.request.inputs), f"{path}: started with {command.request.inputs}, not {expected}")
+
+
+def inputs_of(path: str, graph: Graph, record: RunRecord) -> dict[str, Datum]:
+    """What a task run is given, by the rows of what it comes after."""
     rows = {row.path: row for row in record.task_runs}
     given = {spec.name: Inline(spec.default.value) for spec in graph.inputs if spec.default} | dict(record.run.inputs)
     try:
-        expected = _inputs_of(path.split("/"), graph, given, rows, "")
+        return _inputs_of(path.split("/"), graph, given, rows, "")
     except KeyError as missing:
-        raise Violation(f"{path}: started before {missing} ended") from missing
-    demand(expected == dict(command.request.inputs), f"{path}: started with {command.request.inputs}, not {expected}")
+        raise Violation(f"{path}: taken up before {missing} ended") from missing
 
 
 def _inputs_of(

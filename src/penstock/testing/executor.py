@@ -31,6 +31,9 @@ from penstock.wire import (
 Performer = Callable[[AttemptRequest], tuple[Outcome, int | None]]
 """What an attempt comes to and how long it takes in ms (None: it never ends by itself)."""
 
+Beside = Callable[[AttemptRequest, Outcome], tuple[Mapping[str, str], tuple[str, ...]]]
+"""What an attempt reports beside its outcome: what it read, and what ran outside its closure."""
+
 REPEAT_MS = 400
 """How long an executor waits for an acknowledgement before it reports an end again."""
 
@@ -74,6 +77,7 @@ class World:
     tried: Callable[[str, str], int] | None = None
     """How many tries of a task run (by run and path) have been taken in; None: every attempt that ended counts."""
     perform: Performer | None = None
+    beside: Beside | None = None
     happenings: dict[str, Happening] = field(default_factory=dict)
     live: dict[str, Happening] = field(default_factory=dict)
     """Those that are queued or running."""
@@ -143,6 +147,7 @@ class World:
     def finish(self, happening: Happening, outcome: Outcome) -> None:
         now = self.clock.now()
         ran = happening.state == "running"
+        reads, outside = self.beside(happening.request, outcome) if self.beside else ({}, ())
         happening.state = "ended"
         del self.live[happening.request.attempt_id]
         happening.end = AttemptEnded(
@@ -152,6 +157,8 @@ class World:
             ended_at=max(now, happening.started_at),
             duration_us=max(0, now - happening.started_at) * 1000 if ran else 0,
             worker="w1" if ran else "",
+            reads=reads,
+            outside=outside,
         )
         if happening.owner:
             happening.owner.send(happening.end, again=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from penstock.base.errors import CommitUnknown, StoreUnavailable
+from penstock.base.errors import ClaimLost, CommitUnknown, StoreUnavailable
 from penstock.controller.controller import Controller
 from penstock.effects import Commit, Holder, StateStore
 from penstock.engine.events import CapacityReported
@@ -44,6 +44,14 @@ class Faults:
     jump: float = 0.0
     resize: float = 0.0
     cancel: float = 0.0
+    overtake: float = 0.0
+    """Another controller goes on between a look-up and what follows from it."""
+    vanish: float = 0.0
+    """Blobs of a cache entry are gone."""
+    edit: float = 0.0
+    """A file that functions read is written anew."""
+    forget: float = 0.0
+    """Entries of some keys are deleted."""
 
 
 HIGHEST = {
@@ -61,6 +69,10 @@ HIGHEST = {
     "jump": 0.05,
     "resize": 0.08,
     "cancel": 0.02,
+    "overtake": 0.3,
+    "vanish": 0.1,
+    "edit": 0.05,
+    "forget": 0.05,
 }
 MISHAPS = {
     "report_lost": 0.3,
@@ -131,7 +143,12 @@ class WatchedStore:
             raise CommitUnknown("it did not happen")
         if sim.chance("unavailable"):
             raise StoreUnavailable("the disk is full")
-        self.inner.commit(commit)
+        try:
+            self.inner.commit(commit)
+        except ClaimLost:
+            sim.counts["claim_lost"] += 1
+            sim.note("    a claim is lost")
+            raise
         sim.committed(self.alive, commit)
         sim.strike("crash_after_commit")
         if sim.chance("commit_kept_unknown"):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +24,7 @@ from penstock.stores.artifacts.trees import (
     size_of,
     walk,
 )
+from penstock.values.store import UNUSED_MS
 
 
 class MemoryArtifactStore:
@@ -30,10 +33,11 @@ class MemoryArtifactStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._content: dict[str, bytes] = {}
+        self._used_at: dict[str, float] = {}
 
     def put_bytes(self, data: bytes) -> str:
         digest = digest_of_bytes(data)
-        self._content[digest] = bytes(data)
+        self._store(digest, bytes(data))
         return digest
 
     def put_path(self, path: Path, *, move: bool = False) -> tuple[str, int]:
@@ -57,6 +61,11 @@ class MemoryArtifactStore:
         return answer
 
     def has(self, digest: str) -> bool:
+        return digest in self._content
+
+    def keep(self, digest: str) -> bool:
+        if digest in self._content:
+            self._used_at[digest] = time.monotonic()
         return digest in self._content
 
     def size_bytes(self, digest: str) -> int:
@@ -90,6 +99,43 @@ class MemoryArtifactStore:
         except OSError as error:
             raise InvalidInput(f"cannot write an artifact to {destination}: {error.strerror}") from error
 
+    def digests(self) -> Iterator[str]:
+        yield from sorted(self._content, key=lambda digest: (not is_tree(digest), digest))
+
+    def delete(self, digest: str, *, unused_ms: int = UNUSED_MS) -> int:
+        if not self._is_unused(digest, unused_ms, kept_by=self._content):
+            return 0
+        freed = self.freeable_bytes([digest], unused_ms=0)
+        del self._content[digest]
+        return freed
+
+    def freeable_bytes(self, digests: Iterable[str], *, unused_ms: int = UNUSED_MS) -> int:
+        """As on a disk with hard links: a file in several places is there once, an executable one of a folder is the
+        folder's own."""
+        left = dict(self._content)
+        freed = 0
+        for digest in digests:
+            if self._is_unused(digest, unused_ms, kept_by=left):
+                data = left.pop(digest)
+                freed += len(data)
+                if is_tree(digest):
+                    freed += sum(size for one, size in _shared(data, executable=True))
+                    freed += sum(
+                        size
+                        for one, size in dict(_shared(data)).items()
+                        if one not in left and not _is_shared(one, left)
+                    )
+        return freed
+
+    def _is_unused(self, digest: str, unused_ms: int, *, kept_by: Mapping[str, bytes]) -> bool:
+        if digest not in kept_by or (not is_tree(digest) and _is_shared(digest, kept_by)):
+            return False
+        return unused_ms <= 0 or (time.monotonic() - self._used_at[digest]) * 1e3 >= unused_ms
+
+    def _store(self, digest: str, data: bytes) -> None:
+        self._content[digest] = data
+        self._used_at[digest] = time.monotonic()
+
     def damage(self, digest: str) -> None:
         """Change stored bytes, as a failing disk would; for tests."""
         self._content[digest] = self._content[digest] + b"?"
@@ -98,7 +144,7 @@ class MemoryArtifactStore:
         entries = entries_of(walk(str(folder)), lambda path, _: self.put_bytes((folder / path).read_bytes()))
         listing = listing_of(entries)
         digest = digest_of_listing(listing)
-        self._content[digest] = listing
+        self._store(digest, listing)
         return digest, size_of(entries)
 
     def _verified(self, digest: str) -> bytes:
@@ -141,3 +187,13 @@ class MemoryArtifactStore:
                 case FileEntry():
                     place.write_bytes(self._verified(entry.digest))
                     place.chmod(mode | 0o111 if entry.executable else mode)
+
+
+def _shared(listing: bytes, *, executable: bool = False) -> list[tuple[str, int]]:
+    """Digests and sizes of a folder's files that are executable, or not."""
+    entries = [entry for entry in entries_from(listing) if isinstance(entry, FileEntry)]
+    return [(entry.digest, entry.size_bytes) for entry in entries if entry.executable is executable]
+
+
+def _is_shared(digest: str, content: Mapping[str, bytes]) -> bool:
+    return any(digest in dict(_shared(data)) for one, data in content.items() if is_tree(one))

@@ -15,10 +15,23 @@ from typing import Any
 from penstock.base.errors import CommitUnknown, InvalidInput, LeaseLost, StoreUnavailable
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
-from penstock.effects import Commit, ComponentHistory, Holder, JournalEntry, Lease, Message, Submission
+from penstock.effects import (
+    ArtifactLink,
+    Commit,
+    ComponentHistory,
+    Found,
+    Holder,
+    JournalEntry,
+    Lease,
+    Message,
+    Nondeterminism,
+    Submission,
+)
 from penstock.engine.events import Transition
-from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import codec
+from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
+from penstock.stores.sql import cache_codec, codec
+from penstock.stores.sql.cache import check_owners
+from penstock.testing.memory_cache import MemoryCache, adoptable
 from penstock.wire import Observation
 
 
@@ -79,6 +92,10 @@ class _Stored:
     lease: Lease | None = None
 
     @property
+    def graph_digest(self) -> str:
+        return str(self.fixed[2])
+
+    @property
     def has_ended(self) -> bool:
         return self.changing[0] in codec.TERMINAL_RUN_WORDS
 
@@ -94,6 +111,7 @@ class MemoryState:
     consumed: set[str] = field(default_factory=set)
     history: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By component: how many attempts succeeded, their microseconds together."""
+    cache: MemoryCache = field(default_factory=MemoryCache)
 
 
 class MemoryStateStore:
@@ -208,21 +226,30 @@ class MemoryStateStore:
         for transition, _ in changes:
             if transition.run_id not in leased:
                 raise ValueError(f"a commit changes {transition.id} of run {transition.run_id} without its lease")
+        check_owners(commit)
+        cache_entries = [cache_codec.encode_entry(entry) for entry in commit.entries]
         with self._call("commit"):
             lost = tuple(lease.run_id for lease in commit.leases if self._stands(lease) is None)
             if lost:
                 raise LeaseLost(lost)
-            self._check_consumed(commit, leased)
             had_ended = {run_id for run_id in leased if self._run(run_id).has_ended}
+            ended = {run_id for run_id in _ended_by(commit) if run_id not in had_ended}
+            claims = self.state.cache.claims_after(commit, ended=ended, is_live=self._is_live)
+            self._check_consumed(commit, leased)
+            self.state.cache.claims = claims
+            self.state.cache.write(cache_entries, _links(commit))
             decoded = codec.decode_entries(1, commit.at, entries)
             for (transition, values), entry in zip(changes, decoded, strict=True):
                 stored = self._run(transition.run_id)
                 self._write(stored, transition, values)
                 stored.journal.append(replace(entry, sequence=len(stored.journal) + 1))
             self.state.consumed.update(commit.consumed)
-            for run_id in sorted(leased - had_ended):
-                if self._run(run_id).has_ended:
-                    self._fold_history(self._run(run_id))
+            for run_id in sorted(ended):
+                self._fold_history(self._run(run_id))
+
+    def _is_live(self, run_id: str, at: Instant) -> bool:
+        lease = self._run(run_id).lease
+        return lease is not None and lease.expires_at > at
 
     def _check_consumed(self, commit: Commit, leased: set[str]) -> None:
         for position, message_id in enumerate(commit.consumed):
@@ -306,6 +333,126 @@ class MemoryStateStore:
                 for count, duration_us in [state.history.get(component, (0, 0))]
                 if count
             }
+
+    # -- the cache
+
+    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
+        with self._call("look_up") as state:
+            return state.cache.look_up(keys, now=now, is_live=self._is_live)
+
+    def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
+        with self._call("entries") as state:
+            return state.cache.of_key(key)[:limit]
+
+    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
+        with self._call("entries_of") as state:
+            return state.cache.of_component(component)[:limit]
+
+    def entry_of(self, run_id: str, path: str) -> CacheEntry | None:
+        with self._call("entry_of") as state:
+            rows = _task_runs(run_id, state.runs[run_id]) if run_id in state.runs else []
+            keys = [row.key for row in rows if row.path == path and row.key is not None]
+            entries = [entry for key in keys for entry in state.cache.of_key(key)]
+            return next((entry for entry in entries if (entry.run_id, entry.path) == (run_id, path)), None)
+
+    def adoptable(self, run_id: str, keys: Sequence[str]) -> Mapping[str, TaskRunRow]:
+        with self._call("adoptable") as state:
+            return adoptable(_task_runs(run_id, state.runs[run_id]), keys) if run_id in state.runs else {}
+
+    def mark_nondeterministic(self, mark: Nondeterminism) -> None:
+        values = cache_codec.encode_mark(mark)
+        with self._call("mark_nondeterministic") as state:
+            state.cache.marks[mark.component] = values
+
+    def nondeterministic(self) -> Mapping[str, Nondeterminism]:
+        with self._call("nondeterministic") as state:
+            return {
+                component: cache_codec.decode_mark(state.cache.marks[component])
+                for component in sorted(state.cache.marks)
+            }
+
+    # -- lineage
+
+    def producers(self, digest: str) -> Sequence[ArtifactLink]:
+        with self._call("producers") as state:
+            return state.cache.linked(self._created_at(), digest=digest, role=cache_codec.MADE)
+
+    def consumers(self, digest: str) -> Sequence[ArtifactLink]:
+        with self._call("consumers") as state:
+            return state.cache.linked(self._created_at(), digest=digest, role=cache_codec.GIVEN)
+
+    def artifacts_of(self, run_id: str, path: str) -> Sequence[ArtifactLink]:
+        with self._call("artifacts_of") as state:
+            return state.cache.linked(self._created_at(), run_id=run_id, path=path)
+
+    def _created_at(self) -> dict[str, int]:
+        return {
+            run_id: codec.decode_run(stored.fixed + stored.changing).created_at
+            for run_id, stored in self.state.runs.items()
+        }
+
+    # -- reclaiming
+
+    def digests_in_use(self) -> Iterator[str]:
+        with self._call("digests_in_use") as state:
+            texts = list(state.cache.texts())
+            for stored in state.runs.values():
+                texts += _picked(codec.RUN_COLUMNS, stored.fixed + stored.changing, cache_codec.RUN_TEXTS)
+                for values in stored.task_runs.values():
+                    texts += _picked(codec.TASK_RUN_COLUMNS, values, cache_codec.TASK_RUN_TEXTS)
+            return iter(sorted({digest for text in texts for digest in cache_codec.addresses_in(text)}))
+
+    def keys_unwritten_since(self, at: Instant) -> Sequence[str]:
+        with self._call("keys_unwritten_since") as state:
+            return state.cache.unwritten_since(at)
+
+    def delete_entries(self, keys: Sequence[str]) -> int:
+        with self._call("delete_entries") as state:
+            return state.cache.delete_entries(keys)
+
+    def delete_runs(self, run_ids: Sequence[str], *, now: Instant) -> Sequence[str]:
+        gone = []
+        with self._call("delete_runs") as state:
+            for run_id in dict.fromkeys(run_ids):
+                stored = state.runs.get(run_id)
+                if stored is None or not stored.has_ended or self._is_live(run_id, now):
+                    continue
+                gone.append(run_id)
+                del state.runs[run_id]
+                state.cache.delete_run(run_id)
+                self._delete_messages(run_id)
+                self._delete_graph(stored.graph_digest)
+        return gone
+
+    def _delete_messages(self, run_id: str) -> None:
+        for message_id in [key for key, (owner, _) in self.state.inbox.items() if owner == run_id]:
+            del self.state.inbox[message_id]
+            self.state.consumed.discard(message_id)
+
+    def _delete_graph(self, graph_digest: str) -> None:
+        if all(stored.graph_digest != graph_digest for stored in self.state.runs.values()):
+            del self.state.graphs[graph_digest]
+
+
+def _picked(columns: Sequence[str], values: codec.Values, wanted: Sequence[str]) -> list[str]:
+    return [value for column, value in zip(columns, values, strict=True) if column in wanted]
+
+
+def _ended_by(commit: Commit) -> list[str]:
+    """Runs whose last row in a commit is of an ended run."""
+    rows = {row.run_id: row for transition in commit.transitions if isinstance(row := transition.row, RunRow)}
+    return [run_id for run_id, row in rows.items() if str(row.state) in codec.TERMINAL_RUN_WORDS]
+
+
+def _links(commit: Commit) -> list[codec.Values]:
+    """What task runs were given, and what those made that the commit leaves succeeded."""
+    rows = {
+        (row.run_id, row.path): row
+        for transition in commit.transitions
+        if isinstance(row := transition.row, TaskRunRow)
+    }
+    made = [values for row in rows.values() for values in cache_codec.encode_made(row.run_id, [row])]
+    return [cache_codec.encode_use(use.run_id, use) for use in commit.uses] + made
 
 
 def _values(transition: Transition) -> codec.Values:

@@ -7,7 +7,7 @@
     choose?{one | two}       a branch; case n is taken when what comes in is n, the last one otherwise
     prepare{clean}           a nested pipeline
     end!                     a finally, watching what points at it
-    fit[cpu=2 retry=3 trigger=all_ended priority=1 timeout=500 memory=100 gpu=1]
+    fit[cpu=2 retry=3 trigger=all_ended priority=1 timeout=500 memory=100 gpu=1 cache=no expires=1000]
 
 Every function is `notation:NAME` with one output `out` of any type; a node with a body gives its last node's `out`. A
 map without an upstream goes over `[0, 1, 2]`, or `[0 .. n-1]` when written `name*n`."""
@@ -186,7 +186,7 @@ def _cases(bodies: list[Graph], value: Value) -> tuple[Case, ...]:
 
 
 def _policy(options: Mapping[str, str]) -> Policy:
-    known = {"retry", "trigger", "priority", "timeout", "parallel", "failures", "backoff", "cpu", "memory"}
+    known = {"cache", "expires", "retry", "trigger", "priority", "timeout", "parallel", "failures", "backoff", "cpu", "memory"}
     custom = {name: float(amount) for name, amount in options.items() if name not in known}
     resources, retry = None, None
     if custom or "cpu" in options or "memory" in options:
@@ -199,4 +199,6 @@ def _policy(options: Mapping[str, str]) -> Policy:
         retry=retry,
         timeout_ms=int(options["timeout"]) if "timeout" in options else None,
         priority=int(options["priority"]) if "priority" in options else None,
+        cache=False if options.get("cache") == "no" else None,
+        expires_ms=int(options["expires"]) if "expires" in options else None,
     )

@@ -6,27 +6,30 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, cast
 
 from penstock.base.errors import StoreUnavailable
+from penstock.base.instants import Instant
+from penstock.controller.answers import Answers, digests_in
 from penstock.controller.controller import Controller
 from penstock.effects import Commit, Executor, Holder, Message, StateStore, Submission
 from penstock.engine.engine import Engine
-from penstock.engine.events import Decision, Event, StartAttempt, TimePassed
-from penstock.engine.rows import RunRecord, RunRow
-from penstock.engine.states import TERMINAL_RUN_STATES
+from penstock.engine.events import Decision, Event, LookedUp, LookUp, StartAttempt, TimePassed
+from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
+from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
 from penstock.plan.model import Plan
 from penstock.plan.passes import make_plan
-from penstock.testing import checkers, graphs, naive
+from penstock.testing import checkers, graphs, naive, reuse
 from penstock.testing.clock import FakeClock
 from penstock.testing.executor import Mishaps, World
 from penstock.testing.faults import Alive, Crash, Faults, WatchedExecutor, WatchedStore, some_faults
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
+from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, Inline
 
 AMOUNTS = {"cpu": 4_000, "memory": 8_000_000_000, "licence": 1_000}
@@ -44,6 +47,8 @@ class Asked:
     scenario: graphs.Scenario
     expected: naive.Result
     at_step: int
+    cache: str = "use"
+    retry_of: str | None = None
     submitted: bool = False
     cancelled: bool = False
     killed: bool = False
@@ -63,6 +68,16 @@ class Simulation:
     store: StateStore = field(init=False)
     """The simulation's own view of the state store."""
     journal: checkers.Journal = field(default_factory=checkers.Journal)
+    things: reuse.Things = field(default_factory=reuse.Things)
+    ledger: reuse.Ledger = field(init=False)
+    cached: bool = field(init=False)
+    """Whether functions have a code; otherwise nothing has a key."""
+    shared: bool = field(init=False)
+    """Whether controllers take one run each, so that several compute at once."""
+    more: int = field(init=False)
+    """How many more runs will be asked for when all have ended."""
+    calm_at: int = field(init=False)
+    stepping: list[Alive] = field(default_factory=list)
     faults: Faults = field(init=False)
     asked: dict[str, Asked] = field(default_factory=dict)
     alive: list[Alive] = field(default_factory=list)
@@ -85,12 +100,40 @@ class Simulation:
         self.faults, mishaps = some_faults(self.rng)
         ahead_max = self.rng.choice((0, 0, 2))
         self.world = World(self.clock, self.rng, AMOUNTS, ahead_max, mishaps, tried=self.journal.tried)
+        self.world.beside = self.things.beside
+        self.ledger = reuse.Ledger(self.things, self.seed, self.journal.graphs)
+        self.cached, self.shared = self.rng.random() < 0.85, self.rng.random() < 0.5
+        self.more = self.rng.choice((0, 1, 1, 2, 3)) if self.cached else 0
+        self.calm_at = self.rng.randint(20, 160)
         for index in range(self.rng.choice((1, 1, 1, 2))):
             scenario = graphs.random_scenario(self.seed * 10 + index, size=max(1, self.size // (index + 1)))
-            expected = naive.evaluate(scenario.graph, scenario.inputs, graphs.answer({}))
-            run_id = f"run{index}"
-            self.journal.graphs[run_id] = scenario.graph
-            self.asked[run_id] = Asked(run_id, scenario, expected, index and self.rng.randrange(20))
+            self.ask(reuse.with_policies(scenario, self.rng) if self.cached else scenario)
+        if self.cached and self.rng.random() < 0.5:
+            self.ask(reuse.edited(self.asked["run0"].scenario, self.rng))
+
+    def ask(self, scenario: graphs.Scenario, *, cache: str = "use", retry_of: str | None = None) -> None:
+        """Ask for one more run."""
+        run_id = f"run{len(self.asked)}"
+        expected = naive.evaluate(scenario.graph, scenario.inputs, graphs.answer({}))
+        at_step = self.step_number + (self.rng.randrange(20) if self.asked else 0)
+        self.journal.graphs[run_id] = scenario.graph
+        self.asked[run_id] = Asked(run_id, scenario, expected, at_step, cache, retry_of)
+
+    def ask_again(self) -> None:
+        """All runs have ended: the same again, or a little different; things go wrong once more."""
+        self.more -= 1
+        ended = list(self.asked.values())
+        for _ in range(self.rng.choice((1, 1, 2))):
+            before = self.rng.choice(ended)
+            row = self.store.run(before.run_id)
+            assert row is not None
+            unsuccessful = row.state is not RunState.SUCCEEDED
+            retry_of = before.run_id if unsuccessful and self.rng.random() < 0.7 else None
+            scenario = before.scenario if self.rng.random() < 0.5 else reuse.edited(before.scenario, self.rng)
+            self.ask(scenario, cache=self.rng.choice(("use", "use", "use", "write")), retry_of=retry_of)
+        if self.rng.random() < 0.6:
+            self.faults, self.world.mishaps = some_faults(self.rng)
+            self.calm_at = self.step_number + self.rng.randint(20, 100)
 
     # -- what is going on
 
@@ -122,6 +165,7 @@ class Simulation:
         holder = Holder("host", "boot", number, 0, f"c{number}")
         assert self.open_store is not None
         store, executor = WatchedStore(self, self.open_store()), WatchedExecutor(self)
+        answers = Answers(cast(StateStore, store), cast(ArtifactStore, self.things), self.things.digest_at)
         controller = Controller(
             store=cast(StateStore, store),
             executors=[cast(Executor, executor)],
@@ -129,6 +173,7 @@ class Simulation:
             holder=holder,
             plan_of=self.plan_of,
             lease_ms=LEASE_MS,
+            answer=partial(self.answer, answers),
         )
         alive = Alive(number, holder, store, executor, controller, executor.inner.capacity())
         store.alive = executor.alive = alive
@@ -138,8 +183,9 @@ class Simulation:
 
     def plan_of(self, run: RunRow) -> Plan:
         if run.run_id not in self.plans:
-            stored = self.store.graph(run.graph_digest)
-            self.plans[run.run_id] = make_plan(graph_from_json(stored), graph_digest=run.graph_digest, pin=run.pin)
+            graph = graph_from_json(self.store.graph(run.graph_digest))
+            codes = reuse.codes_of(graph, self.seed) if self.cached else {}
+            self.plans[run.run_id] = make_plan(graph, graph_digest=run.graph_digest, pin=run.pin, codes=codes)
         return self.plans[run.run_id]
 
     def put_to_sleep(self, alive: Alive) -> None:
@@ -160,6 +206,8 @@ class Simulation:
         for run_id, asked in self.asked.items():
             if not asked.submitted or run_id in alive.controller.active():
                 continue
+            if self.shared and alive.controller.active():
+                continue
             row, lease = self.store.run(run_id), self.store.lease_of(run_id)
             if row is None or row.state in TERMINAL_RUN_STATES:
                 continue
@@ -168,6 +216,13 @@ class Simulation:
                 self.note(f"controller {alive.number} takes {run_id}")
 
     def step(self, alive: Alive) -> None:
+        self.stepping.append(alive)
+        try:
+            self._step(alive)
+        finally:
+            self.stepping.remove(alive)
+
+    def _step(self, alive: Alive) -> None:
         alive.committed = False
         try:
             for request in alive.executor.stalled:
@@ -198,7 +253,25 @@ class Simulation:
         if self.rng.random() < 0.25 and not (more_is_due and isinstance(event, TimePassed)):
             again = handle(event, now=now)
             checkers.demand(not again.transitions and not again.commands, f"{event} twice: {again.transitions}")
+            checkers.demand(not again.queries, f"{event} twice: {again.queries}")
         return decision
+
+    def answer(self, answers: Answers, queries: Sequence[LookUp], now: Instant) -> list[LookedUp]:
+        """Answer a controller's look-ups, and see that each was called for and is right."""
+        found = answers.answer(queries, now)
+        checkers.demand(len(found) == len(queries), f"{len(queries)} queries, {len(found)} answers")
+        for query, answer in zip(queries, found, strict=True):
+            asked = self.asked[query.run_id]
+            checkers.demand(query.adopt_from == asked.retry_of, f"{query} of a run that retries {asked.retry_of}")
+            checkers.demand(not query.read or asked.cache == "use", f"{query} of a run that reads nothing")
+            adoptable = self.record(query.adopt_from).task_runs if query.adopt_from else ()
+            self.ledger.check_answer(query, answer, now, adoptable)
+            self.counts[f"answered {answer.how}"] += 1
+            self.note(f"    {query.run_id}/{query.path}: {answer.how} {answer.source}")
+        others = [each for each in self.alive if each not in self.stepping and each.asleep_until <= self.step_number]
+        if others and self.chance("overtake"):
+            self.step(self.rng.choice(others))
+        return found
 
     # -- what is checked as it happens
 
@@ -215,6 +288,8 @@ class Simulation:
             )
         before = {run_id: self.journal.states.get((run_id, "run", run_id)) for run_id in self.asked}
         submitted = self.journal.follow(commit.transitions)
+        self.ledger.follow(commit, self._is_live)
+        self._check_reuse(commit, submitted)
         for run_id in dict.fromkeys(change.run_id for change in commit.transitions):
             lease = self.store.lease_of(run_id)
             checkers.demand(
@@ -235,6 +310,20 @@ class Simulation:
             checkers.demand(bool(obeyed) or not is_cancel, f"{message_id} was consumed without effect")
         held = {run_id for run_id in self.asked if run_id in alive.controller.active()}
         checkers.check_capacity(self.journal, submitted, alive.reported, held)
+
+    def _is_live(self, run_id: str, at: Instant) -> bool:
+        lease = self.store.lease_of(run_id)
+        return lease is not None and lease.expires_at > at
+
+    def _check_reuse(self, commit: Commit, submitted: Sequence[AttemptRow]) -> None:
+        for row in submitted:
+            task = next(task for task in self.record(row.run_id).task_runs if task.path == row.path)
+            shares = self.asked[row.run_id].cache == "use"
+            self.ledger.check_submitted(row, task, self.journal.open, shares=shares)
+        for found in [change.row for change in commit.transitions if change.after == "succeeded"]:
+            if isinstance(found, TaskRunRow) and found.origin is Origin.CACHED:
+                self.ledger.check_found(found, self.record(found.run_id))
+        self.counts["entries"] += len(commit.entries)
 
     def record(self, run_id: str) -> RunRecord:
         """What is stored of a run, read once after each commit."""
@@ -292,6 +381,19 @@ class Simulation:
             self.note(f"capacity is {self.world.amounts}")
         if self.alive and self.chance("pause"):
             self.put_to_sleep(rng.choice(self.alive))
+        if self.ledger.entries:
+            self.meddle(rng.choice(list(self.ledger.entries)))
+
+    def meddle(self, key: str) -> None:
+        """Things that entries depend on change, or entries go."""
+        if self.chance("vanish"):
+            outputs = self.ledger.entries[key][-1].outputs
+            self.things.gone.update(digest for datum in outputs.values() for digest in digests_in(datum))
+        if self.chance("edit"):
+            self.things.files[self.rng.choice(reuse.FILES)] = self.rng.randrange(3)
+        if self.chance("forget"):
+            self.store.delete_entries([key])
+            del self.ledger.entries[key]
 
     def submit(self, asked: Asked) -> None:
         asked.submitted = True
@@ -305,6 +407,8 @@ class Simulation:
             "pin",
             self.seed,
             self.clock.now(),
+            retry_of=asked.retry_of,
+            cache=asked.cache,
         )
         message = Message(f"submit {asked.run_id}", "submit", asked.run_id, self.clock.now())
         self.store.submit(Submission(row, graph_to_json(scenario.graph)), message)
@@ -339,24 +443,43 @@ class Simulation:
 
     def run(self) -> None:
         """Raises Violation when something that must hold does not; any other error is one of ours too."""
-        calm_at = self.rng.randint(20, 160)
         while self.step_number < STEPS_MAX:
             self.step_number += 1
-            if self.step_number == calm_at:
+            if self.step_number == self.calm_at:
                 self.calm()
             self.mischief()
             if self._all_ended():
-                break
-            awake = [alive for alive in self.alive if alive.asleep_until <= self.step_number]
-            if not awake:
-                self.clock.advance(self.rng.choice((10, 1_000, LEASE_MS)))
-                awake = [self.new_controller()]
-            alive = self.rng.choice(awake)
-            self.step(alive)
-            idle = [each for each in self.alive if each is not alive and not each.controller.active()]
-            for each in idle if len(self.alive) > 1 else ():
-                if each.asleep_until <= self.step_number:
+                if not self.more:
+                    break
+                self.ask_again()
+            self.step(self._next())
+            for each in list(self.alive) if len(self.alive) > 1 else ():
+                if not each.controller.active() and each.asleep_until <= self.step_number and not self._is_free():
                     self.gone(each, "nothing to do")
+        self._check_end()
+
+    def _next(self) -> Alive:
+        """The controller that goes on."""
+        awake = [alive for alive in self.alive if alive.asleep_until <= self.step_number]
+        if not awake:
+            self.clock.advance(self.rng.choice((10, 1_000, LEASE_MS)))
+            return self.new_controller()
+        busy = all(alive.controller.active() for alive in awake)
+        if self.shared and busy and len(self.alive) < 3 and self._is_free():
+            return self.new_controller()
+        return self.rng.choice(awake)
+
+    def _is_free(self) -> bool:
+        """Whether some run is held by none of the controllers."""
+        held = {run_id for alive in self.alive for run_id in alive.controller.active()}
+        waiting = [run_id for run_id, asked in self.asked.items() if asked.submitted and run_id not in held]
+        rows = [self.store.run(run_id) for run_id in waiting]
+        return any(row is not None and row.state not in TERMINAL_RUN_STATES for row in rows)
+
+    def _check_end(self) -> None:
+        if isinstance(self.store, MemoryStateStore):
+            claims = self.store.state.cache.claims
+            checkers.demand(not claims, f"claims are left: {claims}")
         for asked in self.asked.values():
             record = self.store.load(asked.run_id)
             checkers.check_end(

@@ -1,10 +1,10 @@
 """Drives an engine by hand, for tests that read as transcripts: events in, commands out. The clock moves only when
-told."""
+told. Look-ups are answered from a `Shelf`, which several transcripts may share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.base.instants import Instant
 from penstock.engine.engine import Engine
@@ -15,23 +15,50 @@ from penstock.engine.events import (
     CapacityReported,
     Decision,
     Event,
+    LookedUp,
+    LookUp,
     RunSubmitted,
     StartAttempt,
     TimePassed,
     Transition,
 )
-from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
+from penstock.engine.rows import AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.graph.model import Graph
 from penstock.plan import Plan, make_plan
+from penstock.plan.model import CodeKey
 from penstock.wire import AttemptRequest, Datum, Failed, Failure, Inline, Outcome, Succeeded
 
 START = Instant(1_000_000)
 DEFAULT_AMOUNTS = {"cpu": 2000, "memory": 8 << 30}
+NOTHING_READ: Mapping[str, str] = {}
+
+
+@dataclass
+class Shelf:
+    """What there is to be found: entries by key (the newest counts), keys that other controllers compute, and task runs
+    of the run that is retried."""
+
+    entries: dict[str, list[CacheEntry]] = field(default_factory=dict)
+    claimed: dict[str, str] = field(default_factory=dict)
+    adoptable: dict[str, TaskRunRow] = field(default_factory=dict)
+
+    def answer(self, query: LookUp) -> LookedUp:
+        row, entries = self.adoptable.get(query.key), self.entries.get(query.key)
+        if query.adopt_from and row is not None:
+            source = f"{query.adopt_from}/{row.path}"
+            return LookedUp(query.run_id, query.path, query.key, "adopted", row.outputs, source)
+        if query.read and entries:
+            source = f"{entries[-1].run_id}/{entries[-1].path}"
+            return LookedUp(query.run_id, query.path, query.key, "hit", entries[-1].outputs, source)
+        if query.read and query.key in self.claimed:
+            return LookedUp(query.run_id, query.path, query.key, "claimed", source=self.claimed[query.key])
+        return LookedUp(query.run_id, query.path, query.key, "miss")
 
 
 @dataclass
 class Transcript:
-    """One run of a graph on one executor. Times are ms after the start."""
+    """One run of a graph on one executor. Times are ms after the start. `codes` are by the functions' names; `silent`:
+    look-ups stay in `queries` until `reply`."""
 
     graph: Graph
     amounts: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_AMOUNTS))
@@ -39,10 +66,22 @@ class Transcript:
     inputs: Mapping[str, Datum] = field(default_factory=dict)
     history: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     grace_ms: int = 10_000
+    run_id: str = "run"
+    codes: Mapping[str, CodeKey] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
+    cache: str = "use"
+    retry_of: str | None = None
+    silent: bool = False
 
     def __post_init__(self) -> None:
         self.engine = Engine(grace_ms=self.grace_ms)
-        self.plan: Plan = make_plan(self.graph, history=self.history, capacity=None)
+        codes = {f"notation:{name}": code for name, code in self.codes.items()}
+        self.plan: Plan = make_plan(self.graph, history=self.history, capacity=None, codes=codes)
+        self.queries: list[LookUp] = []
+        self.asked: list[LookUp] = []
+        self.entries: list[CacheEntry] = []
+        self.claims: list[Claim] = []
+        self.released: list[str] = []
         self.now = START
         self.transitions: list[Transition] = []
         self.log: list[str] = []
@@ -52,16 +91,25 @@ class Transcript:
         self.attempts: dict[str, AttemptRow] = {}
         self.run: RunRow | None = None
         self.capacity(self.amounts)
-        row = RunRow("run", self.graph.name, "digest", dict(self.inputs), "pin", 7, START)
+        row = RunRow(self.run_id, self.graph.name, "digest", dict(self.inputs), "pin", 7, START)
+        row = replace(row, cache=self.cache, retry_of=self.retry_of)
         self.give(RunSubmitted(row, self.plan))
 
     # -- events in
 
     def give(self, event: Event) -> Decision:
         decision = self._take(self.engine.handle(event, now=self.now))
-        while self.wake_at is not None and self.wake_at <= self.now:
+        while (self.wake_at is not None and self.wake_at <= self.now) or (self.queries and not self.silent):
+            if not self.silent:
+                self.reply()
             self._take(self.engine.handle(TimePassed(), now=self.now))
         return decision
+
+    def reply(self) -> None:
+        """Answer the look-ups that have not been."""
+        queries, self.queries = self.queries, []
+        for query in queries:
+            self._take(self.engine.handle(self.shelf.answer(query), now=self.now))
 
     def capacity(self, amounts: Mapping[str, int]) -> None:
         self.give(CapacityReported("local", dict(amounts), self.ahead_max))
@@ -69,11 +117,20 @@ class Transcript:
     def starts(self, path: str) -> None:
         self.give(AttemptStarted(self.attempt_of(path), self.now))
 
-    def ends(self, path: str, outcome: Outcome | object = None, *, duration_us: int = 1_000) -> None:
+    def ends(
+        self,
+        path: str,
+        outcome: Outcome | object = None,
+        *,
+        duration_us: int = 1_000,
+        reads: Mapping[str, str] = NOTHING_READ,
+        outside: tuple[str, ...] = (),
+    ) -> Decision:
         """The attempt in flight at `path` ends: with an outcome, or with success and this as its output."""
         known = isinstance(outcome, Outcome)
         result: Outcome = outcome if known else Succeeded({"out": Inline(outcome)})  # type: ignore[assignment]
-        self.give(AttemptEnded(self.attempt_of(path), result, self.now, self.now, duration_us))
+        ended = AttemptEnded(self.attempt_of(path), result, self.now, self.now, duration_us)
+        return self.give(replace(ended, reads=reads, outside=outside))
 
     def fails(
         self, path: str, message: str = "boom", *, kind: str = "builtins:ValueError", final: bool = False
@@ -86,12 +143,19 @@ class Transcript:
         self.give(TimePassed())
 
     def cancel(self, *, force: bool = False) -> None:
-        self.give(CancelRequested("run", force))
+        self.give(CancelRequested(self.run_id, force))
 
     # -- what came out
 
     def _take(self, decision: Decision) -> Decision:
         self.wake_at = decision.wake_at
+        self.queries.extend(decision.queries)
+        self.asked.extend(decision.queries)
+        self.entries.extend(decision.entries)
+        self.claims.extend(decision.claims)
+        self.released.extend(decision.released)
+        for entry in decision.entries:
+            self.shelf.entries.setdefault(entry.key, []).append(entry)
         for transition in decision.transitions:
             self.transitions.append(transition)
             row = transition.row
@@ -119,7 +183,7 @@ class Transcript:
 
     def attempt_of(self, path: str) -> str:
         number = self.tasks[path].attempt
-        return f"run/{path}#{number}"
+        return f"{self.run_id}/{path}#{number}"
 
     def inputs_of(self, path: str) -> dict[str, object]:
         inputs = self.requests[self.attempt_of(path)].inputs
@@ -134,6 +198,11 @@ class Transcript:
             if row.state in ("failed", "skipped", "cancelled")
             else row.state.value
         )
+
+    def origin(self, path: str) -> str:
+        """How a succeeded task run came by its outputs: `computed`, or `hit(RUN/PATH)` and the like."""
+        row = self.tasks[path]
+        return f"{row.cause.code}({row.cause.by})" if row.origin == "cached" else str(row.origin)
 
     @property
     def run_state(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,31 @@ from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput,
 from penstock.values import data, parameters
 from penstock.values.custom import is_custom
 from penstock.values.families import Family, family_by_form, family_of
+from penstock.values.named import metadata_with, names_in_data, names_of
 from penstock.values.names import class_name, is_of
 from penstock.values.refusals import ContentLost, ValueRefused
+from penstock.values.seen import Seen, announce_reading, look_at
 from penstock.values.store import ArtifactStore
 from penstock.wire import ITEMS_MAX, Artifact, Counted, Datum, Inline
 
 DeclaredType = Mapping[str, Any]
+SEEN = "seen"
 ANYTHING: DeclaredType = {"name": "any"}
 _SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _DISK_TROUBLE_TEXTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCode:
+    """The code digest of the author's own code that a stored value names, and its names (cache rule 10)."""
+
+    digest: str | None
+    names: tuple[str, ...] = ()
+
+
+NO_CODE = NamedCode(None)
+CodeOf = Callable[[list[str]], NamedCode]
 
 
 class Staging:
@@ -30,12 +46,13 @@ class Staging:
     they are sealed in the store, and inputs that are files are put there for the task to own; `clear` removes it
     all."""
 
-    __slots__ = ("_count", "_name", "_parent")
+    __slots__ = ("_code_of", "_count", "_name", "_parent")
 
-    def __init__(self, parent: Path, name: str) -> None:
+    def __init__(self, parent: Path, name: str, *, code_of: CodeOf | None = None) -> None:
         self._parent = parent
         self._name = name
         self._count = 0
+        self._code_of = code_of
 
     def fresh(self) -> Path:
         """A path that does not exist, its parent existing."""
@@ -47,6 +64,19 @@ class Staging:
 
     def owns(self, path: Path) -> bool:
         return self._count > 0 and path.is_relative_to((self._parent / self._name).resolve())
+
+    @property
+    def seen(self) -> Seen:
+        """What is known of paths elsewhere, kept beside the staging folders."""
+        return Seen(self._parent / SEEN)
+
+    @property
+    def tells_code(self) -> bool:
+        return self._code_of is not None
+
+    def code_of(self, names: list[str]) -> NamedCode:
+        """What the classes and functions called so count as."""
+        return self._code_of(names) if self._code_of is not None and names else NO_CODE
 
     def clear(self) -> None:
         if self._count:
@@ -175,22 +205,37 @@ def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable
     family, form = family_of(value)
     if form in ("file", "tree"):
         path = Path(value).resolve()
-        metadata = {"name": path.name}
         with _Writing(value):
-            digest, size = artifacts.put_path(path, move=movable and staging.owns(path))
-        return Artifact(digest, "path", form, size, metadata)
+            digest, size = _store_path(path, artifacts, staging, movable=movable)
+        return Artifact(digest, "path", form, size, {"name": path.name})
     type_name = class_name(type(value))
     if form == "data":
-        digest, size = _store_data(value, artifacts, staging)
-        return Artifact(digest, type_name, form, size)
+        digest, size, code = _store_data(value, artifacts, staging)
+        return Artifact(digest, type_name, form, size, metadata_with({}, code.names), code.digest)
     path = staging.fresh()
     with _Writing(value, ours=not is_custom(form)):
-        metadata = dict(family.write(value, path, form))
+        metadata = family.write(value, path, form)
         digest, size = artifacts.put_path(path, move=True)
-    return Artifact(digest, type_name, form, size, metadata)
+        code = staging.code_of(names_of(value, form)) if staging.tells_code else NO_CODE
+    return Artifact(digest, type_name, form, size, metadata_with(metadata, code.names), code.digest)
 
 
-def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple[str, int]:
+def _store_path(path: Path, artifacts: ArtifactStore, staging: Staging, *, movable: bool) -> tuple[str, int]:
+    """What lies outside of the staging folder and has not changed since it was stored is not read again."""
+    if staging.owns(path):
+        return artifacts.put_path(path, move=movable)
+    seen, look = staging.seen, look_at(path)
+    known = seen.content_of(path, look) if look is not None else None
+    if known is not None and artifacts.has(known[0]):
+        announce_reading(path)
+        return known
+    digest, size = artifacts.put_path(path)
+    if look is not None:
+        seen.remember(path, look, digest, size)
+    return digest, size
+
+
+def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple[str, int, NamedCode]:
     parts: list[tuple[Any, Family, str]] = []
 
     def part(inner: Any) -> Mapping[str, Any]:
@@ -201,10 +246,14 @@ def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple
         type_name = "path" if form in ("file", "tree") else class_name(type(inner))
         return {"at": f"part-{len(parts) - 1}", "form": form, "type": type_name, "name": _file_name(inner, form)}
 
-    content = data.to_bytes(data.encode(value, part))
+    encoded = data.encode(value, part)
+    content, code = data.to_bytes(encoded), NO_CODE
     with _Writing(value):
+        if staging.tells_code:
+            inner_names = (name for inner, _, form in parts for name in names_of(inner, form))
+            code = staging.code_of([*dict.fromkeys((*names_in_data(encoded), *inner_names))])
         if not parts:
-            return artifacts.put_bytes(content), len(content)
+            return artifacts.put_bytes(content), len(content), code
     folder = staging.fresh()
     for index, (inner, family, form) in enumerate(parts):
         with _Writing(inner, ours=not is_custom(form)):
@@ -212,7 +261,7 @@ def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple
             family.write(inner, folder / f"part-{index}", form)
     with _Writing(value):
         (folder / data.FOLDER_VALUE).write_bytes(content)
-        return artifacts.put_path(folder, move=True)
+        return *artifacts.put_path(folder, move=True), code
 
 
 def _file_name(value: Any, form: str) -> str:

@@ -1,4 +1,5 @@
-"""The two ways in which a value cannot pass: it cannot be stored, or what is stored cannot be read."""
+"""The ways in which a value cannot pass: it cannot be stored, what is stored cannot be read, or what it comes from is not
+there."""
 
 from __future__ import annotations
 
@@ -19,3 +20,12 @@ class ContentLost(PenstockError):
     def __init__(self, digest: str, message: str) -> None:
         super().__init__(message)
         self.digest = digest
+
+
+class SourceMissing(PenstockError):
+    """A declared input is not there: no such file or folder, no such variable for its address, an address that answers
+    404."""
+
+
+class SourceUnavailable(PenstockError):
+    """A declared input could not be asked: the network, a server, a database; or it changed while it was read."""

@@ -3,8 +3,13 @@ the launcher uses it too; `effects` names it again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+UNUSED_MS = 3_600_000
+"""How long content is left alone after it was last stored or kept: an output is stored before the commit that names it,
+and a task may take long over its next one."""
 
 
 class ArtifactStore(Protocol):
@@ -21,6 +26,10 @@ class ArtifactStore(Protocol):
         ...
 
     def has(self, digest: str) -> bool: ...
+
+    def keep(self, digest: str) -> bool:
+        """Whether it is there; if so, it counts as stored just now, so that `delete` leaves it alone."""
+        ...
 
     def size_bytes(self, digest: str) -> int: ...
 
@@ -40,4 +49,22 @@ class ArtifactStore(Protocol):
     def materialize(self, digest: str, destination: Path) -> None:
         """A writable file or folder of the user's own with this content: reflink where the file system can, else a
         copy, never a hard link."""
+        ...
+
+    # reclaiming
+
+    def digests(self) -> Iterator[str]:
+        """All content, folders first; what comes or goes meanwhile may be in it or not. The files of folders are
+        content, too."""
+        ...
+
+    def delete(self, digest: str, *, unused_ms: int = UNUSED_MS) -> int:
+        """Delete what nobody stored or kept for `unused_ms`; answers the bytes that are free now. Safe beside readers
+        and writers: a reader gets all of it or `ArtifactMissing`, a writer of the same content stores it again. 0:
+        nothing was there, it is in use, or it is a file that stored folders share (they go first). Harmless when
+        interrupted."""
+        ...
+
+    def freeable_bytes(self, digests: Iterable[str], *, unused_ms: int = UNUSED_MS) -> int:
+        """What deleting all of these in this order would answer together; nothing is changed."""
         ...

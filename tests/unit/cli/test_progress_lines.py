@@ -18,7 +18,7 @@ RUN = RunRow("1" * 13, "sums", "d", {}, "p", 0, NOW, state=RunState.RUNNING)
 def lines(tail: str = "") -> tuple[ProgressLines, io.StringIO]:
     stream = io.StringIO()
     progress = ProgressLines(stream)
-    progress.begun(RUN, how="new", tail=lambda attempt: tail)
+    progress.begun(RUN, how="new", tail=lambda attempt: tail, saved=lambda source: 12_345.0)
     return progress, stream
 
 

@@ -19,11 +19,13 @@ from pathlib import PurePath
 from typing import Any
 
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
+from penstock.authoring.dsl.sources import KIND_BY_CLASS
 from penstock.base.diagnostics import Diagnostic, Location
 from penstock.graph.bindings import Constant
 from penstock.graph.model import InputSpec, OutputSpec
-from penstock.graph.parameters import check_parameter, options_of, plain_parameter, short_repr
-from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Type, enum_of, list_of
+from penstock.graph.parameters import check_parameter, given_parameter, options_of, short_repr
+from penstock.graph.sources import source_of
+from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, SOURCE, STR, STRUCT, Type, enum_of, list_of
 from penstock.graph.value_types import merge_types
 
 
@@ -123,6 +125,10 @@ def _literal_type(options: tuple[Any, ...]) -> Type:
 
 
 def _union_type(members: list[Type]) -> Type:
+    given = [member for member in members if member.name != "null"]
+    if given and all(member.name == SOURCE for member in given):
+        kinds = dict.fromkeys(kind for member in given for kind in member.options)
+        return replace(source_of(*kinds), optional=len(given) < len(members))
     merged = merge_types(members)
     # A union of classes keeps none of their names: what comes decides.
     return merged if merged.is_parameter or len([m for m in members if m.name != "null"]) == 1 else ANY
@@ -136,6 +142,8 @@ def _class_type(class_: type) -> Type:
 
 
 def _new_class_type(class_: type) -> Type:
+    if class_ in KIND_BY_CLASS:
+        return source_of(KIND_BY_CLASS[class_])
     if issubclass(class_, Enum):
         return enum_of(*options_of(class_))
     if issubclass(class_, PurePath):
@@ -214,7 +222,7 @@ class _Reader:
         self._check_dict(hints.get(name), f"parameter {name!r}")
         if parameter.default is parameter.empty:
             return InputSpec(name, type_)
-        default = plain_parameter(parameter.default)
+        default = given_parameter(type_, parameter.default)
         if check_parameter(ANY, default) is not None:
             self.report(
                 "unserialisable-default",

@@ -10,8 +10,11 @@ from typing import Any, Protocol
 
 from penstock.authoring.dsl.places import caller_location
 from penstock.base.diagnostics import Diagnostic, Location
+from penstock.base.digests import canonical_json
+from penstock.graph.bindings import Constant
 from penstock.graph.builder import GraphBuilder, Scoped
 from penstock.graph.model import Function, Graph
+from penstock.graph.types import Type
 
 
 class Component(Protocol):
@@ -40,6 +43,7 @@ class Building:
         self._asked: dict[Location, int] = {}
         self._used: dict[int, tuple[Component, Function | Graph]] = {}
         self._inherited: dict[int, Diagnostic] = {}
+        self._contents: dict[Any, tuple[GraphBuilder, Scoped]] = {}
 
     def report(self, code: str, message: str, fix: str = "", location: Location | None = None) -> None:
         self.root.report(code, message, fix, location or self.where())
@@ -57,6 +61,20 @@ class Building:
                 located = diagnostic.location is not None and diagnostic.location.line > 0
                 self._inherited[id(diagnostic)] = diagnostic if located else replace(diagnostic, location=self.where())
             known = self._used[id(component)] = (component, built)
+        return known[1]
+
+    def content_of(self, source: Scoped, wanted: Type | None) -> Scoped:
+        """What stands behind a source, for a consumer of type `wanted`; looked at once, however often it is used where the
+        body is now."""
+        from penstock.graph.sources import TABLE, resolve
+
+        kind = wanted.name if wanted is not None and source.type.options == (TABLE,) else ""
+        name = canonical_json(source.value.value) if isinstance(source.value, Constant) else source.value
+        key = (id(self.builder), id(source.owner), name, kind)
+        known = self._contents.get(key)
+        if known is None:
+            found = resolve(self.builder, source, wanted=wanted, location=self.where())
+            known = self._contents[key] = (self.builder, found)
         return known[1]
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:

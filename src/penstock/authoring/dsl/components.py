@@ -7,7 +7,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from penstock.authoring.dsl.building import Building, Component, current_building
 from penstock.authoring.dsl.handles import Handle, as_scoped
-from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, Options, node_options
+from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, TASK_OPTION_NAMES, Options, node_options
 from penstock.authoring.dsl.places import caller_location
 from penstock.base.diagnostics import Location
 from penstock.base.errors import InvalidInput
@@ -30,7 +30,7 @@ class Configured(Generic[P, R]):
 
     def options(self, **given: Any) -> Configured[P, R]:
         """These options laid over the ones given so far; see `Task.options`."""
-        return Configured(self.component, self.given.with_more(known_options(given)))
+        return Configured(self.component, self.given.with_more(use_options(given)))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         building = current_building()
@@ -41,6 +41,14 @@ class Configured(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<{self.component.name} with options>"
+
+
+def use_options(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`given` if every name in it is an option of a use. Raises TypeError."""
+    for name in TASK_OPTION_NAMES:
+        if name in given:
+            raise TypeError(f"{name!r} belongs to the definition of a task: @task({name}=...)")
+    return known_options(given)
 
 
 def known_options(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -95,7 +103,7 @@ def bind_arguments(
     for position, spec in enumerate(specs):
         name = spec.name
         if position < len(args):
-            bound[name] = as_scoped(args[position])
+            bound[name] = as_scoped(args[position], spec.type)
             if name in rest:
                 building.report(
                     "input-given-twice",
@@ -105,7 +113,7 @@ def bind_arguments(
                 )
                 del rest[name]
         elif name in rest:
-            bound[name] = as_scoped(rest.pop(name))
+            bound[name] = as_scoped(rest.pop(name), spec.type)
     for name, value in rest.items():
         bound[name] = as_scoped(value)
     if len(args) > len(specs):

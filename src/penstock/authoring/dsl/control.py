@@ -18,15 +18,18 @@ from penstock.authoring.dsl.options import (
     node_options,
 )
 from penstock.authoring.dsl.places import caller_location
+from penstock.authoring.dsl.sources import is_source, kind_of
 from penstock.base.diagnostics import Location
 from penstock.graph.bindings import Index, Item, OneOf, Round, StateOf
 from penstock.graph.builder import GraphBuilder, NodeOptions, NodeRef, Scoped
 from penstock.graph.model import Function, Graph
 from penstock.graph.names import nearest
-from penstock.graph.types import ANY, INT, STR
+from penstock.graph.sources import resolve, source_of
+from penstock.graph.types import ANY, INT, SOURCE, STR, Type, list_of
 from penstock.graph.value_types import merge_types
 
 T = TypeVar("T")
+NO_SOURCES: Mapping[str, Type] = {}
 
 
 def map_over(
@@ -51,9 +54,10 @@ def map_over(
         return UNKNOWN_HANDLE
     built = building.use(used[0])
     options, shared_inputs = split_options(built, used[1], shared)
-    list_ = as_scoped(items)
+    list_ = as_scoped(items, _sources_in(items))
     item = Scoped(None, Item(), list_.type.item or ANY)
-    given = {name: as_scoped(value) for name, value in shared_inputs.items()}
+    types = {spec.name: spec.type for spec in built.inputs}
+    given = {name: as_scoped(value, types.get(name)) for name, value in shared_inputs.items()}
     if index_to is not None:
         given[index_to] = Scoped(None, Index(), INT)
     free = [spec.name for spec in built.inputs if spec.name not in given]
@@ -67,7 +71,8 @@ def map_over(
             location,
         )
     limit = _limits(building, location)
-    body, node = _body_and_options(building, built, options, location)
+    sources = {free[0]: item.type} if free and item.type.name == SOURCE and types[free[0]].name != SOURCE else {}
+    body, node = _body_and_options(building, built, options, location, sources=sources)
     inputs = {name: given[name] for name in _in_order(built, given)}
     return Handle(
         building.builder.add_map(
@@ -106,7 +111,8 @@ def loop_until(
         return UNKNOWN_HANDLE
     built = building.use(used[0])
     options, given = split_options(built, used[1], inputs)
-    bound = {name: as_scoped(value) for name, value in given.items()}
+    types = {spec.name: spec.type for spec in built.inputs}
+    bound = {name: as_scoped(value, types.get(name)) for name, value in given.items()}
     if round_to is not None:
         bound[round_to] = Scoped(None, Round(), INT)
     body, node = _body_and_options(building, built, options, location)
@@ -225,6 +231,13 @@ class Block:
             self._inside.__exit__(*raised)
 
 
+def _sources_in(items: Any) -> Type | None:
+    """The type of a list of sources that is written out: each is looked at where its item is."""
+    if not isinstance(items, (list, tuple)) or not items or not all(is_source(item) for item in items):
+        return None
+    return list_of(source_of(*dict.fromkeys(kind_of(item) for item in items)))
+
+
 def _limits(building: Building, location: Location) -> Callable[[str, Any, int], int | None]:
     """What checks limits that were given at a place: by name, value and least allowed."""
 
@@ -241,17 +254,30 @@ def _in_order(built: Function | Graph, given: Mapping[str, Any]) -> list[str]:
 
 
 def _body_and_options(
-    building: Building, built: Function | Graph, options: Options, location: Location
+    building: Building,
+    built: Function | Graph,
+    options: Options,
+    location: Location,
+    *,
+    sources: Mapping[str, Type] = NO_SOURCES,
 ) -> tuple[Graph | GraphBuilder, NodeOptions]:
     """The body of a map or loop over a component, and the options of the node itself: those about order stay with it,
-    those about attempts go to the call inside."""
+    those about attempts go to the call inside. `sources` are inputs of the body that its component takes the content
+    of."""
     order = Options(**{name: getattr(options, name) for name in CALL_OPTION_NAMES})
     attempts = replace(options, **dict.fromkeys(CALL_OPTION_NAMES))
     node = node_options(order, building, component=None, location=location)
-    if isinstance(built, Graph) and attempts == NO_OPTIONS and built.timeout_ms is None:
+    if isinstance(built, Graph) and attempts == NO_OPTIONS and built.timeout_ms is None and not sources:
         return built, node
     body = building.builder.child(built.name, location=location)
-    inputs = {spec.name: body.add_input(spec.name, spec.type, default=spec.default) for spec in built.inputs}
+    inputs = {}
+    for spec in built.inputs:
+        if spec.name in sources:
+            inputs[spec.name] = resolve(
+                body, body.add_input(spec.name, sources[spec.name]), wanted=spec.type, location=location
+            )
+        else:
+            inputs[spec.name] = body.add_input(spec.name, spec.type, default=spec.default)
     with building.inside(body):
         inner = node_options(attempts, building, component=built, location=location)
     call = body.add_call(built, inputs, inner)

@@ -13,12 +13,15 @@ from functools import reduce
 from typing import Any
 
 from penstock.authoring.dsl.building import Building, current_building
+from penstock.authoring.dsl.sources import is_source, kind_of
 from penstock.base.errors import InvalidInput
 from penstock.graph.bindings import Constant, Expression, Text, Value
 from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
 from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Reference, Select, Tree
 from penstock.graph.names import nearest
-from penstock.graph.parameters import plain_parameter
+from penstock.graph.parameters import given_parameter, plain_parameter
+from penstock.graph.sources import source_of
+from penstock.graph.types import SOURCE, Type
 from penstock.graph.value_types import type_of_constant
 
 MARK = "\u2063"  # INVISIBLE SEPARATOR around the stand-in for a value in text
@@ -319,15 +322,28 @@ def value_of(handle: Handle) -> Scoped:
     return UNKNOWN_SCOPED
 
 
-def as_scoped(value: Any) -> Scoped:
+def as_scoped(value: Any, wanted: Type | None = None) -> Scoped:
     """Any Python value as a Value of the graph: handles as what they stand for, lists and dicts with handles in them as
-    expressions, text with handles in it as Text, anything else as a constant."""
+    expressions, text with handles in it as Text, anything else as a constant. A source is resolved, unless a source is
+    what is `wanted`."""
     if isinstance(value, Handle):
-        return value_of(value)
+        return _settled(value_of(value), wanted)
+    if is_source(value):
+        constant = Scoped(None, Constant(plain_parameter(value)), source_of(kind_of(value)))
+        return _settled(constant, wanted)
+    if wanted is not None and (wanted.item or wanted).name == SOURCE and not _holds_handles(value, sources=False):
+        return Scoped(None, Constant(given_parameter(wanted, value)), wanted)
     if _holds_handles(value):
         return _text_with_handles(value) if isinstance(value, str) else _collection(value)
     plain = plain_parameter(value)
     return Scoped(None, Constant(plain), type_of_constant(plain))
+
+
+def _settled(scoped: Scoped, wanted: Type | None) -> Scoped:
+    """A source as what stands behind it; anything else as it is."""
+    if scoped.type.name != SOURCE or (wanted is not None and wanted.name == SOURCE):
+        return scoped
+    return _building().content_of(scoped, wanted)
 
 
 def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
@@ -394,13 +410,18 @@ def constant_tree(value: Any) -> Tree:
     return Reference(Constant(value))
 
 
-def _holds_handles(value: Any) -> bool:
+def _holds_handles(value: Any, *, sources: bool = True) -> bool:
+    """Whether there are handles in a value, or (`sources`) what becomes one."""
+
+    def is_one(item: Any) -> bool:
+        return isinstance(item, Handle) or (sources and is_source(item)) or _holds_handles(item, sources=sources)
+
     if isinstance(value, str):
         return MARK in value
     if isinstance(value, (list, tuple)):
-        return any(isinstance(item, Handle) or _holds_handles(item) for item in value)
+        return any(is_one(item) for item in value)
     if isinstance(value, dict):
-        return any(isinstance(item, Handle) or _holds_handles(item) for pair in value.items() for item in pair)
+        return any(is_one(item) for pair in value.items() for item in pair)
     return False
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from penstock.authoring.dsl import declared
 from penstock.authoring.dsl.annotations import public_name
 from penstock.authoring.dsl.building import Building
 from penstock.authoring.dsl.handles import MARK, Handle, as_scoped, operate, ref_of, value_of
@@ -89,6 +90,11 @@ class Options:
     priority: Any = None
     cache: Any = None
     fresh: Any = None
+    version: Any = None
+    expires: Any = None
+    files: Any = None
+    env: Any = None
+    depends: Any = None
 
     def with_more(self, given: Mapping[str, Any]) -> Options:
         return replace(self, **{name: value for name, value in given.items() if value is not None})
@@ -98,6 +104,8 @@ NO_OPTIONS = Options()
 OPTION_NAMES = tuple(field.name for field in fields(Options))
 CALL_OPTION_NAMES = ("name", "after", "when", "trigger", "labels")
 """Options that a call takes itself, where the component has no input of that name."""
+TASK_OPTION_NAMES = ("files", "env", "depends")
+"""Options of a definition: what its code depends on beside other code."""
 
 
 def node_options(
@@ -159,8 +167,13 @@ def policy_of(
         retry=None if options.retry is None else _retry(options.retry, report),
         timeout_ms=timeout if timeout is not None else graph_timeout,
         priority=_plain(options.priority, int, "priority", report),
-        cache=_plain(options.cache, bool, "cache", report),
+        cache=declared.cache_of(options.cache, report),
         fresh=_plain(options.fresh, bool, "fresh", report),
+        version=declared.version_of(options.version, report),
+        expires_ms=declared.expires_ms_of(options.expires, report),
+        files=declared.files_of(options.files, report),
+        env=declared.env_of(options.env, report),
+        depends=declared.depends_of(options.depends, report),
     )
 
 

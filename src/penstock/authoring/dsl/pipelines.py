@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, overload
 
 from penstock.authoring.dsl.annotations import Signature, output_fields, signature_of, type_of_annotation
 from penstock.authoring.dsl.building import Building, building_of, current_building
-from penstock.authoring.dsl.components import Configured, P, R, call, known_options
+from penstock.authoring.dsl.components import Configured, P, R, call, use_options
 from penstock.authoring.dsl.handles import Handle, as_scoped, primary_outputs, ref_of, value_of
 from penstock.authoring.dsl.options import NO_OPTIONS, labels_of
 from penstock.authoring.dsl.places import function_location, importable_module
@@ -105,7 +105,7 @@ class Pipeline(Generic[P, R]):
 
     def options(self, **given: Any) -> Configured[P, R]:
         """This pipeline with options for its next uses in another pipeline; see `Task.options`."""
-        return Configured(self, NO_OPTIONS.with_more(known_options(given)))
+        return Configured(self, NO_OPTIONS.with_more(use_options(given)))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         building = current_building()

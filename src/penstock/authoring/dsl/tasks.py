@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import update_wrapper
 from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, Generic, overload
+from os import PathLike
+from typing import Any, Generic, Literal, overload
 
 from penstock.authoring.dsl.annotations import Signature, signature_of
 from penstock.authoring.dsl.building import current_building
-from penstock.authoring.dsl.components import Configured, P, R, call, known_options
+from penstock.authoring.dsl.components import Configured, P, R, call, known_options, use_options
 from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, Options, policy_of
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
+from penstock.authoring.dsl.sources import as_argument, is_source
 from penstock.base.diagnostics import Diagnostic
-from penstock.graph.model import Function, OutputSpec
-from penstock.graph.types import ANY
+from penstock.graph.model import Function, InputSpec, OutputSpec
+from penstock.graph.sources import TABLE
+from penstock.graph.types import ANY, PATH, SOURCE, Type
 
 
 class Task(Generic[P, R]):
@@ -47,17 +51,23 @@ class Task(Generic[P, R]):
 
         How the node stands in the graph: `name`, `after` (handles to wait for), `when` (a condition), `trigger` (such
         as "all_ended"), `labels`. A call takes these itself where the function has no such parameter. How attempts are
-        made: `resources`, `cpu`, `memory`, `retry`, `timeout`, `priority`, `cache`, `fresh`. Raises TypeError for any
-        other name.
+        made: `resources`, `cpu`, `memory`, `retry`, `timeout`, `priority`, `fresh`. What the cache is told: `cache`,
+        `version`, `expires`. Raises TypeError for any other name.
         """
-        return Configured(self, NO_OPTIONS.with_more(known_options(given)))
+        return Configured(self, NO_OPTIONS.with_more(use_options(given)))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         building = current_building()
         if building is None:
-            return self.function(*args, **kwargs)
+            return self._called_plainly(args, kwargs)
         called: Any = call(building, self, NO_OPTIONS, args=args, kwargs=kwargs)
         return called  # type: ignore[no-any-return]
+
+    def _called_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        function: Any = self.function
+        if any(map(is_source, args)) or any(map(is_source, kwargs.values())):
+            args, kwargs = tuple(map(as_argument, args)), {name: as_argument(given) for name, given in kwargs.items()}
+        return function(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<task {getattr(self.function, '__qualname__', self.name)}>"
@@ -79,7 +89,7 @@ class Task(Generic[P, R]):
         function = Function(
             module=importable_module(getattr(self.function, "__module__", None) or "__main__"),
             name=getattr(self.function, "__qualname__", self.name),
-            inputs=signature.inputs,
+            inputs=tuple(_content_input(spec) for spec in signature.inputs),
             outputs=(OutputSpec("output", ANY),) if outputs is None else outputs,
             policy=policy_of(self._options, None, report=report),
             location=location,
@@ -129,6 +139,15 @@ class Task(Generic[P, R]):
         )
 
 
+def _content_input(spec: InputSpec) -> InputSpec:
+    """What a task is given for a parameter that is annotated as a source: its content."""
+    type_ = spec.type
+    if type_.name != SOURCE:
+        return spec
+    content = Type("list") if type_.options == (TABLE,) else PATH
+    return replace(spec, type=replace(content, optional=type_.optional))
+
+
 @overload
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 
@@ -142,7 +161,12 @@ def task(
     retry: Any = None,
     timeout: float | str | None = None,
     priority: int | None = None,
-    cache: bool | None = None,
+    cache: bool | Literal["trust"] | None = None,
+    version: str | int | None = None,
+    expires: float | str | None = None,
+    files: Sequence[str | PathLike[str]] | None = None,
+    env: Sequence[str] | None = None,
+    depends: Sequence[Any] | None = None,
     fresh: bool | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -152,8 +176,13 @@ def task(function: Any = None, /, **options: Any) -> Any:
 
     Its parameters are the inputs, its return annotation the outputs: one named `output`, or the fields of a NamedTuple
     or dataclass. `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or
-    `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `cache=False` always runs it; `fresh` gives each
-    attempt a process of its own. None of these counts as a change of the task.
+    `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `fresh` gives each attempt a process of its own.
+
+    What the cache is told: `cache=False` always runs it, `cache="trust"` caches it though something in it cannot be
+    followed; another `version` makes it run again; `expires` is how long its results hold. Beside its code and inputs it
+    depends on `files` (also folders, relative to the project), on the environment variables `env` (`"secret:NAME"` and
+    names that look like secrets count by name, never by value), and on the code `depends` (functions, classes, modules,
+    or text: `"module:name"`). No other option counts as a change of the task.
     """
     for name in CALL_OPTION_NAMES:
         if name in options:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.base.ids import split_attempt_id
+from penstock.values import scratch
 from penstock.wire import Observation
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def enter(entered: Context | None) -> None:
     """Make this the context of the process; None: there is no attempt."""
     global _current
     _current = entered
+    scratch.provide(None if entered is None else entered._fresh)
 
 
 def _outside_context() -> Context:

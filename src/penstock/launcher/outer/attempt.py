@@ -22,6 +22,8 @@ from penstock.launcher.inner.outcomes import Stopped, outcome_of
 from penstock.launcher.inner.resetting import ProcessState, show_logging
 from penstock.launcher.inner.seeds import SEEDERS, seed_all
 from penstock.launcher.inner.traces import message_of, traceback_text
+from penstock.launcher.outer.reads import calls_from
+from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
 from penstock.values.datums import Staging, from_datum, to_datum
 from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
 from penstock.values.store import ArtifactStore
@@ -71,7 +73,9 @@ class Launcher:
             extend_path(source_paths(str(project)))
         on_arrival = {name: _seeding(seeder, self) for name, seeder in SEEDERS.items()}
         Arrivals({**on_arrival, "logging": show_logging}).install()
+        self._verification = Verification(artifacts=artifacts, scratch=scratch, project=project)
         self._state = ProcessState(str(project))
+        calls_from(Launcher._outcome.__code__)
 
     def observations(self) -> list[Observation]:
         """The metrics logged since the last call; may be called from any thread, also while an attempt runs."""
@@ -87,13 +91,16 @@ class Launcher:
         started_at = time.time_ns() // 1_000_000
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
-        staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}")
+        staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}", code_of=self._verification.code_of)
+        found = NOTHING_FOUND
         threads = threading.enumerate()
         try:
             outcome = self._outcome(request, staging)
+            found = self._found(outcome)
             self._put_back(staging, threads)
         except Stopped as stopped:
             outcome = Cancelled(message_of(stopped))
+            found = self._found(outcome)
             self._put_back(staging, threads)
         return AttemptEnded(
             attempt_id=request.attempt_id,
@@ -102,6 +109,8 @@ class Launcher:
             ended_at=time.time_ns() // 1_000_000,
             duration_us=(time.perf_counter_ns() - clock) // 1_000,
             usage=Usage(cpu_ms=(_cpu_ns() - cpu) / 1e6),
+            reads=found.reads,
+            outside=found.outside,
         )
 
     # -- the course of an attempt ------------------------------------------------------------------------------------
@@ -118,6 +127,7 @@ class Launcher:
             )
         )
         try:
+            self._verification.begin(request)
             component = self._component(request)
             if not isinstance(component, Component):
                 return component
@@ -125,7 +135,9 @@ class Launcher:
             if not isinstance(values, dict):
                 return values
             seed_all(request.seed)
+            self._verification.call(request)
             returned = component.function(**values)
+            self._verification.seal()
             values.clear()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
             if os.getpid() != self._pid:
@@ -200,6 +212,11 @@ class Launcher:
         return Succeeded(sealed)
 
     # -- afterwards ----------------------------------------------------------------------------------------------------
+
+    def _found(self, outcome: Outcome) -> Found:
+        found = self._verification.end(succeeded=isinstance(outcome, Succeeded))
+        self.retire = self.retire or found.changed
+        return found
 
     def _put_back(self, staging: Staging, threads: list[threading.Thread]) -> None:
         contexts.enter(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any
 
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.errors import InvalidInput, InvalidPipeline
-from penstock.code.firstparty import source_paths, source_root
+from penstock.code.firstparty import is_first_party, source_paths, source_root
+from penstock.code.import_reads import ImportReads
 from penstock.code.pins import OtherPin, Recording
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
@@ -49,6 +50,8 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         _begin(recording, place)
     except InvalidInput as error:
         return Description(error=error.message, fix=error.fix)
+    reads = ImportReads(request.project, is_first_party)
+    reads.begin()
     try:
         module = import_module(place.module)
         found = pipelines_in(module)
@@ -62,13 +65,43 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         return Description(error=error.message, fix=error.fix)
     except BaseException as error:  # noqa: BLE001 - the target's own code
         return _failed(error, place)
+    finally:
+        reads.end()
+    pin = recording.end(artifacts)
+    code = _code(pipeline.graph(), request.project, recording, reads, artifacts, scratch) if is_valid else ""
     return Description(
         pipelines=tuple(found),
         graph=graph,
         diagnostics=_to_json(diagnostics),
-        pin=recording.end(artifacts),
+        pin=pin,
         provenance=inquiry.answer(),
+        code=code,
     )
+
+
+def _code(
+    graph: Any, project: str, recording: Recording, reads: ImportReads, artifacts: ArtifactStore, scratch: Path | None
+) -> str:
+    """The digest of the blob that says what each component's code counts as (`code.model`)."""
+    from penstock.base.digests import canonical_json
+    from penstock.code.digests import component_codes
+    from penstock.code.model import codes_to_json
+
+    sources = recording.sources
+    codes = component_codes(_functions_in(graph), sources=sources, project=project, scratch=scratch, reads=reads)
+    return artifacts.put_bytes(canonical_json(codes_to_json(codes)))
+
+
+def _functions_in(graph: Any) -> Iterator[Any]:
+    """The Python functions among the components of a graph, at every depth."""
+    from penstock.graph.model import Function, bodies_of
+
+    for node in graph.nodes:
+        component = getattr(node, "component", None)
+        if isinstance(component, Function):
+            yield component
+        for body, _ in bodies_of(node):
+            yield from _functions_in(body)
 
 
 def _begin(recording: Recording, place: Place) -> None:

@@ -234,6 +234,8 @@ class Worker:
             worker=self._name,
             usage=Usage(ended.usage.cpu_ms, max(ended.usage.memory_bytes_peak, self._slot.peak_of(sequence))),
             log=segment,
+            reads=ended.reads,
+            outside=ended.outside,
         )
         if launcher.retire:
             self._leaving = True

@@ -16,7 +16,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,9 @@ from penstock.stores.artifacts.durable import explained
 from penstock.stores.artifacts.files import Files, open_source, unreadable
 from penstock.stores.artifacts.folders import Folders, copy_file
 from penstock.stores.artifacts.layout import Layout
+from penstock.stores.artifacts.reclaim import Reclaim
 from penstock.stores.artifacts.trees import size_of
+from penstock.values.store import UNUSED_MS
 
 
 class DiskArtifactStore:
@@ -40,6 +42,7 @@ class DiskArtifactStore:
         self._layout = Layout(os.path.abspath(root))
         self._files = Files(self._layout)
         self._folders = Folders(self._layout, self._files)
+        self._reclaim = Reclaim(self._layout)
 
     def put_bytes(self, data: bytes) -> str:
         with self._storing(len(data)):
@@ -63,6 +66,9 @@ class DiskArtifactStore:
 
     def has(self, digest: str) -> bool:
         return split(digest) is not None and os.path.exists(self._layout.place(digest))
+
+    def keep(self, digest: str) -> bool:
+        return split(digest) is not None and self._layout.keep(digest)
 
     def size_bytes(self, digest: str) -> int:
         """Bytes of a file, or of all files of a folder together; the bytes themselves are not verified."""
@@ -104,6 +110,10 @@ class DiskArtifactStore:
                 else:
                     copy_file(str(stored), unfinished, mode=0o666)
                 os.rename(unfinished, target)
+            except FileNotFoundError:
+                if self.has(digest):
+                    raise
+                raise self._layout.missing(digest) from None  # it was deleted meanwhile
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
                     raise
@@ -112,6 +122,21 @@ class DiskArtifactStore:
                 ) from error
             finally:
                 _discard(unfinished)
+
+    def digests(self) -> Iterator[str]:
+        with explained("list the artifacts in", self._layout.root):
+            yield from self._reclaim.digests()
+
+    def delete(self, digest: str, *, unused_ms: int = UNUSED_MS) -> int:
+        if split(digest) is None:
+            return 0
+        with explained(f"delete the artifact {digest} in", self._layout.root):
+            return self._reclaim.delete(digest, unused_ms=unused_ms)
+
+    def freeable_bytes(self, digests: Iterable[str], *, unused_ms: int = UNUSED_MS) -> int:
+        with explained("look at the artifacts in", self._layout.root):
+            known = (digest for digest in digests if split(digest) is not None)
+            return self._reclaim.freeable_bytes(known, unused_ms=unused_ms)
 
     def _put_folder(self, source: str, *, move: bool) -> tuple[str, int]:
         is_link = os.path.islink(source)

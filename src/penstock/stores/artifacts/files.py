@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import suppress
 
-from penstock.base.errors import ArtifactCorrupt, InvalidInput
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput
 from penstock.stores.artifacts.digests import digest_of_bytes, digest_of_ours, digest_of_read, digest_of_stored
 from penstock.stores.artifacts.durable import copy_content, sync, sync_while, write_all
 from penstock.stores.artifacts.layout import Layout
@@ -25,7 +25,7 @@ class Files:
 
     def put_bytes(self, data: bytes) -> str:
         digest = digest_of_bytes(data)
-        if not self.is_sound(digest):
+        if not self.is_kept(digest):
             self._layout.prepare()
             with self._layout.partial.file() as (fd, path):
                 write_all(fd, data)
@@ -45,28 +45,38 @@ class Files:
                 os.unlink(source)
         return digest
 
-    def is_sound(self, digest: str) -> bool:
-        """Whether the content is there and verified. Corrupt content is moved aside, so that it can be written
-        again."""
+    def is_kept(self, digest: str) -> bool:
+        """Whether the content is there, verified, and from now on safe from deletion for a while. Corrupt content is
+        moved aside, so that it can be written again."""
         try:
             os.close(self.verified_fd(digest))
-        except (FileNotFoundError, ArtifactCorrupt):
+        except (FileNotFoundError, ArtifactCorrupt, ArtifactMissing):
             return False
-        return True
+        return self._layout.keep(digest)
 
     def verified_fd(self, digest: str) -> int:
         """A stored file, open for reading at its start, whose bytes have this digest."""
-        fd = os.open(self._layout.place(digest), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            sight = _sight(fd)
-            if not self._layout.is_verified(digest, sight):
-                if digest_of_stored(fd) != digest:
-                    raise self._layout.set_aside(digest, inode=os.fstat(fd).st_ino)
-                self._layout.remember_verified(digest, sight)
-        except BaseException:
+        while True:
+            fd = os.open(self._layout.place(digest), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if self._is_verified(digest, fd):
+                    return fd
+                error = self._layout.set_aside(digest, inode=os.fstat(fd).st_ino)
+                if error is not None:
+                    raise error
+            except BaseException:
+                os.close(fd)
+                raise
             os.close(fd)
-            raise
-        return fd
+
+    def _is_verified(self, digest: str, fd: int) -> bool:
+        sight = _sight(fd)
+        if self._layout.is_verified(digest, sight):
+            return True
+        is_sound = digest_of_stored(fd) == digest
+        if is_sound:
+            self._layout.remember_verified(digest, sight)
+        return is_sound
 
     def _may_move(self, fd: int, source: str) -> bool:
         """Whether nobody else has a hold on the file: one name, which is no link, our own, in the same file system."""
@@ -81,7 +91,7 @@ class Files:
     def _move_in(self, fd: int, source: str) -> str | None:
         """None: it cannot be renamed, since mounts and subvolumes can look like one file system and be two."""
         digest = _digest_and_sync(fd)
-        if self.is_sound(digest):
+        if self.is_kept(digest):
             os.unlink(source)
             return digest
         try:
@@ -96,12 +106,12 @@ class Files:
         # Looked for before it is copied, so that storing again what is there needs no space. The digest that counts
         # is the copy's: the source is not ours and may change meanwhile.
         digest = digest_of_read(source_fd)
-        if self.is_sound(digest):
+        if self.is_kept(digest):
             return digest
         with self._layout.partial.file() as (fd, path):
             copy_content(source_fd, fd)
             digest = _digest_and_sync(fd)
-            if self.is_sound(digest):
+            if self.is_kept(digest):
                 os.unlink(path)
             else:
                 self._settle(fd, path, digest=digest)

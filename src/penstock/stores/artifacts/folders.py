@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from penstock.base.errors import ArtifactCorrupt, InvalidInput
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput
 from penstock.stores.artifacts.digests import digest_of_listing, digest_of_stored
 from penstock.stores.artifacts.durable import copy_content, sync, sync_folder, write_all
 from penstock.stores.artifacts.files import Files, open_source, unreadable
@@ -23,6 +25,8 @@ from penstock.stores.artifacts.trees import (
     size_of,
     walk,
 )
+
+Answer = TypeVar("Answer")
 
 _CANNOT_LINK = (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -46,7 +50,7 @@ class Folders:
         entries = tuple(self._as_stored(entry) for entry in entries)
         listing = listing_of(entries)
         digest = digest_of_listing(listing)
-        if not self.is_sound(digest):
+        if not self.is_kept(digest):
             self._layout.prepare()
             with self._layout.partial.tree() as folder:
                 self._build(folder, entries=entries, listing=listing)
@@ -58,43 +62,57 @@ class Folders:
                         raise
         return digest, size_of(entries)
 
-    def is_sound(self, digest: str) -> bool:
-        """Whether the content is there and verified. Corrupt content is moved aside, so that it can be written
-        again."""
+    def is_kept(self, digest: str) -> bool:
+        """Whether the content is there, verified, and from now on safe from deletion for a while. Corrupt content is
+        moved aside, so that it can be written again."""
         try:
             self.verified_path(digest)
-        except (FileNotFoundError, ArtifactCorrupt):
+        except (FileNotFoundError, ArtifactCorrupt, ArtifactMissing):
             return False
-        return True
+        return self._layout.keep(digest)
 
     def verified_path(self, digest: str) -> str:
         """The path of a stored folder whose names and files are those of its digest."""
-        folder = self._layout.place(digest)
-        inode = os.stat(folder).st_ino
-        content = os.path.join(folder, "content")
-        try:
-            found = walk(content)
-            if not self._layout.is_verified(digest, found.sight()):
-                entries = entries_of(found, lambda path, _: _digest_of_path(os.path.join(content, path)))
-                if digest_of_listing(listing_of(entries)) != digest:
-                    raise self._layout.set_aside(digest, inode=inode)
-                self._layout.remember_verified(digest, found.sight())
-        except (InvalidInput, FileNotFoundError, NotADirectoryError) as error:
-            raise self._layout.set_aside(digest, inode=inode) from error
+        content = os.path.join(self._layout.place(digest), "content")
+        self._checked(digest, lambda: self._is_verified(digest, content) or None)
         return content
 
     def entries(self, digest: str) -> tuple[Entry, ...]:
         """What a stored folder holds, as its verified listing says; its files themselves are not looked at."""
+        return self._checked(digest, lambda: self._listed(digest))
+
+    def _checked(self, digest: str, look: Callable[[], Answer | None]) -> Answer:
+        """What `look` answers about a stored folder; None: it is corrupt."""
         folder = self._layout.place(digest)
-        inode = os.stat(folder).st_ino
-        try:
-            with open(os.path.join(folder, "listing"), "rb") as file:
-                listing = file.read()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise self._layout.set_aside(digest, inode=inode) from error
-        if digest_of_listing(listing) != digest:
-            raise self._layout.set_aside(digest, inode=inode)
-        return entries_from(listing)
+        while True:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                try:
+                    answer = look()
+                except (InvalidInput, FileNotFoundError, NotADirectoryError):
+                    answer = None
+                if answer is not None:
+                    return answer
+                error = self._layout.set_aside(digest, inode=os.fstat(fd).st_ino)
+            finally:
+                os.close(fd)
+            if error is not None:
+                raise error
+
+    def _is_verified(self, digest: str, content: str) -> bool:
+        found = walk(content)
+        if self._layout.is_verified(digest, found.sight()):
+            return True
+        entries = entries_of(found, lambda path, _: _digest_of_path(os.path.join(content, path)))
+        is_sound = digest_of_listing(listing_of(entries)) == digest
+        if is_sound:
+            self._layout.remember_verified(digest, found.sight())
+        return is_sound
+
+    def _listed(self, digest: str) -> tuple[Entry, ...] | None:
+        with open(os.path.join(self._layout.place(digest), "listing"), "rb") as file:
+            listing = file.read()
+        return entries_from(listing) if digest_of_listing(listing) == digest else None
 
     def copy_out(self, digest: str, target: str) -> None:
         """A new folder with the content of a stored one, all of it writable by its owner."""

@@ -3,13 +3,18 @@ of it. Knows names and inodes; `files` and `folders` know what is in them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
 from penstock.stores.artifacts.digests import split
 from penstock.stores.artifacts.durable import sync_folder
 from penstock.stores.artifacts.partial import Partial
+
+KIND_FOLDERS = {"file": "files", "tree": "trees"}
 
 # How many verified digests a process remembers; forgetting them costs a second check, no more.
 _VERIFIED_MAX = 100_000
@@ -31,7 +36,7 @@ class Layout:
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         if os.stat(self.root).st_mode & 0o077:
             os.chmod(self.root, 0o700)
-        for name in ("files", "trees", "partial"):
+        for name in (*KIND_FOLDERS.values(), "partial"):
             os.makedirs(os.path.join(self.root, name), mode=0o700, exist_ok=True)
         self.partial.clean()
         self._prepared = True
@@ -42,18 +47,53 @@ class Layout:
         if parts is None:
             raise self.missing(digest)
         kind, name = parts
-        return os.path.join(self.root, "files" if kind == "file" else "trees", name[:2], name[2:])
+        return os.path.join(self.root, KIND_FOLDERS[kind], name[:2], name[2:])
+
+    @contextmanager
+    def locked(self, *, alone: bool = False) -> Iterator[None]:
+        """Between looking at a name and acting on it: deleting is done `alone`, the rest together. A process that dies
+        holds nothing; a file system without locks leaves the time of last use as the only sign."""
+        fd = -1
+        with suppress(OSError):
+            fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if fd >= 0:
+                with suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)  # a child that was forked meanwhile has the descriptor, too
+                os.close(fd)
+
+    def keep(self, digest: str) -> bool:
+        """Whether content is there; if so, it counts as used now. Of its times only that of access may be changed:
+        what was seen of verified content includes the other."""
+        place = self.place(digest)
+        with self.locked():
+            try:
+                status = os.stat(place)
+                os.utime(place, ns=(time.time_ns(), status.st_mtime_ns))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError:
+                pass  # on a read-only disk nobody deletes anything, either
+        return True
 
     def settle(self, path: str, digest: str) -> None:
         """Give content its name, durably. What `path` names is on the disk already."""
         target = self.place(digest)
         folder = os.path.dirname(target)
-        try:
-            os.rename(path, target)
-        except FileNotFoundError:
-            with suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
-            os.rename(path, target)
+        os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))  # one that was moved in may have lain long
+        with self.locked():
+            try:
+                os.rename(path, target)
+                is_new = False
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.mkdir(folder, 0o700)
+                os.rename(path, target)
+                is_new = True
+        if is_new:
             sync_folder(os.path.dirname(folder))
         sync_folder(folder)
 
@@ -66,20 +106,21 @@ class Layout:
             self._verified.clear()
         self._verified[digest] = sight
 
-    def set_aside(self, digest: str, *, inode: int) -> ArtifactCorrupt:
+    def set_aside(self, digest: str, *, inode: int) -> ArtifactCorrupt | ArtifactMissing | None:
         """Move corrupt content out of the way, where a person can look at it; answers the error to raise. `inode`
-        says which content was found corrupt: somebody may have put it right meanwhile."""
+        says which content was found corrupt, and is held open by the caller, so that no other has the number. None:
+        other content has this name by now, so look again; it was put right, or deleted and stored again."""
         self._verified.pop(digest, None)
         aside = os.path.join(self.root, "corrupt", f"{digest.replace(':', '-')}-{os.urandom(4).hex()}")
         where = f"it was moved to {aside}"
         try:
-            os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
-            if os.stat(self.place(digest)).st_ino == inode:
+            with self.locked():
+                if os.stat(self.place(digest)).st_ino != inode:
+                    return None
+                os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
                 os.rename(self.place(digest), aside)
-            else:
-                where = "another process has replaced it"
         except FileNotFoundError:
-            where = "another process moved it aside"
+            return self.missing(digest)
         except OSError as error:
             where = f"it could not be moved aside ({error.strerror})"
         return ArtifactCorrupt(

@@ -21,10 +21,14 @@ class Partial:
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
+    def place(self) -> str:
+        """A new path in here; nothing is made."""
+        return os.path.join(self.folder, os.urandom(8).hex())
+
     @contextmanager
     def file(self) -> Iterator[tuple[int, str]]:
         """A new, empty, private file: (descriptor, path). It is gone afterwards unless it was renamed."""
-        path = os.path.join(self.folder, os.urandom(8).hex())
+        path = self.place()
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _lock(fd)
@@ -39,7 +43,7 @@ class Partial:
     @contextmanager
     def tree(self) -> Iterator[str]:
         """A new, empty, private folder. It is gone afterwards unless it was renamed."""
-        path = os.path.join(self.folder, os.urandom(8).hex())
+        path = self.place()
         os.mkdir(path, 0o700)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -25,6 +25,7 @@ from penstock.wire import Datum, LogSegment, Observation, Usage, data_from_json,
 Values = tuple[Any, ...]
 """One row of a table, in the order of its columns: str, int, float or None."""
 
+CACHES = ("use", "write")
 STOPPINGS = ("", "fail_fast", "timed_out", "cancel", "kill")
 MESSAGE_KINDS = ("submit", "cancel")
 TERMINAL_RUN_WORDS = frozenset(str(state) for state in TERMINAL_RUN_STATES)
@@ -41,6 +42,8 @@ RUN_FIXED = (
     "retry_of",
     "labels",
     "provenance",
+    "code",
+    "cache",
 )
 RUN_CHANGING = ("state", "cause", "stopping", "started_at", "ended_at", "outputs")
 RUN_COLUMNS = RUN_FIXED + RUN_CHANGING
@@ -63,6 +66,7 @@ TASK_RUN_COLUMNS = (
     "started_at",
     "ended_at",
     "detail",
+    "key",
 )
 ATTEMPT_COLUMNS = (
     "run_key",
@@ -88,6 +92,8 @@ ATTEMPT_COLUMNS = (
 METRIC_COLUMNS = ("run_key", "path", "number", "name", "value", "step", "at")
 LEASE_COLUMNS = ("epoch", "host", "boot_id", "pid", "process_started", "token", "expires_at")
 
+_read_json = json.JSONDecoder().raw_decode
+"""`json.loads` without its checks, which cost as much as the reading of so short a text."""
 _json_of = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _RUN_STATES = {str(state): state for state in RunState}
 _TASK_STATES = {str(state): state for state in TaskState}
@@ -109,12 +115,12 @@ def readable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _data_text(data: Mapping[str, Datum]) -> str:
+def data_text(data: Mapping[str, Datum]) -> str:
     return _json_of(data_to_json(data)) if data else "{}"
 
 
-def _data(text: str) -> Mapping[str, Datum]:
-    return _NOTHING if text == "{}" else data_from_json(json.loads(text))
+def data_of(text: str) -> Mapping[str, Datum]:
+    return _NOTHING if text == "{}" else data_from_json(_read_json(text)[0])
 
 
 def _json(text: str) -> Mapping[str, Any]:
@@ -157,7 +163,7 @@ def encode_run_fixed(row: RunRow) -> Values:
         row.run_id,
         readable(row.pipeline),
         row.graph_digest,
-        _data_text(row.inputs),
+        data_text(row.inputs),
         row.pin,
         str(row.seed),
         row.created_at,
@@ -165,6 +171,8 @@ def encode_run_fixed(row: RunRow) -> Values:
         row.retry_of,
         json_text(row.labels),
         json_text(row.provenance),
+        row.code,
+        row.cache,
     )
 
 
@@ -176,19 +184,19 @@ def encode_run_changing(row: RunRow) -> Values:
         row.stopping,
         row.started_at,
         row.ended_at,
-        _data_text(row.outputs),
+        data_text(row.outputs),
     )
 
 
 def decode_run(values: Sequence[Any]) -> RunRow:
     """A run from values of `RUN_COLUMNS`."""
     run_id, pipeline, graph_digest, inputs, pin, seed, created_at, priority, retry_of, labels, provenance = values[:11]
-    state, cause, stopping, started_at, ended_at, outputs = values[11:]
+    code, cache, state, cause, stopping, started_at, ended_at, outputs = values[11:]
     return RunRow(
         run_id=run_id,
         pipeline=pipeline,
         graph_digest=graph_digest,
-        inputs=_data(inputs),
+        inputs=data_of(inputs),
         pin=pin,
         seed=int(seed),
         created_at=created_at,
@@ -201,7 +209,9 @@ def decode_run(values: Sequence[Any]) -> RunRow:
         stopping=stopping,
         started_at=started_at,
         ended_at=ended_at,
-        outputs=_data(outputs),
+        outputs=data_of(outputs),
+        code=code,
+        cache=cache,
     )
 
 
@@ -218,7 +228,7 @@ def encode_task_run(key: int | str, row: TaskRunRow) -> Values:
         _cause_text(row.cause),
         row.changed_at,
         None if row.origin is None else str(row.origin),
-        _data_text(row.outputs),
+        data_text(row.outputs),
         row.attempt,
         row.failed_count,
         row.oom_count,
@@ -229,13 +239,14 @@ def encode_task_run(key: int | str, row: TaskRunRow) -> Values:
         row.started_at,
         row.ended_at,
         json_text(row.detail),
+        row.key,
     )
 
 
 def decode_task_run(run_id: str, values: Sequence[Any]) -> TaskRunRow:
     """A task run from values of `TASK_RUN_COLUMNS`; in the order of its fields, as this is read a hundred thousand
     times."""
-    _, path, component, state, cause, changed_at, origin, outputs, *counts, detail = values
+    _, path, component, state, cause, changed_at, origin, outputs, *counts, detail, cache_key = values
     attempt, failed_count, oom_count, lost_count, generation, ready_at, retry_at, started_at, ended_at = counts
     return TaskRunRow(
         run_id,
@@ -245,7 +256,7 @@ def decode_task_run(run_id: str, values: Sequence[Any]) -> TaskRunRow:
         _cause(cause),
         changed_at,
         _ORIGINS[origin],
-        _data(outputs),
+        data_of(outputs),
         attempt,
         failed_count,
         oom_count,
@@ -256,6 +267,7 @@ def decode_task_run(run_id: str, values: Sequence[Any]) -> TaskRunRow:
         started_at,
         ended_at,
         _json(detail),
+        cache_key,
     )
 
 

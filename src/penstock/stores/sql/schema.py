@@ -32,7 +32,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from penstock.engine.states import AttemptState, Origin, RunState, TaskState
-from penstock.stores.sql.codec import MESSAGE_KINDS, STOPPINGS
+from penstock.stores.sql.cache_codec import ROLES
+from penstock.stores.sql.codec import CACHES, MESSAGE_KINDS, STOPPINGS
 from penstock.stores.sql.versions import CURRENT
 from penstock.wire import OUTCOME_KINDS
 
@@ -97,6 +98,9 @@ runs = Table(
     Column("started_at", Number),
     Column("ended_at", Number),
     Column("outputs", Text, nullable=False),  # JSON of data by name
+    Column("code", Text, nullable=False, server_default=""),
+    # The constraint stands with its column, as a column that was added later has it.
+    Column("cache", Text, _one_of("cache", CACHES), nullable=False, server_default="use"),
     _one_of("state", RunState),
     _one_of("stopping", STOPPINGS),
 )
@@ -123,6 +127,7 @@ task_runs = Table(
     Column("started_at", Number),
     Column("ended_at", Number),
     Column("detail", Text, nullable=False),  # JSON
+    Column("key", Text),
     _one_of("state", TaskState),
     _one_of("origin", Origin),
     sqlite_with_rowid=False,
@@ -221,6 +226,62 @@ component_history = Table(
     Column("component", Text, primary_key=True),
     Column("succeeded_count", Number, nullable=False),
     Column("duration_us", Number, nullable=False),  # of all of them together
+    sqlite_with_rowid=False,
+)
+
+# Entries outlive the runs that wrote them. They are only ever added and deleted; of one key the greatest `entry_key`
+# is the newest.
+cache_entries = Table(
+    "cache_entries",
+    metadata,
+    Column("entry_key", Number, primary_key=True),
+    Column("key", Name, nullable=False),
+    Column("component", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("attempt", Number, nullable=False),
+    Column("outputs", Text, nullable=False),  # JSON of data by name
+    Column("code", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("inputs", Text, nullable=False),  # JSON: digest of the identity by name
+    Column("reads", Text, nullable=False),  # JSON: digest by project-relative path
+    Column("created_at", Number, nullable=False),
+    Column("expires_at", Number),
+    Column("duration_us", Number, nullable=False),
+)
+Index("ix_cache_entries_key", cache_entries.c.key, cache_entries.c.entry_key)
+Index("ix_cache_entries_component", cache_entries.c.component, cache_entries.c.created_at)
+
+# One row per key that is being computed. It counts as long as the lease of its run lasts.
+claims = Table(
+    "claims",
+    metadata,
+    Column("key", Name, primary_key=True),
+    Column("run_key", Number, ForeignKey("runs.run_key"), nullable=False),
+    Column("path", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Which task run of a function was given and made which artifact; nothing about values that travel inline.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _run_key(),
+    Column("path", Name, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("digest", Name, primary_key=True),
+    _one_of("role", ROLES),
+    sqlite_with_rowid=False,
+)
+Index("ix_artifacts_digest", artifacts.c.digest)
+
+nondeterminism = Table(
+    "nondeterminism",
+    metadata,
+    Column("component", Name, primary_key=True),
+    Column("at", Number, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
     sqlite_with_rowid=False,
 )
 

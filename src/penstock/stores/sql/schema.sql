@@ -3,6 +3,28 @@ CREATE TABLE alembic_version (
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
+CREATE TABLE cache_entries (
+	entry_key INTEGER NOT NULL,
+	"key" TEXT NOT NULL,
+	component TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	path TEXT NOT NULL,
+	attempt INTEGER NOT NULL,
+	outputs TEXT NOT NULL,
+	code TEXT NOT NULL,
+	environment TEXT NOT NULL,
+	inputs TEXT NOT NULL,
+	reads TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	expires_at INTEGER,
+	duration_us INTEGER NOT NULL,
+	CONSTRAINT pk_cache_entries PRIMARY KEY (entry_key)
+);
+
+CREATE INDEX ix_cache_entries_component ON cache_entries (component, created_at);
+
+CREATE INDEX ix_cache_entries_key ON cache_entries ("key", entry_key);
+
 CREATE TABLE component_history (
 	component TEXT NOT NULL,
 	succeeded_count INTEGER NOT NULL,
@@ -16,6 +38,14 @@ CREATE TABLE graphs (
 	graph TEXT NOT NULL,
 	CONSTRAINT pk_graphs PRIMARY KEY (graph_digest)
 );
+
+CREATE TABLE nondeterminism (
+	component TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	detail TEXT NOT NULL,
+	CONSTRAINT pk_nondeterminism PRIMARY KEY (component)
+)
+ WITHOUT ROWID;
 
 CREATE TABLE runs (
 	run_key INTEGER NOT NULL,
@@ -36,6 +66,8 @@ CREATE TABLE runs (
 	started_at INTEGER,
 	ended_at INTEGER,
 	outputs TEXT NOT NULL,
+	code TEXT DEFAULT '' NOT NULL,
+	cache TEXT DEFAULT 'use' NOT NULL CONSTRAINT ck_runs_cache CHECK (cache = 'use' OR cache = 'write'),
 	CONSTRAINT pk_runs PRIMARY KEY (run_key),
 	CONSTRAINT ck_runs_state CHECK (state = 'pending' OR state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'),
 	CONSTRAINT ck_runs_stopping CHECK (stopping = '' OR stopping = 'fail_fast' OR stopping = 'timed_out' OR stopping = 'cancel' OR stopping = 'kill'),
@@ -44,6 +76,20 @@ CREATE TABLE runs (
 );
 
 CREATE INDEX ix_runs_created_at ON runs (created_at, run_id);
+
+CREATE TABLE artifacts (
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	role TEXT NOT NULL,
+	name TEXT NOT NULL,
+	digest TEXT NOT NULL,
+	CONSTRAINT pk_artifacts PRIMARY KEY (run_key, path, role, name, digest),
+	CONSTRAINT ck_artifacts_role CHECK (role = 'in' OR role = 'out'),
+	CONSTRAINT fk_artifacts_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX ix_artifacts_digest ON artifacts (digest);
 
 CREATE TABLE attempts (
 	run_key INTEGER NOT NULL,
@@ -69,6 +115,15 @@ CREATE TABLE attempts (
 	CONSTRAINT ck_attempts_state CHECK (state = 'submitted' OR state = 'started' OR state = 'ended'),
 	CONSTRAINT ck_attempts_outcome CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory' OR outcome = 'lost' OR outcome = 'cancelled' OR outcome = 'skipped' OR outcome = 'not_yet' OR outcome = 'refused' OR outcome = 'input_lost' OR outcome = 'output_invalid'),
 	CONSTRAINT fk_attempts_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE claims (
+	"key" TEXT NOT NULL,
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	CONSTRAINT pk_claims PRIMARY KEY ("key"),
+	CONSTRAINT fk_claims_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 )
  WITHOUT ROWID;
 
@@ -147,6 +202,7 @@ CREATE TABLE task_runs (
 	started_at INTEGER,
 	ended_at INTEGER,
 	detail TEXT NOT NULL,
+	"key" TEXT,
 	CONSTRAINT pk_task_runs PRIMARY KEY (run_key, path),
 	CONSTRAINT ck_task_runs_state CHECK (state = 'waiting' OR state = 'ready' OR state = 'running' OR state = 'backoff' OR state = 'succeeded' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
 	CONSTRAINT ck_task_runs_origin CHECK (origin = 'computed' OR origin = 'cached'),
@@ -154,4 +210,4 @@ CREATE TABLE task_runs (
 )
  WITHOUT ROWID;
 
-INSERT INTO alembic_version (version_num) VALUES ('0001');
+INSERT INTO alembic_version (version_num) VALUES ('0002');

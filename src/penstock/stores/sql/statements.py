@@ -15,27 +15,29 @@ from penstock.stores.sql.codec import (
 )
 
 
-def _list(columns: Iterable[str], prefix: str = "") -> str:
+def columns_of(columns: Iterable[str], prefix: str = "") -> str:
     return ", ".join(prefix + column for column in columns)
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({_list(columns)}) VALUES ({_list('?' * len(columns))})"
+def insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({columns_of(columns)}) VALUES ({columns_of('?' * len(columns))})"
 
 
-def _upsert(table: str, columns: Sequence[str], *, keys: int) -> str:
+def upsert(table: str, columns: Sequence[str], *, keys: int) -> str:
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
-    return f"{_insert(table, columns)} ON CONFLICT ({_list(columns[:keys])}) DO UPDATE SET {changes}"
+    return f"{insert(table, columns)} ON CONFLICT ({columns_of(columns[:keys])}) DO UPDATE SET {changes}"
 
 
 # -- runs and graphs ---------------------------------------------------------------------------------------------------
 
+# SQLite's own: another number once another connection has committed.
+DATA_VERSION = "PRAGMA data_version"
 RUN_KEY = "SELECT run_key FROM runs WHERE run_id = ?"
-INSERT_RUN = _insert("runs", RUN_COLUMNS) + " ON CONFLICT (run_id) DO NOTHING"
+INSERT_RUN = insert("runs", RUN_COLUMNS) + " ON CONFLICT (run_id) DO NOTHING"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{column} = ?' for column in RUN_CHANGING)} WHERE run_key = ?"
-SELECT_RUN = f"SELECT {_list(RUN_COLUMNS)} FROM runs WHERE run_id = ?"
+SELECT_RUN = f"SELECT {columns_of(RUN_COLUMNS)} FROM runs WHERE run_id = ?"
 HAS_GRAPH = "SELECT 1 FROM graphs WHERE graph_digest = ?"
-INSERT_GRAPH = _insert("graphs", ("graph_digest", "graph")) + " ON CONFLICT (graph_digest) DO NOTHING"
+INSERT_GRAPH = insert("graphs", ("graph_digest", "graph")) + " ON CONFLICT (graph_digest) DO NOTHING"
 SELECT_GRAPH = "SELECT graph FROM graphs WHERE graph_digest = ?"
 
 
@@ -43,7 +45,7 @@ def select_runs(*, by_state: bool, by_prefix: bool) -> str:
     """Newest first. Values: the state, the least and the least greater run id of the prefix, the limit."""
     conditions = ["state = ?"] * by_state + ["run_id >= ? AND run_id < ?"] * by_prefix
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {_list(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    return f"SELECT {columns_of(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
 
 
 # -- commit ------------------------------------------------------------------------------------------------------------
@@ -53,9 +55,9 @@ FENCE = """\
 SELECT leases.epoch, leases.expires_at IS NOT NULL, runs.state,
   (SELECT journal.last_sequence FROM journal WHERE journal.run_key = runs.run_key ORDER BY first_sequence DESC LIMIT 1)
 FROM runs LEFT JOIN leases ON leases.run_key = runs.run_key WHERE runs.run_key = ?"""
-UPSERT_TASK_RUN = _upsert("task_runs", TASK_RUN_COLUMNS, keys=2)
-UPSERT_ATTEMPT = _upsert("attempts", ATTEMPT_COLUMNS, keys=3)
-INSERT_JOURNAL = _insert("journal", ("run_key", "first_sequence", "last_sequence", "at", "entries"))
+UPSERT_TASK_RUN = upsert("task_runs", TASK_RUN_COLUMNS, keys=2)
+UPSERT_ATTEMPT = upsert("attempts", ATTEMPT_COLUMNS, keys=3)
+INSERT_JOURNAL = insert("journal", ("run_key", "first_sequence", "last_sequence", "at", "entries"))
 # `WHERE true` lets SQLite tell the SELECT's end from a join's ON.
 FOLD_HISTORY = """\
 INSERT INTO component_history (component, succeeded_count, duration_us)
@@ -69,7 +71,7 @@ ON CONFLICT (component) DO UPDATE SET
 # -- inbox -------------------------------------------------------------------------------------------------------------
 
 INSERT_MESSAGE = (
-    _insert("inbox", ("message_id", "run_key", "kind", "posted_at", "body")) + " ON CONFLICT (message_id) DO NOTHING"
+    insert("inbox", ("message_id", "run_key", "kind", "posted_at", "body")) + " ON CONFLICT (message_id) DO NOTHING"
 )
 SELECT_WAITING = """\
 SELECT message_key, message_id, kind, posted_at, body FROM inbox WHERE run_key = ? AND consumed_at IS NULL
@@ -79,22 +81,26 @@ CONSUME_MESSAGE = "UPDATE inbox SET consumed_at = ? WHERE message_id = ?"
 
 # -- leases ------------------------------------------------------------------------------------------------------------
 
-SELECT_LEASE = f"SELECT {_list(LEASE_COLUMNS)} FROM leases WHERE run_key = ?"
-UPSERT_LEASE = _upsert("leases", ("run_key", *LEASE_COLUMNS), keys=1)
+SELECT_LEASE = f"SELECT {columns_of(LEASE_COLUMNS)} FROM leases WHERE run_key = ?"
+UPSERT_LEASE = upsert("leases", ("run_key", *LEASE_COLUMNS), keys=1)
 RENEW_LEASE = "UPDATE leases SET expires_at = ? WHERE run_key = ? AND epoch = ? AND expires_at IS NOT NULL"
 RELEASE_LEASE = "UPDATE leases SET expires_at = NULL WHERE run_key = ? AND epoch = ?"
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
-SELECT_TASK_RUNS = f"SELECT {_list(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? ORDER BY path"
-SELECT_ATTEMPTS = f"SELECT {_list(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? ORDER BY path, number"
-SELECT_ATTEMPTS_OF = f"SELECT {_list(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? AND path = ? ORDER BY number"
+SELECT_TASK_RUNS = f"SELECT {columns_of(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? ORDER BY path"
+SELECT_ATTEMPTS = f"SELECT {columns_of(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? ORDER BY path, number"
+SELECT_ATTEMPTS_OF = (
+    f"SELECT {columns_of(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? AND path = ? ORDER BY number"
+)
 SELECT_JOURNAL = """\
 SELECT first_sequence, at, entries FROM journal
 WHERE run_key = ? AND first_sequence >=
   coalesce((SELECT max(first_sequence) FROM journal WHERE run_key = ? AND first_sequence <= ?), 1)
 ORDER BY first_sequence"""
-INSERT_METRIC = _insert("metrics", METRIC_COLUMNS)
-SELECT_METRICS = f"SELECT {_list(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? ORDER BY metric_key"
-SELECT_METRICS_OF = f"SELECT {_list(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? AND path = ? ORDER BY metric_key"
+INSERT_METRIC = insert("metrics", METRIC_COLUMNS)
+SELECT_METRICS = f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? ORDER BY metric_key"
+SELECT_METRICS_OF = (
+    f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? AND path = ? ORDER BY metric_key"
+)
 SELECT_HISTORY = "SELECT succeeded_count, duration_us FROM component_history WHERE component = ?"

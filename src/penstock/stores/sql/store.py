@@ -7,7 +7,8 @@ ours may make (a transition without a lease, a message consumed twice), with not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -15,10 +16,21 @@ from typing import Any
 from penstock.base.errors import InvalidInput, LeaseLost
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
-from penstock.effects import Commit, ComponentHistory, Holder, JournalEntry, Lease, Message, Submission
+from penstock.effects import (
+    ArtifactLink,
+    Commit,
+    ComponentHistory,
+    Found,
+    Holder,
+    JournalEntry,
+    Lease,
+    Message,
+    Nondeterminism,
+    Submission,
+)
 from penstock.engine.events import Transition
-from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import codec
+from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
+from penstock.stores.sql import cache, cache_codec, cache_statements, codec
 from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
 from penstock.wire import Observation
@@ -41,7 +53,8 @@ class SqlStateStore:
         self._key_by_run: dict[str, int] = {}
         """Keys of one connection's database; only of runs that are committed, so never filled while one is
         submitted."""
-        self._keyed: Connection | None = None
+        self._keyed: tuple[Connection, int] | None = None
+        self._adoptable = cache.Adoptable()
 
     def close(self) -> None:
         self._database.close()
@@ -131,19 +144,24 @@ class SqlStateStore:
 
     def commit(self, commit: Commit) -> None:
         def work(connection: Connection) -> None:
-            key_by_run = self._fence(connection, commit)
+            known = self._fence(connection, commit)
+            key_by_run = {run_id: key for run_id, (key, _, _) in known.items()}
+            ended = []
             for run_id, transitions in by_run(commit.transitions).items():
-                key, had_ended, last_sequence = key_by_run[run_id]
+                key, had_ended, last_sequence = known[run_id]
                 row = _write_rows(connection, key, transitions)
                 if row is not None and not had_ended and str(row.state) in codec.TERMINAL_RUN_WORDS:
                     connection.execute(sql.FOLD_HISTORY, (key,))
+                    ended.append(key)
                 entries = codec.encode_entries(transitions)
                 sequences = (last_sequence + 1, last_sequence + len(transitions))
                 connection.execute(sql.INSERT_JOURNAL, (key, *sequences, commit.at, entries))
+            cache.write(connection, commit, key_by_run, ended=ended)
             for message_id in commit.consumed:
-                _consume(connection, message_id, commit.at, {key for key, _, _ in key_by_run.values()})
+                _consume(connection, message_id, commit.at, set(key_by_run.values()))
 
         check_leased(commit)
+        cache.check_owners(commit)
         self._database.write(work)
 
     def _fence(self, connection: Connection, commit: Commit) -> dict[str, tuple[int, bool, int]]:
@@ -247,9 +265,82 @@ class SqlStateStore:
 
         return self._database.read(work)
 
+    # -- the cache
+
+    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
+        return self._database.read(lambda connection: cache.look_up(connection, keys, now)) if keys else {}
+
+    def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
+        return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES, (key, limit)))
+
+    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
+        return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES_OF, (component, limit)))
+
+    def entry_of(self, run_id: str, path: str) -> CacheEntry | None:
+        if not run_id.isascii():
+            return None
+        values = (run_id, path, run_id, path)
+        found = self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRY_OF, values))
+        return found[0] if found else None
+
+    def adoptable(self, run_id: str, keys: Sequence[str]) -> Mapping[str, TaskRunRow]:
+        return self._database.read(lambda connection: self._adoptable.rows(connection, run_id, keys))
+
+    def mark_nondeterministic(self, mark: Nondeterminism) -> None:
+        values = cache_codec.encode_mark(mark)
+        self._database.write(lambda connection: connection.execute(cache_statements.UPSERT_MARK, values))
+
+    def nondeterministic(self) -> Mapping[str, Nondeterminism]:
+        rows = self._database.read(lambda connection: connection.execute(cache_statements.SELECT_MARKS).fetchall())
+        return {mark.component: mark for mark in map(cache_codec.decode_mark, rows)}
+
+    # -- lineage
+
+    def producers(self, digest: str) -> Sequence[ArtifactLink]:
+        return self._links(cache_statements.SELECT_PRODUCERS, digest)
+
+    def consumers(self, digest: str) -> Sequence[ArtifactLink]:
+        return self._links(cache_statements.SELECT_CONSUMERS, digest)
+
+    def artifacts_of(self, run_id: str, path: str) -> Sequence[ArtifactLink]:
+        return self._links(cache_statements.SELECT_ARTIFACTS_OF, run_id, path)
+
+    def _links(self, statement: str, *values: str) -> Sequence[ArtifactLink]:
+        if not all(value.isascii() for value in values):
+            return ()
+        return self._database.read(lambda connection: cache.links(connection, statement, values))
+
+    # -- reclaiming
+
+    def digests_in_use(self) -> Iterator[str]:
+        return iter(sorted(self._database.read(cache.addresses)))
+
+    def keys_unwritten_since(self, at: Instant) -> Sequence[str]:
+        return [
+            key
+            for (key,) in self._database.read(lambda c: c.execute(cache_statements.SELECT_UNWRITTEN, (at,)).fetchall())
+        ]
+
+    def delete_entries(self, keys: Sequence[str]) -> int:
+        rows = [(key,) for key in keys]
+        return (
+            self._database.write(lambda c: c.executemany(cache_statements.DELETE_ENTRIES, rows).rowcount) if rows else 0
+        )
+
+    def delete_runs(self, run_ids: Sequence[str], *, now: Instant) -> Sequence[str]:
+        """One transaction for each run, so that nobody waits long; what is interrupted can be given again."""
+        gone = []
+        for run_id in dict.fromkeys(run_ids):
+            if self._database.write(partial(cache.delete_run, run_id=run_id, now=now)):
+                gone.append(run_id)
+        self._keyed = None
+        return gone
+
     def _key(self, connection: Connection, run_id: str) -> int:
-        if connection is not self._keyed:
-            self._keyed, self._key_by_run = connection, {}
+        # Another connection may have deleted a run, and a run made after it may have its key.
+        seen = (connection, connection.execute(sql.DATA_VERSION).fetchone()[0])
+        if seen != self._keyed:
+            self._keyed, self._key_by_run = seen, {}
         key = self._key_by_run.get(run_id)
         if key is None:
             key = self._key_by_run[run_id] = self._stored_key(connection, run_id)
@@ -298,6 +389,9 @@ def _write_rows(connection: Connection, key: int, transitions: Sequence[Transiti
                 run = row
     if task_runs:
         connection.executemany(sql.UPSERT_TASK_RUN, [codec.encode_task_run(key, row) for row in task_runs.values()])
+        made = cache_codec.encode_made(key, task_runs.values())
+        if made:
+            connection.executemany(cache_statements.INSERT_ARTIFACT, made)
     if attempts:
         connection.executemany(sql.UPSERT_ATTEMPT, [codec.encode_attempt(key, row) for row in attempts.values()])
     if run is not None:

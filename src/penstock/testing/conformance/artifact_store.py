@@ -130,7 +130,7 @@ def what_is_handed_out_is_the_users_own(subject: Subject) -> None:
     store.materialize(digest, target)  # a file takes the place of a file
     assert target.read_bytes() == b"content"
     assert [child.name for child in target.parent.iterdir()] == ["file"]
-    _expect(InvalidInput, store.materialize, digest, target.parent)
+    expect(InvalidInput, store.materialize, digest, target.parent)
 
 
 def folders_come_back(subject: Subject) -> None:
@@ -163,9 +163,9 @@ def folders_come_back(subject: Subject) -> None:
     (target / "a.txt").write_bytes(b"else")
     (target / "deep" / "new").write_bytes(b"else")
     assert read_folder(subject.store().path(digest)) == read_folder(folder)
-    _expect(InvalidInput, store.materialize, digest, target)
-    _expect(ValueError, store.get_bytes, digest)
-    _expect(ValueError, store.open, digest)
+    expect(InvalidInput, store.materialize, digest, target)
+    expect(ValueError, store.get_bytes, digest)
+    expect(ValueError, store.open, digest)
 
 
 def a_folders_digest_is_its_listings(subject: Subject) -> None:
@@ -245,7 +245,7 @@ def links_that_leave_are_refused(subject: Subject) -> None:
     )
     for number, content in enumerate(cases):
         folder = make_folder(subject.scratch / str(number), content)
-        error = _expect(InvalidInput, store.put_path, folder)
+        error = expect(InvalidInput, store.put_path, folder)
         assert str(folder) in str(error)
         assert read_folder(folder).keys() >= content.keys()
 
@@ -254,20 +254,20 @@ def what_is_no_content_is_refused(subject: Subject) -> None:
     store = subject.store()
     folder = make_folder(subject.scratch / "folder", {"a": b"1"})
     os.mkfifo(folder / "pipe")
-    _expect(InvalidInput, store.put_path, folder)
-    _expect(InvalidInput, store.put_path, folder / "pipe")
-    _expect(InvalidInput, store.put_path, subject.scratch / "nothing")
+    expect(InvalidInput, store.put_path, folder)
+    expect(InvalidInput, store.put_path, folder / "pipe")
+    expect(InvalidInput, store.put_path, subject.scratch / "nothing")
 
 
 def what_is_not_there_is_missing(subject: Subject) -> None:
     store = subject.store()
     for digest in (ABSENT, ABSENT_TREE, "", "blake3:", "blake3:../../secret", "sha256:" + "0" * 64, ABSENT.upper()):
         assert not store.has(digest)
-        _expect(ArtifactMissing, store.size_bytes, digest)
-        _expect(ArtifactMissing, store.path, digest)
-        _expect(ArtifactMissing, store.materialize, digest, subject.scratch / "target")
-    _expect(ArtifactMissing, store.get_bytes, ABSENT)
-    _expect(ArtifactMissing, store.open, ABSENT)
+        expect(ArtifactMissing, store.size_bytes, digest)
+        expect(ArtifactMissing, store.path, digest)
+        expect(ArtifactMissing, store.materialize, digest, subject.scratch / "target")
+    expect(ArtifactMissing, store.get_bytes, ABSENT)
+    expect(ArtifactMissing, store.open, ABSENT)
     assert list(subject.scratch.iterdir()) == []
 
 
@@ -283,11 +283,11 @@ def corrupt_files_are_never_handed_out(subject: Subject) -> None:
             digest = subject.store().put_bytes(data)
             subject.damage(digest)
             store = subject.store()
-            error = _expect(ArtifactCorrupt, read, store, digest)
+            error = expect(ArtifactCorrupt, read, store, digest)
             assert digest in str(error)
             # It is out of the way: from now on it is missing, until somebody stores it again.
             assert not store.has(digest)
-            _expect(ArtifactMissing, read, store, digest)
+            expect(ArtifactMissing, read, store, digest)
             assert store.put_bytes(data) == digest
             assert store.get_bytes(digest) == data
             assert not (subject.scratch / "target").exists()
@@ -310,10 +310,10 @@ def corrupt_folders_are_never_handed_out(subject: Subject) -> None:
     digest, _ = subject.store().put_path(folder)
     subject.damage(digest)
     store = subject.store()
-    _expect(ArtifactCorrupt, store.materialize, digest, subject.scratch / "target")
+    expect(ArtifactCorrupt, store.materialize, digest, subject.scratch / "target")
     assert not (subject.scratch / "target").exists()
     assert not store.has(digest)
-    _expect(ArtifactMissing, store.path, digest)
+    expect(ArtifactMissing, store.path, digest)
     assert store.put_path(folder)[0] == digest
     assert read_folder(subject.store().path(digest)) == content | {"b": None}
     subject.damage(digest)
@@ -384,7 +384,7 @@ def read_folder(folder: Path) -> dict[str, Content]:
     return content
 
 
-def _expect(kind: type[Exception], call: Callable[..., object], *arguments: object) -> Exception:
+def expect(kind: type[Exception], call: Callable[..., object], *arguments: object) -> Exception:
     try:
         answer = call(*arguments)
     except kind as error:

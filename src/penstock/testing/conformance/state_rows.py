@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from penstock.base.instants import Instant
 from penstock.effects import Commit, Holder, Lease, Message, StateStore, Submission
 from penstock.engine.events import Transition
-from penstock.engine.rows import NO_CAUSE, AttemptRow, Cause, RunRow, TaskRunRow
+from penstock.engine.rows import NO_CAUSE, ArtifactUse, AttemptRow, CacheEntry, Cause, Claim, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.wire import Artifact, Counted, Inline, LogSegment, Usage
 
@@ -36,6 +36,8 @@ def run_row(run_id: str = "run1", *, created_at: int = NOW) -> RunRow:
         retry_of="run0",
         labels={"team": "é"},
         provenance={"packages": {"numpy": "2.1"}, "cores": 8, "dirty": True},
+        code="blake3:" + "e" * 64,
+        cache="write",
     )
 
 
@@ -69,7 +71,43 @@ def full_task_run(path: str) -> TaskRunRow:
         retry_at=Instant(NOW + 2),
         started_at=Instant(NOW + 3),
         ended_at=Instant(NOW + 4),
+        key="5" * 64,
         detail={"cursor": 7, "carried": {"x": {"value": [1, 2.5, None]}}, "amounts": [["cpu", 1000]]},
+    )
+
+
+def table(letter: str) -> Artifact:
+    """An artifact whose digest is made of this hexadecimal digit."""
+    return Artifact("blake3:" + letter * 64, "polars:DataFrame", "parquet", 3, {"rows": 1})
+
+
+def entry(key: str, *, run_id: str = "run1", path: str = "fit", at: int = NOW) -> CacheEntry:
+    """An entry that never expires."""
+    return CacheEntry(
+        key=key,
+        component="flights:fit",
+        run_id=run_id,
+        path=path,
+        attempt=1,
+        outputs={"loss": Inline(0.5)},
+        code="c" * 64,
+        environment="e" * 64,
+        inputs={"rows": "f" * 64},
+        reads={},
+        created_at=Instant(at),
+    )
+
+
+def full_entry(key: str) -> CacheEntry:
+    """An entry with every field set."""
+    return replace(
+        entry(key, path="split/3/fit"),
+        attempt=3,
+        outputs={"model": table("a"), "each": Counted((Inline(-math.inf), table("b"))), "none": Inline(None)},
+        inputs={"rows": "1" * 64, "größe": "2" * 64},
+        reads={"data/x.csv": "blake3:" + "3" * 64, "odd \ud800": "blake3:" + "4" * 64},
+        expires_at=Instant(NOW + 1_000),
+        duration_us=1_234_567,
     )
 
 
@@ -127,8 +165,25 @@ def begun(store: StateStore, run_id: str = "run1", holder: Holder = ADA) -> Leas
     return lease
 
 
+def refused(error: type[Exception], action: Callable[[], object]) -> Exception:
+    """The error that an action raises. AssertionError: it did not."""
+    try:
+        action()
+    except error as refusal:
+        return refusal
+    raise AssertionError(f"{error.__name__} was not raised")
+
+
 def commit(
-    store: StateStore, lease: Lease | Sequence[Lease], *transitions: Transition, consumed: tuple[str, ...] = ()
+    store: StateStore,
+    lease: Lease | Sequence[Lease],
+    *transitions: Transition,
+    consumed: tuple[str, ...] = (),
+    at: Instant = NOW,
+    entries: tuple[CacheEntry, ...] = (),
+    claims: tuple[Claim, ...] = (),
+    released: tuple[str, ...] = (),
+    uses: tuple[ArtifactUse, ...] = (),
 ) -> None:
     leases = (lease,) if isinstance(lease, Lease) else tuple(lease)
-    store.commit(Commit(at=NOW, leases=leases, transitions=transitions, consumed=consumed))
+    store.commit(Commit(at, leases, transitions, consumed, entries, claims, released, uses))

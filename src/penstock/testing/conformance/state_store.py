@@ -32,6 +32,7 @@ from penstock.testing.conformance.state_rows import (
     commit,
     full_attempt,
     full_task_run,
+    refused,
     run_row,
     submission,
     succeeded,
@@ -41,14 +42,6 @@ from penstock.wire import Inline, Observation
 
 OpenStore = Callable[[], StateStore]
 """The store as a new process sees it: all that it opens share their contents."""
-
-
-def _refused(error: type[Exception], action: Callable[[], object]) -> Exception:
-    try:
-        action()
-    except error as refusal:
-        return refusal
-    raise AssertionError(f"{error.__name__} was not raised")
 
 
 # -- submitting and the inbox ------------------------------------------------------------------------------------------
@@ -87,7 +80,7 @@ def an_id_is_not_given_to_two_runs(open_store: OpenStore) -> None:
     store = open_store()
     begun(store)
     other = replace(run_row(), pipeline="other")
-    _refused(InvalidInput, lambda: store.submit(Submission(other, GRAPH), Message("m2", "submit", "run1", NOW)))
+    refused(InvalidInput, lambda: store.submit(Submission(other, GRAPH), Message("m2", "submit", "run1", NOW)))
     assert store.run("run1") == run_row()
     assert [m.message_id for m in store.inbox(["run1"])] == ["run1/submit"]
 
@@ -105,8 +98,8 @@ def messages_are_per_run_and_oldest_first(open_store: OpenStore) -> None:
 def what_no_commit_could_consume_is_refused(open_store: OpenStore) -> None:
     store = open_store()
     begun(store)
-    _refused(ValueError, lambda: store.post(Message("m", "greeting", "run1", NOW)))
-    _refused(KeyError, lambda: store.post(Message("m", "cancel", "nobody", NOW)))
+    refused(ValueError, lambda: store.post(Message("m", "greeting", "run1", NOW)))
+    refused(KeyError, lambda: store.post(Message("m", "cancel", "nobody", NOW)))
     assert [m.message_id for m in store.inbox(["run1"])] == ["run1/submit"]
 
 
@@ -145,7 +138,7 @@ def a_released_lease_is_free_and_its_epoch_is_over(open_store: OpenStore) -> Non
     store.release([lease])
     assert store.lease_of("run1") is None
     assert list(store.renew([lease], now=NOW, lease_ms=LEASE_MS)) == []
-    refusal = _refused(LeaseLost, lambda: commit(store, lease, changed(task_run("fit"), "waiting")))
+    refusal = refused(LeaseLost, lambda: commit(store, lease, changed(task_run("fit"), "waiting")))
     assert isinstance(refusal, LeaseLost)
     assert refusal.run_ids == ("run1",)
     again = store.acquire("run1", ADA, now=NOW, lease_ms=LEASE_MS)
@@ -263,7 +256,7 @@ def a_commit_of_a_lost_lease_writes_nothing(open_store: OpenStore) -> None:
     store.acquire("run2", BOB, now=NOW, lease_ms=LEASE_MS, dead=ADA)
     store.release([gone])
     changes = [changed(task_run("fit", run_id=run_id), "waiting") for run_id in ("run1", "run2", "run3")]
-    refusal = _refused(LeaseLost, lambda: commit(store, (kept, lost, gone), *changes, consumed=("run1/submit",)))
+    refusal = refused(LeaseLost, lambda: commit(store, (kept, lost, gone), *changes, consumed=("run1/submit",)))
     assert isinstance(refusal, LeaseLost)
     assert set(refusal.run_ids) == {"run2", "run3"}
     for run_id in ("run1", "run2", "run3"):
@@ -288,7 +281,7 @@ def messages_are_consumed_with_their_effect(open_store: OpenStore) -> None:
     assert list(store.inbox(["run1"])) == []
     late = changed(task_run("late"), "waiting")
     for message_id in ("run1/submit", "nothing", "run2/submit"):
-        _refused(ValueError, partial(commit, store, lease, late, consumed=(message_id,)))
+        refused(ValueError, partial(commit, store, lease, late, consumed=(message_id,)))
         assert list(store.task_runs("run1")) == [task_run("fit")]
     commit(store, other, consumed=("run2/submit",))
     assert list(store.inbox(["run2"])) == []
@@ -299,8 +292,8 @@ def nothing_is_changed_without_a_lease(open_store: OpenStore) -> None:
     store = open_store()
     lease = begun(store)
     begun(store, "run2")
-    _refused(ValueError, lambda: commit(store, lease, changed(task_run("fit", run_id="run2"), "waiting")))
-    _refused(ValueError, lambda: commit(store, (), changed(task_run("fit"), "waiting")))
+    refused(ValueError, lambda: commit(store, lease, changed(task_run("fit", run_id="run2"), "waiting")))
+    refused(ValueError, lambda: commit(store, (), changed(task_run("fit"), "waiting")))
     assert list(store.task_runs("run1")) + list(store.task_runs("run2")) == []
 
 
@@ -308,9 +301,9 @@ def a_value_that_is_not_json_spoils_the_whole_commit(open_store: OpenStore) -> N
     store = open_store()
     lease = begun(store)
     bad = replace(task_run("b"), detail={"x": object()})
-    _refused(TypeError, lambda: commit(store, lease, changed(task_run("a"), "waiting"), changed(bad, "waiting")))
+    refused(TypeError, lambda: commit(store, lease, changed(task_run("a"), "waiting"), changed(bad, "waiting")))
     bad = replace(task_run("b"), detail={"x": math.nan})
-    _refused(ValueError, lambda: commit(store, lease, changed(task_run("a"), "waiting"), changed(bad, "waiting")))
+    refused(ValueError, lambda: commit(store, lease, changed(task_run("a"), "waiting"), changed(bad, "waiting")))
     assert list(store.task_runs("run1")) == []
     assert list(store.journal("run1")) == []
     commit(store, lease, changed(task_run("a"), "waiting"))
@@ -401,8 +394,8 @@ def what_is_unknown_is_named(open_store: OpenStore) -> None:
         lambda: commit(store, Lease("nobody", 1, ADA, NOW)),
     ]
     for ask in asks:
-        assert "nobody" in str(_refused(KeyError, ask))
-    assert "e" * 64 in str(_refused(KeyError, lambda: store.graph("e" * 64)))
+        assert "nobody" in str(refused(KeyError, ask))
+    assert "e" * 64 in str(refused(KeyError, lambda: store.graph("e" * 64)))
     assert store.history(["m:f"]) == {}
     assert list(store.runs()) == []
 
@@ -412,7 +405,7 @@ def a_closed_store_stays_closed(open_store: OpenStore) -> None:
     begun(store)
     store.close()
     store.close()
-    _refused(ValueError, lambda: store.run("run1"))
+    refused(ValueError, lambda: store.run("run1"))
     assert other.run("run1") == run_row()
 
 

@@ -1,0 +1,102 @@
+"""What a run needs of the cache: the code digests of its components as the plan takes them, and the answers to its
+controller's look-ups.
+
+Importing this module is cheap: it is on the way of every run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
+from penstock.plan.model import CodeKey
+
+if TYPE_CHECKING:
+    from penstock.code.model import ComponentCode
+    from penstock.controller.controller import Answer
+    from penstock.effects import StateStore
+    from penstock.settings import Settings
+    from penstock.values.store import ArtifactStore
+
+# What reading a blob raises that another version of Penstock has written.
+_OTHER_FORM = (KeyError, IndexError, TypeError, ValueError)
+# In a blob of code digests: what its components share, not a component.
+SHARED = "shared"
+
+
+def code_blob(artifacts: ArtifactStore, code: str) -> dict[str, Any]:
+    """The blob of code digests at `code`: JSON by component, and what they share. Empty where there is none (any
+    more): then nothing is cached, and nothing is told of it."""
+    if not code:
+        return {}
+    try:
+        blob: dict[str, Any] = json.loads(artifacts.get_bytes(code))
+    except (ArtifactMissing, ArtifactCorrupt):
+        return {}
+    return blob
+
+
+def codes_of(artifacts: ArtifactStore, code: str) -> dict[str, CodeKey]:
+    """What each component's code counts as in keys, by `module:name`."""
+    return {
+        component: CodeKey(
+            known["digest"],
+            known["environment"],
+            tuple(_unresolved_text(one) for one in known["unresolved"]),
+            known["version"],
+        )
+        for component, known in code_blob(artifacts, code).items()
+        if component != SHARED
+    }
+
+
+def code_of(artifacts: ArtifactStore, code: str, component: str) -> ComponentCode | None:
+    """The code of one component in the blob at `code`, with its sources; None where nothing is known of it."""
+    from penstock.code.model import code_from_json
+
+    try:
+        return code_from_json(code_blob(artifacts, code), component)
+    except _OTHER_FORM:
+        return None
+
+
+def all_code_of(artifacts: ArtifactStore, code: str) -> dict[str, ComponentCode]:
+    """The code of every component in the blob at `code`."""
+    from penstock.code.model import codes_from_json
+
+    blob = code_blob(artifacts, code)
+    try:
+        return codes_from_json(blob) if blob else {}
+    except _OTHER_FORM:
+        return {}
+
+
+def _unresolved_text(one: dict[str, Any]) -> str:
+    where = f" ({one['file']}:{one['line']})" if one.get("file") else ""
+    return f"{one['unit']}: {one['why']}{where}"
+
+
+def answer_of(settings: Settings, store: StateStore, artifacts: ArtifactStore) -> Answer:
+    """What answers a controller's look-ups from the project's own store."""
+    from penstock.controller.answers import Answers, ProjectFiles
+
+    return Answers(store, artifacts, ProjectFiles(settings.project, digest_of_file).digest_at).answer
+
+
+def saved_ms(store: StateStore, source: str) -> float | None:
+    """How long the attempt took that made what stands at `source` (`RUN/path`); None where it is gone."""
+    run_id, _, path = source.partition("/")
+    attempts = store.attempts(run_id, path)
+    return attempts[-1].duration_us / 1_000 if attempts else None
+
+
+def digest_of_file(path: Path) -> str:
+    """What a file holds now, as the launcher records what was read. Raises OSError."""
+    from blake3 import blake3
+
+    with open(path, "rb") as file:
+        digest = blake3()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return f"blake3:{digest.hexdigest()}"

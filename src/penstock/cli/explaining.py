@@ -1,0 +1,222 @@
+"""The verbs that explain: plan, why, diff, lineage. Everything they print goes to standard output."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from penstock.cli.main import SUCCEEDED
+from penstock.cli.reading import Json, print_json
+from penstock.cli.running import parameters_by_name
+from penstock.cli.words import count, duration, indented, moment, shortened, table
+
+if TYPE_CHECKING:
+    from penstock.app.comparing import Difference
+    from penstock.app.previewing import Preview
+    from penstock.app.reasons import Why
+    from penstock.app.tracing import Lineage
+
+LINES_SHOWN_MAX = 200
+DIFF_LINES_MAX = 60
+
+
+def plan(
+    target: str,
+    /,
+    *,
+    parameters: Annotated[
+        list[str] | None,
+        Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Say what a run would do: hit, run or maybe for each task and why, how long, how much memory. Nothing is written.
+
+    Parameters
+    ----------
+    target
+        file.py, file.py:name or module:name.
+    """
+    from penstock import app
+
+    preview = app.plan_target(target, parameters_by_name(parameters or []))
+    if json:
+        return print_json(preview.to_json())
+    for diagnostic in preview.diagnostics:
+        print(diagnostic, file=sys.stderr)
+    _print_preview(preview)
+    return SUCCEEDED
+
+
+def _print_preview(preview: Preview) -> None:
+    from penstock.base.sizes import size_text
+
+    rows = []
+    for verdict in preview.verdicts[:LINES_SHOWN_MAX]:
+        memory = size_text(verdict.memory_bytes) if verdict.memory_bytes is not None else ""
+        why = verdict.why if verdict.verdict != "hit" or not verdict.source else f"from {verdict.source}"
+        rows.append((verdict.path, verdict.verdict, duration(verdict.predicted_ms), memory, why))
+    print(table(("TASK RUN", "VERDICT", "PREDICTED", "MEMORY", "WHY"), rows))
+    left = len(preview.verdicts) - len(rows)
+    if left > 0:
+        print(f"… and {count(left, 'more task run')}; --json has them all")
+    order = ("hit", "run", "maybe", "skip", "fail")
+    counts = ", ".join(f"{preview.counts[kind]:,} {kind}" for kind in order if preview.counts.get(kind))
+    print(f"\n{preview.pipeline}: {counts or 'no task runs'}; {_total(preview)}")
+
+
+def _total(preview: Preview) -> str:
+    cpu = preview.machine.get("cpu", 0) / 1000
+    least, most = preview.predicted_ms, preview.predicted_ms_max
+    length = duration(most) if most - least < max(least, 1) / 100 else f"{duration(least)} to {duration(most)}"
+    more = f", and {count(preview.unknown, 'task run')} never measured" if preview.unknown else ""
+    return f"predicted {length} on {cpu:g} cores{more}"
+
+
+def why(run: str, task: str, /, *, json: Json = False) -> int:
+    """Say why a task run ran, was a hit, failed or was skipped.
+
+    Parameters
+    ----------
+    run
+        An id, a unique prefix, or latest.
+    task
+        The path of a task run, such as train/3/fit.
+    """
+    from penstock import app
+
+    told = app.why(run, task)
+    if json:
+        return print_json(told.to_json())
+    for line in why_lines(told):
+        print(line)
+    return SUCCEEDED
+
+
+def why_lines(told: Why) -> list[str]:
+    """The whole answer, line by line."""
+    name = told.path
+    lines: list[str] = []
+    if told.kind in ("hit", "adopted"):
+        verb = "was a hit" if told.kind == "hit" else "was adopted"
+        saved = f", and saved {duration(told.saved_ms)}" if told.saved_ms is not None else ""
+        made = f", made {moment(told.source_at)}" if told.source_at is not None else ""
+        lines.append(f"{name} {verb}: every part of its key is that of {told.source}{made}{saved}")
+    elif told.kind == "ran":
+        lines += _ran_lines(told)
+    elif told.kind == "open":
+        lines.append(f"{name} has not ended: it is {told.chain[0].state}")
+    else:
+        lines.append(f"{name} is {told.kind}")
+    for depth, link in enumerate(told.chain if told.kind != "open" else ()):
+        because = [link.cause.replace("_", " ")] if link.cause not in (link.state, "") else []
+        story = ": ".join([*because, *([shortened(link.text)] if link.text else [])])
+        lines.append(f"{'  ' * (depth + 1)}{link.path} {link.state}{': ' if story else ''}{story}")
+    lines += [f"  {note}" for note in told.notes]
+    if told.uncached:
+        lines.append(f"  its result is not in the cache: {told.uncached}")
+    if told.nondeterministic:
+        between = " and ".join(told.nondeterministic.get("between", ()))
+        lines.append(f"  {told.component} is nondeterministic: {between} gave different results for one key")
+        differ = told.nondeterministic.get("differ", {})
+        lines += [f"    {name}: {what}" for name, what in differ.items()]
+    return lines
+
+
+def _ran_lines(told: Why) -> list[str]:
+    from penstock.app.explaining import told as told_change
+
+    if ":" not in told.component:
+        return [f"{told.path} holds a graph: it is what its task runs are"]
+    if told.first:
+        return [f"{told.path} ran: there is no earlier result of {told.component} to compare with"]
+    if not told.source:
+        return [f"{told.path} ran"]
+    lines = [f"{told.path} ran: compared with {told.source}, made {moment(told.source_at)}"]
+    for change in told.changed:
+        lines.append(f"  {told_change(change)}")
+        if change.diff:
+            diff = change.diff.split("\n")
+            lines.append(indented("\n".join(diff[:DIFF_LINES_MAX])))
+            if len(diff) > DIFF_LINES_MAX:
+                lines.append(f"    … {count(len(diff) - DIFF_LINES_MAX, 'more line')}; --json has them all")
+    return lines
+
+
+def diff(before: str, after: str, /, *, json: Json = False) -> int:
+    """Compare two runs: graph, parameters, code, environment, outputs, metrics, durations.
+
+    Parameters
+    ----------
+    before
+        A run: an id, a unique prefix, or latest.
+    after
+        Another one.
+    """
+    from penstock import app
+
+    difference = app.diff_runs(before, after)
+    if json:
+        return print_json(difference.to_json())
+    for line in _diff_lines(difference):
+        print(line)
+    return SUCCEEDED
+
+
+def _diff_lines(difference: Difference) -> list[str]:
+    from penstock.app.explaining import told as told_change
+
+    lines = [f"{difference.before} → {difference.after}"]
+    for title, section in difference.sections():
+        if section:
+            lines += ["", title]
+            lines += [f"  {line.name}: {shortened(line.before)} → {shortened(line.after)}" for line in section]
+        if title == "graph" and difference.graph_diff:
+            lines += ["", "graph", indented(difference.graph_diff, 2)]
+        if title == "code" and difference.code:
+            lines += ["", "code"]
+            for change in difference.code:
+                lines.append(f"  {told_change(change)}")
+                if change.diff:
+                    lines.append(indented(change.diff))
+        if title == "environment" and difference.environment:
+            lines += ["", "environment", *(f"  {told_change(change)}" for change in difference.environment)]
+    if len(lines) == 1:
+        lines.append("nothing differs but the time")
+    return lines
+
+
+def lineage(what: str, task: str | None = None, /, *, json: Json = False) -> int:
+    """Say what an artifact or a task run was made of, and what was made of it, across runs.
+
+    Parameters
+    ----------
+    what
+        The digest of an artifact (blake3:… or tree:…, or the beginning of one that a run has as an output), or a run.
+    task
+        With a run: the path of one of its task runs.
+    """
+    from penstock import app
+
+    traced = app.lineage(what, task)
+    if json:
+        return print_json(traced.to_json())
+    for line in _lineage_lines(traced):
+        print(line)
+    return SUCCEEDED
+
+
+def _lineage_lines(traced: Lineage) -> list[str]:
+    lines = [traced.title]
+    for title, steps in (("made of", traced.upstream), ("made into", traced.downstream)):
+        lines += ["", title]
+        for step in steps[:LINES_SHOWN_MAX]:
+            again = f" (and {count(step.more, 'more run')})" if step.more else ""
+            lines.append(f"{'  ' * step.depth}{step.text}{again}")
+        if not steps:
+            lines.append("  nothing that is known")
+        if len(steps) > LINES_SHOWN_MAX:
+            lines.append(f"… and {count(len(steps) - LINES_SHOWN_MAX, 'more line')}; --json has them all")
+    return lines

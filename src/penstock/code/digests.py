@@ -1,0 +1,362 @@
+"""Code digests (docs/cache.md): for every component of a pipeline what its code counts as, and why. Computed in the
+worker that imported the target, right after."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import decode_source
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+from penstock.base.digests import digest_of
+from penstock.base.secrets import variable_part
+from penstock.code.closure import BY_TEXT, Closure, reach_by_key
+from penstock.code.distributions import Installed, project_file_part
+from penstock.code.facts import VERSION, Facts, Kept, facts_from_data, facts_to_data
+from penstock.code.import_reads import ImportReads
+from penstock.code.linking import Linked, link
+from penstock.code.live_values import without_digest
+from penstock.code.model import ComponentCode, Unit, Unresolved
+from penstock.code.pins import Source
+from penstock.code.references import READS_SOURCE, READS_TEXT_OF_OBJECTS
+from penstock.code.statements import facts_of
+from penstock.graph.codec import type_to_json
+from penstock.graph.model import Function
+from penstock.graph.types import Type
+
+_INTERPRETER = f"{VERSION}-{sys.implementation.cache_tag}-{sys.hexversion:x}"
+# What reads and writes the values of a package beside the package itself (rule 9).
+_WRITTEN_WITH = {"pandas": ("pyarrow",), "sklearn": ("joblib",), "scipy": ("numpy",)}
+
+
+def component_codes(
+    components: Iterable[Function],
+    *,
+    sources: Mapping[str, Source],
+    project: str,
+    scratch: Path | None = None,
+    reads: ImportReads | None = None,
+) -> dict[str, ComponentCode]:
+    """The code of each component by `module:name`. `sources` are all first-party sources that the target may import,
+    `project` an absolute path, `reads` what was read while it was imported. `scratch` may keep what was worked out.
+    Modules that a component imports only when it runs are imported here where their values matter."""
+    wanted = {f"{each.module}:{each.name}": each for each in components}
+    collects = gc.isenabled()
+    gc.disable()  # tens of thousands of objects are made, none in cycles: looking for those takes as long as the rest
+    try:
+        return _digests(sources, project, scratch, reads).of(wanted)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _digests(sources: Mapping[str, Source], project: str, scratch: Path | None, reads: ImportReads | None) -> _Digests:
+    kept = Kept(scratch)
+    return _Digests(
+        Closure(_linked(sources, kept), {name: source.path for name, source in sources.items()}, project),
+        sources,
+        project,
+        Installed(kept),
+        _read_files(reads, project) if reads is not None else {},
+    )
+
+
+# -- facts, kept -------------------------------------------------------------------------------------------------------
+
+
+def _linked(sources: Mapping[str, Source], kept: Kept) -> dict[str, Linked]:
+    """The graph of units; worked out again when any source has changed, from the facts of those that have not."""
+    contents = {name: hashlib.sha256(source.data).hexdigest() for name, source in sorted(sources.items())}
+    loaded = [name for name in contents if name in sys.modules]
+    whole = hashlib.sha256(repr((_INTERPRETER, contents, loaded)).encode()).hexdigest()
+    fields = Linked.__slots__
+    stored = kept.read(f"linked-{whole}")
+    if stored is not None:
+        return {row[0]: Linked(*row) for row in stored}
+    facts = {name: _facts(name, source, contents[name], kept) for name, source in sources.items()}
+    linked = link(facts, loaded)
+    kept.write(f"linked-{whole}", [tuple([getattr(node, name) for name in fields]) for node in linked.values()])
+    kept.prune("linked-", files_max=16)
+    kept.prune("facts-", files_max=20_000)
+    return linked
+
+
+def _facts(name: str, source: Source, content: str, kept: Kept) -> Facts:
+    key = hashlib.sha256(f"{_INTERPRETER}\0{name}\0{source.is_package}\0{content}".encode()).hexdigest()
+    stored = kept.read(f"facts-{key}")
+    if stored is not None:
+        return facts_from_data(stored)
+    facts = facts_of(source.data, module=name, is_package=source.is_package)
+    kept.write(f"facts-{key}", facts_to_data(facts))
+    return facts
+
+
+def _read_files(reads: ImportReads, project: str) -> dict[tuple[str, int], dict[str, str]]:
+    """(source file, line) → the parts of the files that were read there."""
+    known: dict[str, str] = {}
+
+    def part(path: str) -> str:
+        if path not in known:
+            known[path] = project_file_part(path)
+        return known[path]
+
+    return {
+        place: {f"file:{os.path.relpath(path, project)}": part(path) for path in paths}
+        for place, paths in reads.places.items()
+    }
+
+
+# -- digests -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Digests:
+    closure: Closure
+    sources: Mapping[str, Source]
+    project: str
+    installed: Installed
+    read_files: Mapping[tuple[str, int], Mapping[str, str]]
+    _texts: dict[str, list[str]] = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)
+
+    def of(self, wanted: Mapping[str, Function]) -> dict[str, ComponentCode]:
+        starts = {name: self._starts(function) for name, function in wanted.items()}
+        self._load(start for each in starts.values() for start in each)
+        order = self.closure.reached(start for each in starts.values() for start in each)
+        reach = reach_by_key(order, lambda key: self.closure.count(key).edges)
+        table = _Table(self, order, reach)
+        codes: dict[str, ComponentCode] = {}
+        for name, function in wanted.items():
+            bits = 0
+            for start in starts[name]:
+                bits |= reach[start]
+            codes[name] = table.code(function, bits)
+        return codes
+
+    def _starts(self, function: Function) -> list[str]:
+        linked, module = self.closure.linked, function.module
+        key = f"{module}:{function.name.partition('.')[0]}"
+        starts: dict[str, None] = {}
+        if module in self.sources:
+            node = linked.get(key)
+            starts.update(dict.fromkeys((key, *node.annotations) if node is not None else (f"{module}:**",)))
+        types = (*(each.type for each in function.inputs), *(each.type for each in function.outputs))
+        chains = [chain for type_ in types for chain in _chains_of_type(type_)]
+        for text in getattr(function.policy, "depends", ()) or ():
+            depended, _, name = text.partition(":")
+            chains.append(f"={depended}|{name}" if name else f"={depended}")
+        for chain in chains:
+            whole = "|" not in chain and chain[1:] in self.sources
+            starts.update(dict.fromkeys([f"{chain[1:]}:**"] if whole else self.closure.keys_of(chain)))
+        return list(starts)
+
+    def _load(self, starts: Iterable[str]) -> None:
+        """Import the reached modules that only functions import, where a binding may be data that its text does not
+        say. One that cannot be imported counts by its text, and by not being importable."""
+        linked = self.closure.linked
+        for key in sorted(self.closure.reached_by_text(starts)):
+            node = linked.get(key)
+            if node is None or node.module in sys.modules or node.module in self._failed:
+                continue
+            if node.is_data and not node.is_literal:
+                try:
+                    import_module(node.module)
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - the author's own module
+                    self._failed[node.module] = type(error).__name__
+
+    def unit(self, key: str, digest: str, *, position: int, reach: int) -> Unit:
+        node = self.closure.linked[key.removesuffix(BY_TEXT)]
+        name = without_digest(key.replace(BY_TEXT, " (text)"))
+        return Unit(name, digest, node.module, node.functions, self._text(node), position, reach)
+
+    def _text(self, node: Linked) -> str:
+        pieces = []
+        for module, first, last in node.spans:
+            lines = self._texts.get(module)
+            if lines is None:
+                lines = self._texts[module] = _lines_of(self.sources[module].data)
+            pieces.append("".join(lines[first - 1 : last]))
+        return "".join(pieces)
+
+    def parts_of(self, key: str, node: Linked | None) -> dict[str, str]:
+        """The parts of the environment that a node adds, also by what was read in its lines at import."""
+        if node is None or node.kind == "foreign":
+            return self.installed.parts_of(key[1:])
+        parts = dict(variable_part(name, os.environ.get(name)) for name in node.variables)
+        if node.module in self._failed and node.is_data:
+            parts[f"module:{node.module}"] = self._failed[node.module]
+        for module, first, last in node.spans if self.read_files else ():
+            path = self.sources[module].path
+            for (file, line), found in self.read_files.items():
+                if file == path and first <= line <= last:
+                    parts.update(found)
+        return parts
+
+    def suspects_of(self, key: str, node: Linked) -> Iterator[Unresolved]:
+        file = self.file_of(node)
+        for why, line in node.suspects:
+            yield Unresolved(without_digest(key), why, file, line)
+
+    def file_of(self, node: Linked) -> str:
+        path = self.sources[node.spans[0][0] if node.spans else node.module].path
+        inside = path.startswith(self.project + os.sep)
+        return os.path.relpath(path, self.project) if inside else path
+
+
+class _Table:
+    """What is reached, in the order of keys: what each node counts as in its three forms, and which nodes add more than
+    a digest."""
+
+    def __init__(self, digests: _Digests, order: Sequence[str], reach: Mapping[str, int]) -> None:
+        self._reach = reach
+        self._digests = digests
+        self._order = order
+        self._rows: dict[int, tuple[list[str], list[Unit | None]]] = {}
+        closure = digests.closure
+        self._counted = [closure.count(key) for key in order]
+        self._nodes = [closure.node(key) for key in order]
+        both = list(zip(self._counted, self._nodes, strict=True))
+        flagged = [0 if counted.by_value or node is None else node.flags for counted, node in both]
+        readers = (READS_TEXT_OF_OBJECTS, READS_SOURCE)
+        self._flag_bits = {flag: self._bits(flags & flag for flags in flagged) for flag in readers}
+        self._more: dict[int, dict[str, str]] = {}
+        for position, (key, counted, node) in enumerate(zip(order, self._counted, self._nodes, strict=True)):
+            parts = {} if counted.by_value else digests.parts_of(key, node)
+            if parts:
+                self._more[position] = parts
+        self._watched = [
+            position
+            for position, (counted, node) in enumerate(both)
+            if node is not None and not counted.by_value and (node.suspects or node.natives)
+        ]
+
+    @staticmethod
+    def _bits(truths: Iterable[int]) -> int:
+        answer = 0
+        for position, truth in enumerate(truths):
+            if truth:
+                answer |= 1 << position
+        return answer
+
+    def _forms(self, flags: int) -> tuple[list[str], list[Unit | None]]:
+        """(line of the digest, unit) of each node in the form that the flags ask for."""
+        known = self._rows.get(flags)
+        if known is not None:
+            return known
+        lines: list[str] = []
+        units: list[Unit | None] = []
+        for position, (key, counted, node) in enumerate(zip(self._order, self._counted, self._nodes, strict=True)):
+            digest = counted.digest
+            if digest is None or node is None or node.kind in ("foreign", "module"):
+                lines.append("")
+                units.append(None)
+                continue
+            if flags and not counted.by_value:
+                form = node.raw if flags & READS_SOURCE else node.full
+                digest = hashlib.sha256(f"{digest}\0{form}".encode()).hexdigest()
+            reach = self._reach[key] if node.kind == "class" else 0
+            units.append(self._digests.unit(key, digest, position=position, reach=reach))
+            lines.append(f"{without_digest(key)}\0{digest}\n")
+        known = self._rows[flags] = (lines, units)
+        return known
+
+    def _flags(self, bits: int) -> int:
+        return sum(flag for flag, flagged in self._flag_bits.items() if bits & flagged)
+
+    def digest(self, bits: int) -> str:
+        """sha256 over what the chosen nodes count as."""
+        lines, _ = self._forms(self._flags(bits))
+        text = "".join(compress(lines, _chosen(bits)))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def code(self, function: Function, bits: int) -> ComponentCode:
+        _, units = self._forms(self._flags(bits))
+        digest = hashlib.sha256(f"{self.digest(bits)}{_signature(function)}".encode())
+        own = f"{function.module}:{function.name}"
+        if function.module.partition(".")[0] == "penstock":
+            digest.update(own.encode())
+        parts = self._parts(function, bits)
+        return ComponentCode(
+            digest=digest.hexdigest(),
+            environment=digest_of(parts),
+            parts=parts,
+            unresolved=self._unresolved(function, bits),
+            version=getattr(function.policy, "version", None),
+            closure=tuple(unit for unit in compress(units, _chosen(bits)) if unit is not None),
+        )
+
+    def _parts(self, function: Function, bits: int) -> dict[str, str]:
+        parts = {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
+        for position, more in self._more.items():
+            if bits >> position & 1:
+                parts.update(more)
+        policy = function.policy
+        for name in getattr(policy, "env", ()) or ():
+            part, value = variable_part(name, os.environ.get(name.rpartition(":")[2]))
+            parts[part] = value
+        for path in getattr(policy, "files", ()) or ():
+            parts[f"file:{path}"] = project_file_part(os.path.join(self._digests.project, path))
+        return dict(sorted(parts.items()))
+
+    def _unresolved(self, function: Function, bits: int) -> tuple[Unresolved, ...]:
+        policy = function.policy
+        if getattr(policy, "depends", ()) or policy.cache == "trust":
+            return ()
+        files = tuple(getattr(policy, "files", ()) or ())
+        found: dict[Unresolved, None] = {}
+        for position in self._watched:
+            node = self._nodes[position]
+            if node is None or not bits >> position & 1:
+                continue
+            found.update(dict.fromkeys(self._digests.suspects_of(self._order[position], node)))
+            for reader, path, line in node.natives:
+                if not self._is_declared(path, files):
+                    why = f"{reader} reads {path} unseen: declare it as a File, or in files="
+                    file = self._digests.file_of(node)
+                    found[Unresolved(without_digest(self._order[position]), why, file, line)] = None
+        return tuple(found)
+
+    def _is_declared(self, path: str, files: Sequence[str]) -> bool:
+        """Whether a constant path is declared, or is none of the project's."""
+        project = self._digests.project
+        full = os.path.normpath(os.path.join(project, path))
+        if not os.path.exists(full) or not full.startswith(project + os.sep):
+            return True
+        declared = (os.path.normpath(os.path.join(project, each)) for each in files)
+        return any(full == each or full.startswith(each + os.sep) for each in declared)
+
+
+def _chosen(bits: int) -> list[bool]:
+    return [bit == "1" for bit in reversed(f"{bits:b}")]
+
+
+def _lines_of(data: bytes) -> list[str]:
+    try:
+        return decode_source(data).splitlines(keepends=True)
+    except (SyntaxError, ValueError):
+        return []
+
+
+def _signature(function: Function) -> str:
+    """Names and types of inputs and outputs."""
+    inputs: list[Any] = [[each.name, type_to_json(each.type)] for each in function.inputs]
+    return digest_of([inputs, [[each.name, type_to_json(each.type)] for each in function.outputs]])
+
+
+def _chains_of_type(type_: Type) -> Iterator[str]:
+    """The code and the packages behind a type (rule 9)."""
+    for name in (type_.name, *type_.bases):
+        module, colon, qualified = name.partition(":")
+        if colon:
+            yield f"={module}|{qualified}"
+            for package in _WRITTEN_WITH.get(module.partition(".")[0], ()):
+                yield f"={package}"
+    if type_.item is not None:
+        yield from _chains_of_type(type_.item)

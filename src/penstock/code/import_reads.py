@@ -1,0 +1,54 @@
+"""Which files of the project the author's modules read while they are imported, and in which line: a top-level
+statement that counts by its text counts with what it read (cache rules 6 and 12)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+_NOT_DATA = (".py", ".pyc", ".so", ".pth")
+
+
+@dataclass(slots=True)
+class ImportReads:
+    """`places` are (source file, line) → files read there. Watches from `begin` to `end`."""
+
+    project: str
+    is_source: Callable[[str], bool]
+    places: dict[tuple[str, int], dict[str, None]] = field(default_factory=dict)
+    _is_watching: bool = False
+
+    def begin(self) -> None:
+        self._is_watching = True
+        sys.addaudithook(self._heard)
+
+    def end(self) -> None:
+        """An audit hook stays for the life of a process; from here on this one does nothing."""
+        self._is_watching = False
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not self._is_watching:
+            return
+        path, mode = arguments[0], arguments[1]
+        if not isinstance(path, (str, bytes, os.PathLike)) or (isinstance(mode, str) and mode[:1] in "wax"):
+            return
+        name = os.fsdecode(path)
+        if name.endswith(_NOT_DATA):
+            return
+        full = os.path.normpath(os.path.join(os.getcwd(), name))
+        if not full.startswith(self.project + os.sep) or f"{os.sep}.penstock{os.sep}" in full:
+            return
+        place = self._place(sys._getframe(1))
+        if place is not None:
+            self.places.setdefault(place, {})[full] = None
+
+    def _place(self, frame: FrameType | None) -> tuple[str, int] | None:
+        while frame is not None:
+            if frame.f_code.co_name == "<module>" and self.is_source(frame.f_code.co_filename):
+                return frame.f_code.co_filename, frame.f_lineno
+            frame = frame.f_back
+        return None

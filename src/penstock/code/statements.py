@@ -1,0 +1,233 @@
+"""From a source file to its facts: units are top-level bindings with every statement that binds them (cache rule 2)."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.util import decode_source
+
+from penstock.code.facts import Facts, Statement
+from penstock.code.normal import digest_of_syntax, never_counts, normalise
+from penstock.code.references import Reader, Surroundings
+from penstock.code.scopes import _own_nodes, bound_names, imported_modules, imported_names
+
+_BODIES = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
+    """The facts of a source; of one that does not parse, only why."""
+    package = module if is_package else module.rpartition(".")[0]
+    try:
+        text = decode_source(source)
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return Facts(module, is_package, (), {}, (), (), dynamic=False, error=f"it cannot be parsed: {error}"[:300])
+    top = list(_counting(tree.body))
+    imports: dict[str, dict[str, None]] = {}
+    stars: dict[str, None] = {}
+    runs: dict[str, None] = {}
+    for node in (node for node in _own_nodes(top) if isinstance(node, (ast.Import, ast.ImportFrom))):
+        runs.update(dict.fromkeys(imported_modules(node, package=package)))
+        for name, chain in imported_names(node, package=package):
+            imports.setdefault(name, {})[chain] = None
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            stars[next(imported_modules(node, package=package))] = None
+    table = {name: tuple(chains) for name, chains in imports.items()}
+    bound = frozenset(name for statement in top for name in _bound(statement, package)) | frozenset(table)
+    where = Surroundings(module, package, table, bound, _texts(top))
+    lines = text.splitlines(keepends=True)
+    statements = []
+    if isinstance(docs := (tree.body[0] if tree.body else None), ast.Expr) and isinstance(docs.value, ast.Constant):
+        statements.append(_docstring(docs))
+    statements += [_statement(statement, where, lines) for statement in top if not _is_import(statement)]
+    dynamic = any(isinstance(node, ast.Name) and node.id in ("globals", "vars") for node in _own_nodes(top))
+    return Facts(module, is_package, tuple(statements), table, tuple(stars), tuple(runs), dynamic)
+
+
+def _counting(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that count, what is left of guards in their place."""
+    for statement in statements:
+        left = never_counts(statement)
+        if left is not None:
+            yield from _counting(left)
+        elif isinstance(statement, ast.Try) and all(map(_is_import, statement.body)) and not statement.handlers:
+            yield from _counting([*statement.body, *statement.orelse, *statement.finalbody])
+        else:
+            yield statement
+
+
+def _is_import(statement: ast.stmt) -> bool:
+    return isinstance(statement, (ast.Import, ast.ImportFrom))
+
+
+def _docstring(statement: ast.Expr) -> Statement:
+    """The docstring of the module is what the name `__doc__` is bound to."""
+    digest = digest_of_syntax(statement)
+    last = statement.end_lineno or statement.lineno
+    rest: tuple[tuple[str, ...], ...] = ((),) * 6
+    refs, annotations, imports, stores, mutates, empty = rest
+    return Statement(
+        "doc", statement.lineno, last, ("__doc__",), digest, digest, digest, refs, annotations, imports, stores, (),
+        mutates, False, 0, empty, empty, empty, (), (), empty,
+    )  # fmt: skip
+
+
+def _texts(top: Sequence[ast.stmt]) -> dict[str, str]:
+    """Names that are bound to plain text, and nowhere else."""
+    found: dict[str, list[str]] = {}
+    for statement in top:
+        for name in _bound(statement, ""):
+            value = statement.value if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+            plain = isinstance(value, ast.Constant) and isinstance(value.value, str)
+            found.setdefault(name, []).append(value.value if plain else "\0")  # type: ignore[union-attr]
+    return {name: texts[0] for name, texts in found.items() if len(texts) == 1 and texts[0] != "\0"}
+
+
+def _bound(statement: ast.stmt, package: str) -> Iterator[str]:
+    """Every name of the module that a statement binds, by `global` in a function as well."""
+    for node in _own_nodes([statement]):
+        yield from bound_names(node)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (name for name, _ in imported_names(node, package=package))
+    if isinstance(statement, (*_BODIES, ast.ClassDef)):
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Global):
+                yield from node.names
+
+
+def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str]) -> Statement:
+    kind = "def" if isinstance(statement, _BODIES) else "class" if isinstance(statement, ast.ClassDef) else "data"
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(each.lineno for each in decorators)])
+    last = statement.end_lineno or statement.lineno
+    raw = hashlib.sha256("".join(lines[first - 1 : last]).encode("utf-8", "surrogatepass")).hexdigest()
+    full = digest_of_syntax(statement)
+    signature = Reader(where)
+    if isinstance(statement, _BODIES) and not decorators:
+        signature._annotations(statement)
+    binds = tuple(dict.fromkeys(_bound(statement, where.package)))
+    statement = normalise(statement, is_ours=lambda node: _is_ours(node, where))
+    reader = Reader(where)
+    reader.read(statement)
+    found = reader.found
+    done = _Import(where)
+    done.statement(statement)
+    outer = [each.func if isinstance(each, ast.Call) else each for each in decorators]
+    bases = list(getattr(statement, "bases", ())) if kind == "class" else []
+    keywords = [each.value for each in statement.keywords] if isinstance(statement, ast.ClassDef) else []
+    return Statement(
+        kind=kind,
+        first=first,
+        last=last,
+        binds=binds,
+        plain=digest_of_syntax(statement),
+        full=full,
+        raw=raw,
+        refs=tuple(found.refs),
+        annotations=tuple({**signature.found.annotations, **found.annotations}),
+        imports=tuple(found.imports),
+        stores=tuple(done.stores),
+        calls=tuple(done.calls),
+        mutates=tuple(found.mutates),
+        has_effect=done.has_effect,
+        flags=found.flags,
+        readers=_chains([*outer, *bases, *keywords], reader),
+        bases=_chains(bases, reader),
+        variables=tuple(found.variables),
+        suspects=tuple(found.suspects),
+        natives=tuple(found.natives),
+        functions=tuple(found.functions),
+    )
+
+
+def _chains(nodes: Sequence[ast.expr], reader: Reader) -> tuple[str, ...]:
+    return tuple(chain for node in nodes for chain in reader.chains_of(node) or ())
+
+
+def _is_ours(node: ast.expr, where: Surroundings) -> bool:
+    if not isinstance(node, (ast.Name, ast.Attribute)):
+        return False
+    reader = Reader(where)
+    return any(each.partition(".")[0] == "penstock" for each in reader.meanings(reader.chains_of(node) or ()))
+
+
+class _Import:
+    """What a statement does while its module is imported: bodies of functions are left out."""
+
+    def __init__(self, where: Surroundings) -> None:
+        self.stores: dict[str, None] = {}
+        self.calls: dict[tuple[str, str], None] = {}
+        self.has_effect = False
+        self._reader = Reader(where)
+
+    def statement(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            self._alone(statement.value)
+            return
+        if isinstance(statement, (ast.Expr, ast.Assert, ast.Raise)):
+            self.has_effect = True
+        for decorator in getattr(statement, "decorator_list", ()):
+            self._call(decorator.func if isinstance(decorator, ast.Call) else decorator, "decorator")
+        self._parts(statement)
+
+    def _parts(self, node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(node, _BODIES) and child in node.body:
+                continue
+            if isinstance(child, ast.stmt):
+                self.statement(child)
+            elif isinstance(child, ast.expr):
+                self._expression(child)
+            else:
+                self._parts(child)
+
+    def _alone(self, call: ast.Call) -> None:
+        if self._reader.is_named(call.func, "builtins.print"):
+            pass
+        elif self._reader.is_named(call.func, "builtins.setattr", "builtins.delattr") and len(call.args) >= 2:
+            name = self._reader.text_of(call.args[1])
+            for chain in self._reader.chains_of(call.args[0]) or ():
+                # a computed name may be any of them: the store goes into the object itself
+                self.stores[chain if name is None else _below(chain, name)] = None
+        else:
+            self._call(call.func, "alone")
+        self._parts(call)
+
+    def _call(self, function: ast.expr, how: str) -> None:
+        chains = self._reader.chains_of(function)
+        if chains:
+            self.calls.update(dict.fromkeys((chain, how) for chain in chains))
+        elif how == "alone":
+            self._changed_through(function)
+
+    def _changed_through(self, function: ast.expr) -> None:
+        """`a["b"].append(c)` changes `a`; what is called through anything else is an effect."""
+        inner = function
+        while isinstance(inner, (ast.Attribute, ast.Subscript)):
+            inner = inner.value
+            chains = self._reader.chains_of(inner)
+            if chains:
+                self.stores.update(dict.fromkeys(chains))
+                return
+        self.has_effect = True
+
+    def _expression(self, expression: ast.expr) -> None:
+        if isinstance(expression, ast.Lambda):
+            return
+        if isinstance(expression, (ast.Attribute, ast.Subscript)) and not isinstance(expression.ctx, ast.Load):
+            self._store(expression)
+        elif isinstance(expression, ast.Call):
+            self._call(expression.func, "inside")
+        self._parts(expression)
+
+    def _store(self, target: ast.Attribute | ast.Subscript) -> None:
+        chains = self._reader.chains_of(target if isinstance(target, ast.Attribute) else target.value)
+        if chains:
+            self.stores.update(dict.fromkeys(chains))
+        else:
+            self._changed_through(target)
+
+
+def _below(chain: str, name: str) -> str:
+    return f"{chain}|{name}" if chain[0] == "=" and "|" not in chain else f"{chain}.{name}"

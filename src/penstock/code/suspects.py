@@ -1,0 +1,131 @@
+"""What cannot be followed by reading code (cache rules 11 to 13): code that is made or imported while it runs, other
+programs, the environment, files that are read by native code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.code.references import Reader
+
+_REFERENCES = {
+    "builtins.exec": "exec runs code that is made as it goes",
+    "builtins.eval": "eval runs code that is made as it goes",
+    "importlib.reload": "importlib.reload runs a module again",
+    "importlib.util.spec_from_file_location": "a module is loaded from a computed place",
+    "importlib.util.module_from_spec": "a module is loaded from a computed place",
+    "importlib.machinery.SourceFileLoader": "a module is loaded from a computed place",
+    "importlib.metadata.entry_points": "entry points are whatever is installed",
+    "pkg_resources.iter_entry_points": "entry points are whatever is installed",
+    "pkgutil.walk_packages": "modules are looked for while it runs",
+    "pkgutil.iter_modules": "modules are looked for while it runs",
+    "runpy.run_path": "runpy runs a script",
+    "runpy.run_module": "runpy runs a module",
+    "types.FunctionType": "a function is made from a code object",
+    "types.CodeType": "a function is made from a code object",
+    "importlib.import_module": "the name of an imported module is computed",
+    "builtins.__import__": "the name of an imported module is computed",
+    "sys.modules": "a module is taken from sys.modules under a computed name",
+}
+_PROGRAMS = re.compile(
+    r"subprocess\.(run|call|check_call|check_output|Popen|getoutput|getstatusoutput)"
+    r"|os\.(system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?)|asyncio\.create_subprocess_(exec|shell)"
+)
+_OWN_PROGRAM = re.compile(r"\bpython[\d.]*\b|\.(py|pyz|ipynb|sh)\b|^\./|^-[mc]$")
+_NATIVE = re.compile(
+    r"polars\.(read|scan)_\w+|pyarrow\.(parquet|csv|feather|json|orc|ipc|dataset)\.(read_\w+|open_\w+|dataset|ParquetFile"
+    r"|ParquetDataset)|pyarrow\.(memory_map|OSFile)|duckdb\.(read_\w+|from_\w+|sql|query|execute|connect)"
+    r"|pandas\.read_(parquet|feather|orc|hdf)|cv2\.(imread|VideoCapture)|h5py\.File|xarray\.open_\w+|rasterio\.open"
+    r"|netCDF4\.Dataset|sqlite3\.connect|xgboost\.DMatrix|lightgbm\.Dataset|catboost\.Pool|numpy\.(memmap|fromfile)"
+)
+_QUOTED_PATH = re.compile(r"'([^']+\.[A-Za-z0-9]+)'")
+_WRITES_ENVIRONMENT = frozenset({"update", "__setitem__", "clear", "__delitem__"})
+_READS_ENVIRONMENT = frozenset({"get", "pop", "setdefault", "__getitem__"})
+
+
+def judge_reference(reader: Reader, node: ast.Name | ast.Attribute, chains: Sequence[str]) -> None:
+    for meaning in reader.meanings(chains):
+        why = _REFERENCES.get(meaning)
+        if why is not None:
+            reader.found.suspects.append((why, node.lineno))
+        elif meaning.startswith("os.environ") and isinstance(node.ctx, ast.Load):
+            if meaning.rpartition(".")[2] not in _WRITES_ENVIRONMENT:
+                reader.found.suspects.append(("the whole environment is read", node.lineno))
+        elif meaning.startswith("sys.modules."):
+            reader.found.suspects.append((_REFERENCES["sys.modules"], node.lineno))
+        elif meaning == "os.getenv":
+            reader.found.suspects.append(("the name of an environment variable is computed", node.lineno))
+
+
+def judge_subscript(reader: Reader, node: ast.Subscript) -> bool:
+    """`os.environ["NAME"]`. Whether the value of the subscript needs no further look."""
+    if not reader.is_named(node.value, "os.environ", "os.environb"):
+        return False
+    if isinstance(node.ctx, ast.Load):
+        _variable(reader, node.slice, node.lineno)
+    return True
+
+
+def judge_call(reader: Reader, node: ast.Call) -> bool:
+    """Whether the function of the call needs no further look."""
+    function = node.func
+    if isinstance(function, ast.Attribute) and reader.is_named(function.value, "os.environ"):
+        if function.attr in _READS_ENVIRONMENT and node.args:
+            _variable(reader, node.args[0], node.lineno)
+            return True
+        return False
+    chains = reader.chains_of(function)
+    for meaning in reader.meanings(chains or ()):
+        if meaning == "os.getenv" and node.args:
+            _variable(reader, node.args[0], node.lineno)
+            return True
+        if _PROGRAMS.fullmatch(meaning):
+            _program(reader, node)
+        elif _NATIVE.fullmatch(meaning):
+            _native(reader, node, meaning)
+    return False
+
+
+def judge_compare(reader: Reader, node: ast.Compare) -> bool:
+    """`"NAME" in os.environ`."""
+    if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+        if reader.is_named(node.comparators[0], "os.environ"):
+            _variable(reader, node.left, node.lineno)
+            reader.read(node.left)
+            return True
+        if reader.is_named(node.comparators[0], "sys.modules"):
+            return True
+    return False
+
+
+def _variable(reader: Reader, key: ast.expr, line: int) -> None:
+    name = reader.text_of(key)
+    if name is None:
+        reader.found.suspects.append(("the name of an environment variable is computed", line))
+    else:
+        reader.found.variables[name] = None
+
+
+def _program(reader: Reader, call: ast.Call) -> None:
+    """Another program is the author's own if it is Python, a script, or not known."""
+    given = call.args[0] if call.args else next((each.value for each in call.keywords if each.arg == "args"), None)
+    if given is None:
+        return
+    parts = given.elts if isinstance(given, (ast.List, ast.Tuple)) else [given, *call.args[1:]]
+    texts = [reader.text_of(part) for part in parts]
+    if not texts or texts[0] is None:
+        reader.found.suspects.append(("the program that is started is not known", call.lineno))
+    elif any(_OWN_PROGRAM.search(text) for text in texts if text):
+        reader.found.suspects.append(("a script is started as another program", call.lineno))
+
+
+def _native(reader: Reader, call: ast.Call, name: str) -> None:
+    given = call.args[0] if call.args else next((each.value for each in call.keywords), None)
+    text = reader.text_of(given) if given is not None else None
+    if text is None:
+        return
+    paths = _QUOTED_PATH.findall(text) if name in ("duckdb.sql", "duckdb.query", "duckdb.execute") else [text]
+    reader.found.natives += [(name, path, call.lineno) for path in paths]

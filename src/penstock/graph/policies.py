@@ -1,0 +1,129 @@
+"""Policies as JSON, and what can be wrong with what they declare for the cache. A policy belongs to a graph's identity as a
+whole; what of it counts as a change of a component is the affair of `plan` and `code`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from penstock.base.secrets import MARK, is_variable
+from penstock.graph.bindings import Value
+from penstock.graph.model import Policy, Resources, Retry
+
+VERSION_LENGTH_MAX = 200
+DECLARED_MAX = 1_000
+"""So many files, variables or dependencies a component can declare."""
+
+TRUST = "trust"
+_NUMBERS = (int, float)
+DECLARED = ("files", "env", "depends")
+"""What a component declares beside its code; it belongs to components, not to their uses."""
+
+_GLOB = re.compile(r"[*?\[]")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+Json = dict[str, Any]
+Report = Callable[[str, str, str], None]
+"""Records (code, message, fix); the message reads on from the name of the node or component."""
+
+
+def policy_to_json(policy: Policy, value_to_json: Callable[[Value], Json]) -> Json:
+    """The fields that are set."""
+
+    def amount(given: float | Value | None) -> Any:
+        return given if given is None or isinstance(given, _NUMBERS) else value_to_json(given)
+
+    data: Json = {}
+    if policy.resources is not None:
+        data["resources"] = {
+            "cpu": amount(policy.resources.cpu),
+            "memory_bytes": amount(policy.resources.memory_bytes),
+            "custom": {name: amount(given) for name, given in policy.resources.custom.items()},
+        }
+    if policy.retry is not None:
+        retry = policy.retry
+        data["retry"] = {name: getattr(retry, name) for name in Retry.__dataclass_fields__}
+        data["retry"]["retry_on"] = list(retry.retry_on)
+    if policy.timeout_ms is not None:
+        data["timeout_ms"] = amount(policy.timeout_ms)
+    for name in ("priority", "cache", "fresh", "version", "expires_ms"):
+        setting = getattr(policy, name)
+        if setting is not None:
+            data[name] = setting
+    for name in DECLARED:
+        if getattr(policy, name):
+            data[name] = list(getattr(policy, name))
+    return data
+
+
+def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping[str, Any]], Value]) -> Policy:
+    def amount(given: Any) -> Any:
+        return value_from_json(given) if isinstance(given, dict) else given
+
+    resources, retry = data.get("resources"), data.get("retry")
+    if resources is not None:
+        custom = {name: amount(given) for name, given in resources["custom"].items()}
+        resources = Resources(amount(resources["cpu"]), amount(resources["memory_bytes"]), custom)
+    return Policy(
+        resources=resources,
+        retry=None if retry is None else Retry(**{**retry, "retry_on": tuple(retry["retry_on"])}),
+        timeout_ms=amount(data.get("timeout_ms")),
+        priority=data.get("priority"),
+        cache=data.get("cache"),
+        fresh=data.get("fresh"),
+        version=data.get("version"),
+        expires_ms=data.get("expires_ms"),
+        files=tuple(data.get("files", ())),
+        env=tuple(data.get("env", ())),
+        depends=tuple(data.get("depends", ())),
+    )
+
+
+def check_cache_policy(policy: Policy, report: Report) -> None:
+    """Report what is wrong with the fields that the cache reads."""
+    if policy.cache is not None and type(policy.cache) is not bool and policy.cache != TRUST:
+        report("bad-cache", f"has cache={policy.cache!r}", 'It is True, False or "trust".')
+    version = policy.version
+    if version is not None and (not isinstance(version, str) or not 0 < len(version) <= VERSION_LENGTH_MAX):
+        fix = f"Give text of 1 to {VERSION_LENGTH_MAX} characters; another one makes everything run again."
+        report("bad-version", f"has the version {version!r}", fix)
+    expires = policy.expires_ms
+    if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int) or expires <= 0):
+        fix = 'Give a length of time above zero, such as expires="1d".'
+        report("bad-expires", f"expires after {expires!r} ms", fix)
+    for name in DECLARED:
+        if len(getattr(policy, name)) > DECLARED_MAX:
+            message = f"declares {len(getattr(policy, name)):,} {name}; at most {DECLARED_MAX:,} are allowed"
+            report("too-many-declared", message, "Name a folder, or a module, that holds them.")
+    for path in policy.files:
+        complaint = file_complaint(path)
+        if complaint:
+            report("bad-file", f"declares the file {path!r}, which {complaint[0]}", complaint[1])
+    for variable in policy.env:
+        if not isinstance(variable, str) or not is_variable(variable):
+            fix = f'Give the name alone, such as env=["MODE"]; "{MARK}NAME" marks one whose value is a secret.'
+            report("bad-variable", f"declares {variable!r}, which is no name of an environment variable", fix)
+    for dependency in policy.depends:
+        if not isinstance(dependency, str) or not is_dependency(dependency):
+            fix = 'Give the function, class or module itself, or text: "module" or "module:name".'
+            report("bad-dependency", f"depends on {dependency!r}, which names no code", fix)
+
+
+def file_complaint(path: Any) -> tuple[str, str] | None:
+    """(what is wrong, what to do) with a path of a declared file or folder; None: nothing."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        return "is no path", "Give text or a pathlib.Path, relative to the project."
+    if path.startswith("~"):
+        return "starts with ~, which means another folder for every user", "Give a path relative to the project."
+    if ".." in path.split("/"):
+        return "leads out of the project by '..'", "Give a path relative to the project, or an absolute one."
+    if _GLOB.search(path):
+        return "is a pattern", "Name the files one by one, or the folder: all that is in a folder counts."
+    return None
+
+
+def is_dependency(text: str) -> bool:
+    """Whether text can name code: `module` or `module:name`, dots allowed in both."""
+    module, colon, name = text.partition(":")
+    return bool(_MODULE.fullmatch(module)) and (not colon or bool(_MODULE.fullmatch(name)))

@@ -1,0 +1,273 @@
+"""Recorded reads (cache rule 12): which files of the project an attempt opened for reading through Python, and what they
+held. An audit hook hears every opening in the process; what the attempt has written itself, what lies in the state folder
+and what is installed does not count. A file that was looked for and not found counts as missing.
+
+What is read while a module is imported counts for every attempt whose closure holds that module."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from penstock.code.firstparty import is_first_party
+from penstock.values.reads import MISSING, digest_of_file
+
+READS_MAX = 10_000
+_SOURCES = (".py", ".pyc", ".pyi", ".so", ".pyd")
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_MACHINERY = frozenset(
+    {"_frozen_importlib_external", "importlib", "inspect", "linecache", "pkgutil", "runpy", "tokenize", "zipimport"}
+)
+_WRITES = os.O_WRONLY | os.O_RDWR
+_ANYWHERE = ""
+
+_heard: Callable[[str, tuple[Any, ...]], None] | None = None
+_installed = False
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if (event == "open" or event == "os.rename") and _heard is not None:
+        _heard(event, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`reads` by path relative to the project; `changed` are files that were not the same to the end; `loaded` are sources
+    of the project that Python imported from where they stand, not from the pin."""
+
+    reads: dict[str, str]
+    changed: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
+
+
+NOTHING_RECORDED = Recorded({})
+
+
+class ReadRecorder:
+    """Records from `begin` to `end`, for one attempt after the other. There is one for a process at a time: the last that
+    began."""
+
+    def __init__(self, *, project: str, state: str) -> None:
+        self._prefixes = tuple(
+            {f"{path.rstrip(os.sep)}{os.sep}": None for path in (project, os.path.realpath(project))}
+        )
+        self._foreign = tuple(
+            f"{path.rstrip(os.sep)}{os.sep}"
+            for path in dict.fromkeys([state, os.path.realpath(state), sys.prefix, sys.base_prefix, *_system_folders()])
+            if not any(prefix.startswith(f"{path.rstrip(os.sep)}{os.sep}") for prefix in self._prefixes)
+        )
+        self._reads: dict[str, int] = {}
+        self._digests: dict[str, str] = {}
+        self._written: set[str] = set()
+        self._loaded: dict[str, None] = {}
+        self._import_reads: dict[str, dict[str, None]] = {}
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._busy = False
+        self._failed = ""
+        self._sealing = False
+        self._began_ns = 0
+
+    def begin(self) -> None:
+        """Record from here on."""
+        global _heard, _installed
+        if self._reads or self._written or self._loaded or self._failed:
+            self._reads, self._digests, self._written, self._loaded = {}, {}, set(), {}
+            self._failed = ""
+        self._sealing = False
+        self._began_ns = time.time_ns()
+        _heard = self._hear
+        if not _installed:
+            _installed = True
+            sys.addaudithook(_hear)
+
+    def abandon(self) -> None:
+        """Stop recording; what was read is not asked."""
+        global _heard
+        _heard = None
+
+    def seal(self) -> None:
+        """What is read from here on is read to store what the function returned."""
+        self._sealing = True
+
+    def end(self, modules: Collection[str] | None) -> Recorded:
+        """Stop recording; what was read, with what the modules of the closure (None: all) read when they were
+        imported."""
+        global _heard
+        _heard = None
+        if not (self._reads or self._loaded or self._import_reads or self._failed):
+            return NOTHING_RECORDED
+        reads: dict[str, str] = {}
+        changed = [self._failed] if self._failed else []
+        for path, first_ns in (*self._reads.items(), *self._imported(modules)):
+            name = self._relative(path)
+            if name is None or name in reads:
+                continue
+            if len(reads) >= READS_MAX:
+                changed.append(f"more than {READS_MAX:,} files (reads_max)")
+                break
+            digest = self._digests.get(path) or self._digest(path, first_ns)
+            if digest is None:
+                continue
+            if digest == _CHANGED:
+                changed.append(name)
+            else:
+                reads[name] = digest
+        loaded = [name for path in self._loaded if (name := self._relative(path)) is not None]
+        return Recorded(reads, tuple(changed), tuple(loaded))
+
+    # -- hearing -------------------------------------------------------------------------------------------------------
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._busy:
+            return
+        try:
+            if event == "open":
+                self._opened(arguments[0], arguments[2])
+            else:
+                self._renamed(arguments[0], arguments[1])
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here must not become the task's affair
+            self._failed = f"reads could not be recorded ({type(error).__name__})"
+
+    def _opened(self, given: Any, flags: Any) -> None:
+        if type(given) is int or len(self._reads) > READS_MAX:
+            return
+        path = _absolute(given)
+        if path.startswith(self._foreign) or any(part in path for part in _INSTALLED) or path in self._written:
+            return
+        if flags & _WRITES:
+            self._opened_for_writing(path, flags)
+        elif path not in self._reads:
+            if path.endswith(_SOURCES) and _is_machinery(sys._getframe(3)):
+                self._imported_from_place(path)
+                return
+            module = _importing_module(sys._getframe(3))
+            if module is not None:
+                self._import_reads.setdefault(module, {})[path] = None
+            elif not self._sealing or not self._is_new(path):
+                self._reads[path] = time.time_ns()
+
+    def _opened_for_writing(self, path: str, flags: int) -> None:
+        """The last moment to see what it held."""
+        reads_too = flags & os.O_RDWR and not flags & (os.O_TRUNC | os.O_EXCL) and self._relative(path) is not None
+        if (path in self._reads or reads_too) and path not in self._digests:
+            digest = self._digest(path, self._reads.setdefault(path, time.time_ns()))
+            if digest is not None:
+                self._digests[path] = digest
+        self._written.add(path)
+
+    def _renamed(self, source: Any, target: Any) -> None:
+        if _absolute(source) in self._written:
+            path = _absolute(target)
+            if path in self._reads and path not in self._digests:
+                self._digests[path] = self._digest(path, self._reads[path]) or MISSING
+            self._written.add(path)
+
+    def _imported_from_place(self, path: str) -> None:
+        """Python's own import read it: a source that is pinned does not come this way."""
+        if path.endswith(".pyc"):
+            from importlib.util import source_from_cache
+
+            try:
+                path = source_from_cache(path)
+            except ValueError:
+                return
+        if self._relative(path) is not None and is_first_party(path) and os.path.exists(path):
+            self._loaded[path] = None
+
+    def _is_new(self, path: str) -> bool:
+        """Whether a file was made or changed since the attempt began: then it is what the task made."""
+        try:
+            return os.stat(path).st_ctime_ns >= self._began_ns - 10_000_000  # clocks of files lag behind by a tick
+        except OSError:
+            return True
+
+    # -- digests -------------------------------------------------------------------------------------------------------
+
+    def _imported(self, modules: Collection[str] | None) -> list[tuple[str, int]]:
+        wanted = (
+            self._import_reads if modules is None else [m for m in self._import_reads if m == _ANYWHERE or m in modules]
+        )
+        return [(path, 0) for module in wanted for path in self._import_reads[module]]
+
+    def _relative(self, path: str) -> str | None:
+        """A path below the project, relative to it; None for any other."""
+        for prefix in self._prefixes:
+            if path.startswith(prefix):
+                name = path[len(prefix) :]
+                return None if name.startswith(f".penstock{os.sep}") else name
+        real = os.path.realpath(path)
+        return self._relative(real) if real != path and real.startswith(self._prefixes) else None
+
+    def _digest(self, path: str, first_ns: int) -> str | None:
+        """What a file holds; None for what is no file, `_CHANGED` for one that changed since it was opened first (0: that
+        is not asked)."""
+        self._busy = True
+        try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            if first_ns and status.st_ctime_ns > first_ns:
+                return _CHANGED
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            known = self._known.get(path)
+            if known is None or known[0] != identity:
+                known = self._known[path] = (identity, digest_of_file(path))
+                if os.stat(path).st_ctime_ns != status.st_ctime_ns:
+                    del self._known[path]
+                    return _CHANGED
+        except OSError:
+            return MISSING
+        finally:
+            self._busy = False
+        return known[1]
+
+
+_CHANGED = "changed"
+
+
+def _absolute(given: Any) -> str:
+    path = given if type(given) is str else os.fsdecode(given)
+    if path[:1] != os.sep:
+        path = os.path.join(os.getcwd(), path)
+    return os.path.normpath(path) if "//" in path or "/." in path else path
+
+
+def _is_machinery(frame: FrameType | None) -> bool:
+    """Whether Python's own machinery opens a file: for an import, or to show a line of it."""
+    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _MACHINERY
+
+
+def _importing_module(frame: FrameType | None) -> str | None:
+    """The first-party module whose import opens a file, "" where only others' modules are being imported, None outside of
+    an import."""
+    found: str | None = None
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "<module>" and code.co_filename[:1] == os.sep:
+            if is_first_party(code.co_filename):
+                return str(frame.f_globals.get("__name__", _ANYWHERE))
+            if found is None and frame.f_globals.get("__name__") != "__main__":
+                found = _ANYWHERE
+        elif code is _CALL:
+            break
+        frame = frame.f_back
+    return found
+
+
+_CALL: Any = None
+
+
+def calls_from(code: Any) -> None:
+    """Say in which code of ours user code is called: what lies above is no import of the user's."""
+    global _CALL
+    _CALL = code
+
+
+def _system_folders() -> list[str]:
+    return [f"{os.sep}{name}" for name in ("proc", "sys", "dev", "usr", "etc", "lib", "run")]

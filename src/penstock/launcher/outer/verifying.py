@@ -1,0 +1,155 @@
+"""What is watched around an attempt so that its result may be kept: what it read, which code ran, which code its outputs
+name, and whether the process is still as good as new (cache rules 10, 12, 14 and 15).
+
+Two of the watches are told of modules as they are loaded and so are one for a process, whatever runs attempts in it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.base.errors import PenstockError
+from penstock.code import pins
+from penstock.launcher.outer.covered import Closures, Covered
+from penstock.launcher.outer.functions import FunctionWatch
+from penstock.launcher.outer.reads import ReadRecorder
+from penstock.launcher.outer.standing import StandingValues
+from penstock.values.datums import NO_CODE, NamedCode
+from penstock.values.store import ArtifactStore
+from penstock.wire import Artifact, AttemptRequest, Counted, Datum
+
+_watches: tuple[FunctionWatch, StandingValues] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an attempt did. `changed`: something that stands in this process is not as it was."""
+
+    reads: Mapping[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+    changed: bool = False
+
+
+NOTHING_FOUND = Found()
+
+
+def process_watches() -> tuple[FunctionWatch, StandingValues]:
+    """The watches of this process, told of modules from the first time on that this is asked."""
+    global _watches
+    if _watches is None:
+        _watches = FunctionWatch(), StandingValues()
+        pins.watches.extend(_watches)
+    return _watches
+
+
+class Verification:
+    """Of one attempt after the other: `begin`, `call` just before user code is called, `seal` just after, `end`."""
+
+    def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
+        self._recorder = ReadRecorder(project=str(project), state=str(scratch.parent))
+        self._functions, self._standing = process_watches()
+        self._closures = Closures(artifacts, pins.pinned_source)
+        self._covered: dict[tuple[str, str, tuple[str, ...]], Covered | None] = {}
+        self._component = ""
+        self._closure: Covered | None = None
+        self._complaints: list[str] = []
+        self._is_verified = False
+        self._called = False
+
+    def begin(self, request: AttemptRequest) -> None:
+        wanted = request.component
+        is_ours = wanted.module.startswith("penstock.")  # what looks at declared inputs reads what it is told to
+        self._is_verified = bool(wanted.code) and not is_ours
+        self._component = f"{wanted.module}:{wanted.name}"
+        self._closure, self._called = None, False
+        if self._complaints:
+            self._complaints = []
+        if not is_ours:
+            self._recorder.begin()
+
+    def call(self, request: AttemptRequest) -> None:
+        """Between this and `seal` the user's code runs."""
+        if self._is_verified:
+            try:
+                self._closure = self._closure_of(request)
+            except PenstockError as error:
+                self._complaints.append(f"the code of this run could not be read: {error.message}")
+        self._called = True
+        self._functions.begin(self._closure)
+        self._standing.begin()
+
+    def seal(self) -> None:
+        self._recorder.seal()
+
+    def end(self, *, succeeded: bool) -> Found:
+        """What was found; of an attempt that did not succeed only whether it changed the process."""
+        covered = self._closure
+        modules = covered.modules if covered is not None else None
+        ran = self._functions.end() if self._called else ()
+        changed = self._standing.end(modules) if self._called else False
+        self._called = False
+        if not succeeded:
+            self._recorder.abandon()
+            return Found(changed=changed) if changed else NOTHING_FOUND
+        recorded = self._recorder.end(modules)
+        outside: tuple[str, ...] = ()
+        if self._is_verified and (ran or self._complaints or recorded.changed or recorded.loaded):
+            outside = (
+                *ran,
+                *(f"{path} (imported from where it stands)" for path in recorded.loaded),
+                *(f"{path} (changed while it was read)" for path in recorded.changed),
+                *self._complaints,
+            )
+        return Found(recorded.reads, outside, changed)
+
+    # -- code ------------------------------------------------------------------------------------------------------------
+
+    def code_of(self, names: list[str]) -> NamedCode:
+        """What an output's classes and functions count as, so far as they are the author's."""
+        if not self._is_verified:
+            return NO_CODE
+        defined = sorted({name for each in names if (name := _defining(each)) is not None})
+        if not defined or self._complaints:
+            return NO_CODE
+        named = self._closures.named_code(self._component, defined)
+        covered = self._closure
+        for name in named.missing:
+            module, _, qualname = name.partition(":")
+            if covered is None or not covered.covers(module, qualname, 0):
+                self._complaints.append(f"{name} (named by an output)")
+        return NamedCode(named.digest, tuple(defined))
+
+    def _closure_of(self, request: AttemptRequest) -> Covered | None:
+        wanted = request.component
+        names = tuple(sorted({name for datum in request.inputs.values() for name in _names_in(datum)}))
+        key = (wanted.code, self._component, names)
+        if key not in self._covered:
+            self._closures.open(wanted.code)
+            covered = self._closures.of(self._component)
+            if covered is not None and names:
+                covered = covered.with_more([self._closures.of_names(names)])
+            self._covered[key] = covered
+        return self._covered[key]
+
+
+def _names_in(datum: Datum) -> Iterator[str]:
+    """The author's classes and functions that an input names."""
+    if isinstance(datum, Artifact):
+        if datum.code is not None:
+            yield from datum.metadata.get("names", ())
+    elif isinstance(datum, Counted):
+        for item in datum.items:
+            yield from _names_in(item)
+
+
+def _defining(name: str) -> str | None:
+    """A name as `module:qualname` of the pinned module that defines it; None for what is not the author's."""
+    module, _, qualname = name.partition(":")
+    found = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    module = getattr(found, "__module__", None) or module
+    qualname = getattr(found, "__qualname__", None) or qualname
+    return f"{module}:{qualname}" if pins.is_pinned(module) else None

@@ -1,0 +1,144 @@
+"""The cache in the database: entries, claims, adoption, lineage and reclaiming, as work inside a transaction that
+`store` has begun. Knows rows and statements; what is a hit, its callers decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from sqlite3 import Connection
+
+from penstock.base.errors import ClaimLost
+from penstock.base.instants import Instant
+from penstock.effects import ArtifactLink, Commit, Found
+from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, TaskRunRow
+from penstock.stores.sql import cache_codec, codec
+from penstock.stores.sql import cache_statements as sql
+
+# -- commit ------------------------------------------------------------------------------------------------------------
+
+
+def check_owners(commit: Commit) -> None:
+    """Raises ValueError for an entry, a claim or a use of a run whose lease the commit does not hold."""
+    leased = {lease.run_id for lease in commit.leases}
+    written: list[CacheEntry | Claim | ArtifactUse] = [*commit.entries, *commit.claims, *commit.uses]
+    for one in written:
+        if one.run_id not in leased:
+            raise ValueError(f"a commit writes of {one.path} in run {one.run_id} without its lease")
+
+
+def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int], *, ended: Iterable[int]) -> None:
+    """What a commit says of the cache. `key_by_run`: of the runs whose lease it holds; `ended`: keys of those that it
+    ends. Raises ClaimLost."""
+    if commit.entries:
+        rows = [cache_codec.encode_entry(entry) for entry in commit.entries]
+        connection.executemany(sql.INSERT_ENTRY, rows)
+        written = [(entry.key, key_by_run[entry.run_id]) for entry in commit.entries]
+        connection.executemany(sql.RELEASE_CLAIM, written)
+    if commit.released:
+        pairs = [(key, run_key) for key in commit.released for run_key in key_by_run.values()]
+        connection.executemany(sql.RELEASE_CLAIM, pairs)
+    for run_key in ended:
+        connection.execute(sql.RELEASE_CLAIMS_OF, (run_key,))
+    if commit.claims:
+        _claim(connection, commit, key_by_run)
+    if commit.uses:
+        uses = [cache_codec.encode_use(key_by_run[use.run_id], use) for use in commit.uses]
+        connection.executemany(sql.INSERT_ARTIFACT, uses)
+
+
+def _claim(connection: Connection, commit: Commit, key_by_run: Mapping[str, int]) -> None:
+    lost = []
+    for claim in commit.claims:
+        values = (claim.key, key_by_run[claim.run_id], claim.path, commit.at)
+        if not connection.execute(sql.TAKE_CLAIM, values).rowcount:
+            lost.append(claim.key)
+    if lost:
+        raise ClaimLost(tuple(lost))
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def look_up(connection: Connection, keys: Sequence[str], now: Instant) -> dict[str, Found]:
+    wanted = list(dict.fromkeys(keys))
+    any_claims = connection.execute(sql.HAS_CLAIMS).fetchone() is not None
+    found: dict[str, Found] = {}
+    for first in range(0, len(wanted), sql.KEYS_MAX):
+        some = wanted[first : first + sql.KEYS_MAX]
+        for row in connection.execute(sql.select_newest(len(some)), some):
+            key, expires_at = row[0], row[_EXPIRES_AT]
+            lasts = expires_at is None or expires_at > now
+            found[key] = Found(cache_codec.decode_entry(row)) if lasts else _older(connection, key, now)
+        claimed = connection.execute(sql.select_claims(len(some)), [*some, now]) if any_claims else ()
+        for key, run_id in claimed:
+            known = found.get(key, _UNKNOWN)
+            found[key] = Found(known.entry, run_id, known.has_expired)
+    return found
+
+
+_UNKNOWN = Found()
+_EXPIRES_AT = cache_codec.ENTRY_COLUMNS.index("expires_at")
+
+
+def _older(connection: Connection, key: str, now: Instant) -> Found:
+    """The newest entry has expired; one before it may last longer."""
+    row = connection.execute(sql.SELECT_LASTING, (key, now)).fetchone()
+    return Found(has_expired=True) if row is None else Found(cache_codec.decode_entry(row))
+
+
+def entries(connection: Connection, statement: str, values: Sequence[object]) -> list[CacheEntry]:
+    return [cache_codec.decode_entry(row) for row in connection.execute(statement, values)]
+
+
+def links(connection: Connection, statement: str, values: Sequence[object]) -> list[ArtifactLink]:
+    return [cache_codec.decode_link(row[0], row[1:]) for row in connection.execute(statement, values)]
+
+
+class Adoptable:
+    """Succeeded task runs of a run by key. Remembers where each key is for the last run that has ended: a run that
+    retries it asks many times, and its rows never change again."""
+
+    def __init__(self) -> None:
+        self._run_id = ""
+        self._path_by_key: Mapping[str, str] = {}
+
+    def rows(self, connection: Connection, run_id: str, keys: Sequence[str]) -> dict[str, TaskRunRow]:
+        run = connection.execute(sql.SELECT_RUN_STATE, (run_id,)).fetchone() if run_id.isascii() else None
+        if run is None:
+            return {}
+        run_key, state = run
+        path_by_key = self._path_by_key
+        if run_id != self._run_id:
+            path_by_key = dict(connection.execute(sql.SELECT_ADOPTABLE, (run_key,)).fetchall())
+            if state in codec.TERMINAL_RUN_WORDS:
+                self._run_id, self._path_by_key = run_id, path_by_key
+        found = {}
+        for key in dict.fromkeys(keys):
+            if key in path_by_key:
+                row = connection.execute(sql.SELECT_TASK_RUN, (run_key, path_by_key[key])).fetchone()
+                found[key] = codec.decode_task_run(run_id, row)
+        return found
+
+
+# -- reclaiming --------------------------------------------------------------------------------------------------------
+
+
+def addresses(connection: Connection) -> set[str]:
+    """Whatever may be the address of an artifact in any text of the store."""
+    found: set[str] = set()
+    for statement in sql.SELECT_TEXTS:
+        for texts in connection.execute(statement):
+            for text in texts:
+                found.update(cache_codec.addresses_in(text))
+    return found
+
+
+def delete_run(connection: Connection, run_id: str, now: Instant) -> bool:
+    """Whether the run is gone: it was there, had ended, and nobody held its lease."""
+    row = connection.execute(sql.SELECT_FREE_RUN, (run_id, now)).fetchone()
+    if row is None or row[2] not in codec.TERMINAL_RUN_WORDS:
+        return False
+    run_key, graph_digest, _ = row
+    for statement in sql.DELETE_RUN:
+        connection.execute(statement, (run_key,))
+    connection.execute(sql.DELETE_GRAPH, (graph_digest,))
+    return True

@@ -1,0 +1,497 @@
+"""The cache as its user meets it: what runs again and what does not, and every verb that says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+SALES = """
+    import pandas as pd
+    from pathlib import Path
+    from penstock import File, map_over, pipeline, task
+    from shop import rates
+
+
+    @task
+    def load(path: Path) -> pd.DataFrame:
+        return pd.read_csv(path)
+
+
+    @task
+    def net(table: pd.DataFrame, low: int) -> pd.DataFrame:
+        return table[rates.with_tax(table.price) > low]
+
+
+    @task
+    def total(table: pd.DataFrame) -> int:
+        return int(table.price.sum())
+
+
+    @pipeline
+    def sales(low: int = 1) -> int:
+        return total(net(load(File("data/sales.csv")), low))
+"""
+RATES = """
+    def with_tax(price):
+        return price * 2
+"""
+CHAIN = """
+    from penstock import map_over, pipeline, task
+
+
+    @task
+    def numbers(count: int) -> list[int]:
+        return list(range(count))
+
+
+    @task
+    def square(number: int) -> int:
+        return number * number
+
+
+    @task
+    def total(squares: list[int]) -> int:
+        return sum(squares)
+
+
+    @task
+    def checked(value: int, most: int) -> int:
+        if value > most:
+            raise ValueError(f"{value} is too much")
+        return value
+
+
+    @task
+    def report(value: int) -> str:
+        return f"it is {value}"
+
+
+    @pipeline
+    def chain(count: int = 3, most: int = 100) -> str:
+        return report(checked(total(map_over(square, numbers(count))), most))
+"""
+
+
+def origins(project, run: str = "latest") -> dict[str, str]:
+    """Origin by path of the functions of a run."""
+    shown = project.call("show", run, "--json").json
+    return {task["path"]: task["origin"] for task in shown["task_runs"] if ":" in task["component"]}
+
+
+def computed(project, run: str = "latest") -> set[str]:
+    return {path for path, origin in origins(project, run).items() if origin == "computed"}
+
+
+def ran(project, *arguments: str) -> set[str]:
+    """Run, and say which functions were computed."""
+    done = project.call("run", *arguments)
+    assert done.status == 0, done.err
+    return computed(project)
+
+
+@pytest.fixture
+def sales(project):
+    project.write("sales.py", SALES)
+    project.write("shop/__init__.py", "")
+    project.write("shop/rates.py", RATES)
+    project.write("data/sales.csv", "item,price\na,1\nb,2\nc,3\n")
+    assert ran(project, "sales.py") == {"source-sales", "load", "net", "total"}
+    return project
+
+
+@pytest.fixture
+def chain(project):
+    project.write("chain.py", CHAIN)
+    assert len(ran(project, "chain.py")) == 7
+    return project
+
+
+# -- what runs again -----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_changed_nothing_is_computed(sales) -> None:
+    done = sales.call("run", "sales.py")
+    assert (done.status, done.out) == (0, "output = 6\n")
+    assert "cached from run" in done.err and "3 cached" in done.err
+    assert computed(sales) == {"source-sales"}
+    task = next(t for t in sales.call("show", "--json").json["task_runs"] if t["path"] == "net")
+    assert (task["state"], task["origin"], task["cause"], task["attempts"]) == ("succeeded", "cached", "hit", 0)
+    assert task["source"] == task["cause_by"] and task["source"].endswith("/net")
+    assert task["saved_ms"] > 0
+
+
+def test_helper_in_another_module_runs_what_uses_it(sales) -> None:
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3 - price"))
+    assert ran(sales, "sales.py") == {"source-sales", "net"}, "total is cut off: net gave the same"
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 0"))
+    assert ran(sales, "sales.py") == {"source-sales", "net", "total"}
+
+
+def test_comment_runs_nothing(sales) -> None:
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 2  # twice") + "    # The end.\n")
+    sales.write("sales.py", SALES.replace("return pd.read_csv(path)", '"""Reads."""\n        return pd.read_csv(path)'))
+    assert ran(sales, "sales.py") == {"source-sales"}
+
+
+def test_changed_source_runs_what_reads_it(sales) -> None:
+    sales.write("data/sales.csv", "item,price\na,1\nb,2\nc,4\n")
+    assert ran(sales, "sales.py") == {"source-sales", "load", "net", "total"}
+    os.utime(sales.folder / "data" / "sales.csv")
+    assert ran(sales, "sales.py") == {"source-sales"}, "the same content at another time is the same"
+
+
+def test_changed_parameter_runs_what_depends_on_it(chain) -> None:
+    assert ran(chain, "chain.py", "-p", "most=50") == {"checked"}
+    assert ran(chain, "chain.py", "-p", "count=4") == {"numbers", "square/3/square", "total", "checked", "report"}
+
+
+def test_no_cache_reads_nothing_and_still_writes(chain) -> None:
+    assert len(ran(chain, "chain.py", "--no-cache")) == 7
+    first = chain.call("show", "--json").json["id"]
+    assert ran(chain, "chain.py") == set()
+    sources = {t["source"].split("/")[0] for t in chain.call("show", "--json").json["task_runs"] if t["source"]}
+    assert sources == {first}
+
+
+def test_retry_adopts_also_what_is_never_cached(project) -> None:
+    project.write("chain.py", CHAIN.replace("    @task\n    def numbers", "    @task(cache=False)\n    def numbers"))
+    assert project.call("run", "chain.py", "-p", "most=1").status == 1
+    project.write("chain.py", (project.folder / "chain.py").read_text().replace("value > most", "value > 100 * most"))
+    done = project.call("retry", "latest")
+    assert (done.status, done.out) == (0, 'output = "it is 5"\n'), done.err
+    assert computed(project) == {"checked", "report"}
+    assert "adopted from run" in done.err
+    assert project.call("run", "chain.py").status == 0
+    assert "numbers" in computed(project), "a new run never takes it from the cache"
+
+
+def test_logs_of_a_hit_are_those_of_what_made_it(project) -> None:
+    project.write("chain.py", CHAIN.replace("return sum(squares)", 'print("adding"); return sum(squares)'))
+    assert project.call("run", "chain.py").status == 0
+    assert project.call("run", "chain.py").status == 0
+    logs = project.call("logs", "latest", "total")
+    assert "adding" in logs.out and "a hit" in logs.out
+    assert project.call("logs", "latest").out == ""
+
+
+def test_two_at_once_compute_a_key_once(project) -> None:
+    project.write(
+        "slow.py",
+        """
+        import os, time
+        from pathlib import Path
+        from penstock import pipeline, task
+
+        @task
+        def slow(number: int) -> int:
+            with open(os.environ["COUNTED"], "a") as file:
+                file.write("x")
+            gate = Path(os.environ["COUNTED"] + ".gate")
+            while not gate.exists():
+                time.sleep(0.01)
+            return number
+
+        @pipeline
+        def main(number: int = 1) -> int:
+            return slow(number)
+        """,
+    )
+    counted = project.folder.parent / f"{project.folder.name}-counted"
+    both = [project.start("run", "slow.py", COUNTED=str(counted)) for _ in range(2)]
+
+    def waits() -> bool:
+        runs = project.call("runs", "--json").json if (project.folder / ".penstock/state.db").exists() else []
+        return counted.exists() and len(runs) == 2 and all(run["state"] == "running" for run in runs)
+
+    end = time.monotonic() + 30
+    while not waits():
+        assert time.monotonic() < end, "they did not both begin"
+        time.sleep(0.05)
+    Path(f"{counted}.gate").touch()
+    ends = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert counted.read_text() == "x", "it was computed once"
+    runs = [run["id"] for run in project.call("runs", "--json").json]
+    assert sorted(origins(project, run)["slow"] for run in runs) == ["cached", "computed"]
+
+
+# -- plan ----------------------------------------------------------------------------------------------------------------
+
+
+def verdicts(project, *arguments: str) -> dict[str, str]:
+    done = project.call("plan", *arguments, "--json")
+    assert done.status == 0, done.err
+    return {task["path"]: task["verdict"] for task in done.json["task_runs"]}
+
+
+def test_plan_says_what_a_run_would_do_and_writes_nothing(sales) -> None:
+    def files() -> dict[str, int]:
+        # SQLite's index of the log is memory shared by whoever has the database open.
+        found = [path for path in (sales.folder / ".penstock").rglob("*") if path.is_file()]
+        return {str(path): path.stat().st_mtime_ns for path in found if not path.name.endswith("-shm")}
+
+    before = files()
+    assert verdicts(sales, "sales.py") == {"source-sales": "run", "load": "hit", "net": "hit", "total": "hit"}
+    low = verdicts(sales, "sales.py", "-p", "low=3")
+    assert low == {"source-sales": "run", "load": "hit", "net": "run", "total": "maybe"}
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3"))
+    shown = sales.call("plan", "sales.py", "--json").json
+    net = next(task for task in shown["task_runs"] if task["path"] == "net")
+    assert net["verdict"] == "run" and "shop.rates:with_tax" in net["why"]
+    assert net["predicted_ms"] > 0
+    assert shown["predicted_ms_max"] >= shown["predicted_ms"] > 0
+    assert shown["counts"] == {"run": 2, "hit": 1, "maybe": 1}
+    assert files() == before
+    assert computed(sales) == {"source-sales", "load", "net", "total"}, "no run was made"
+
+
+def test_plan_is_right_about_the_run_that_follows(chain) -> None:
+    for arguments in ((), ("-p", "most=50"), ("-p", "count=5")):
+        planned = verdicts(chain, "chain.py", *arguments)
+        assert ran(chain, "chain.py", *arguments) <= {
+            path for path in origins(chain) if planned.get(path, "maybe") in ("run", "maybe")
+        }
+        hits = {path for path, verdict in planned.items() if verdict == "hit"}
+        assert hits & computed(chain) == set()
+        runs = {path for path, verdict in planned.items() if verdict == "run"}
+        assert {path for path in runs if path in origins(chain)} <= computed(chain)
+
+
+def test_plan_before_the_first_run(project, golden) -> None:
+    project.write("chain.py", CHAIN)
+    golden("plan-first", project.call("plan", "chain.py"))
+    assert not (project.folder / ".penstock").exists()
+    wrong = project.call("plan", "chain.py", "-p", "cuont=3")
+    assert wrong.status == 2 and "count" in wrong.err
+
+
+def test_plan_of_conditions(project, golden) -> None:
+    project.write(
+        "choose.py",
+        """
+        from penstock import pipeline, task
+
+        @task
+        def score(number: int) -> float:
+            return number / 10
+
+        @task
+        def good(score: float) -> str:
+            return "good"
+
+        @task
+        def told(text: str) -> str:
+            return text
+
+        @task
+        def later(number: int) -> int:
+            return number
+
+        @pipeline
+        def choose(number: int = 5, far: bool = False) -> None:
+            rated = score(number)
+            told(good(rated, when=rated > 0.3))
+            later(number, when=far)
+        """,
+    )
+    assert project.call("run", "choose.py").status == 0
+    expected = {"score": "run", "good": "maybe", "told": "maybe", "later": "skip"}
+    assert verdicts(project, "choose.py", "-p", "number=6") == expected
+    assert verdicts(project, "choose.py") == {"score": "hit", "good": "hit", "told": "hit", "later": "skip"}
+
+
+# -- why -----------------------------------------------------------------------------------------------------------------
+
+
+def test_why_in_words(sales, golden) -> None:
+    golden("why-first", sales.call("why", "latest", "net"))
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3"))
+    sales.call("run", "sales.py")
+    golden("why-code", sales.call("why", "latest", "net"))
+    golden("why-hit", sales.call("why", "latest", "load"))
+    sales.write("data/sales.csv", "item,price\na,1\nb,2\nc,4\n")
+    sales.call("run", "sales.py", "-p", "low=2")
+    golden("why-inputs", sales.call("why", "latest", "net"))
+    wrong = sales.call("why", "latest", "nett")
+    assert wrong.status == 2 and "did you mean net?" in wrong.err
+
+
+def test_why_of_failures_and_skips(chain, golden) -> None:
+    assert chain.call("run", "chain.py", "-p", "most=1").status == 1
+    golden("why-failed", chain.call("why", "latest", "checked"))
+    golden("why-skipped", chain.call("why", "latest", "report"))
+    told = chain.call("why", "latest", "report", "--json").json
+    assert [(link["path"], link["state"]) for link in told["chain"]] == [("report", "skipped"), ("checked", "failed")]
+
+
+def test_why_names_an_environment_variable(project) -> None:
+    project.write(
+        "mode.py",
+        """
+        import os
+        from penstock import pipeline, task
+
+        @task
+        def mode(number: int) -> str:
+            return os.environ.get("MODE", "none")
+
+        @pipeline
+        def main(number: int = 1) -> str:
+            return mode(number)
+        """,
+    )
+    assert project.call("run", "mode.py", MODE="a").out == 'output = "a"\n'
+    assert project.call("run", "mode.py", MODE="b").out == 'output = "b"\n'
+    told = project.call("why", "latest", "mode", "--json").json
+    assert [(change["kind"], change["name"]) for change in told["changed"]] == [("environment", "MODE")]
+    assert "environment variable: MODE changed" in project.call("why", "latest", "mode").out
+    assert project.call("run", "mode.py", MODE="a").out == 'output = "a"\n'
+    assert origins(project)["mode"] == "cached"
+
+
+# -- nondeterminism ------------------------------------------------------------------------------------------------------
+
+DICE = """
+    import time
+    import pandas as pd
+    from penstock import pipeline, task
+
+
+    @task
+    def rows(count: int) -> pd.DataFrame:
+        return pd.DataFrame({"at": [time.time_ns() + n for n in range(count)], "n": list(range(count))})
+
+
+    @task
+    def steady(count: int) -> dict[str, int]:
+        return {"count": count}
+
+
+    @pipeline
+    def main(count: int = 3) -> None:
+        rows(count)
+        steady(count)
+"""
+
+
+def test_check_twice_says_what_differs(project) -> None:
+    project.write("dice.py", DICE)
+    differs = project.call("check", "dice.py", "--twice", "rows")
+    assert differs.status == 1
+    assert "column at: 3 of 3 rows" in differs.out and "column n" not in differs.out
+    same = project.call("check", "dice.py", "--twice", "steady", "--json")
+    assert (same.status, same.json["same"], same.json["differences"]) == (0, True, {})
+    wrong = project.call("check", "dice.py", "--twice", "row")
+    assert wrong.status == 2 and "did you mean rows" in wrong.err
+    assert not (project.folder / ".penstock").exists()
+
+
+def test_two_results_for_one_key_are_marked(project) -> None:
+    project.write("dice.py", DICE)
+    assert project.call("run", "dice.py").status == 0
+    assert project.call("run", "dice.py", "--no-cache").status == 0
+    assert "nondeterministic" in project.call("why", "latest", "rows").out
+    assert "column at: 3 of 3 rows" in project.call("why", "latest", "rows").out
+    assert "nondeterministic" not in project.call("why", "latest", "steady").out
+
+
+# -- diff, lineage, gc ---------------------------------------------------------------------------------------------------
+
+
+def test_diff_of_two_runs(sales) -> None:
+    first = sales.call("show", "--json").json["id"]
+    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 0"))
+    sales.write("sales.py", SALES.replace("int(table.price.sum())", "int(table.price.max())"))
+    sales.call("run", "sales.py", "-p", "low=-5")
+    shown = sales.call("diff", first, "latest", "--json").json
+    assert shown["parameters"] == [{"name": "low", "before": "1", "after": "-5"}]
+    assert shown["outputs"] == [{"name": "output", "before": "6", "after": "3"}]
+    assert {change["name"] for change in shown["code"]} == {"sales:total", "shop.rates:with_tax"}
+    assert "-    return price * 2" in sales.call("diff", first, "latest").out
+    same = sales.call("diff", first, first).out
+    assert "nothing differs" in same
+
+
+def test_lineage_leads_both_ways_across_runs(sales) -> None:
+    sales.write("sales.py", SALES.replace("int(table.price.sum())", "int(table.price.max())"))
+    sales.call("run", "sales.py")
+    digest = sales.call("get", "latest", "net", "--json").json["value"]["artifact"]
+    shown = sales.call("lineage", digest, "--json").json
+    assert [step["path"] for step in shown["upstream"] if step["path"]] == ["net", "load", "source-sales"]
+    assert [step["path"] for step in shown["downstream"] if step["path"]] == ["total"]
+    assert next(step for step in shown["downstream"] if step["path"])["more_runs"] == 1
+    assert sales.call("lineage", digest[:20], "--json").json == shown
+    of_task = sales.call("lineage", "latest", "net", "--json").json
+    assert [step["path"] for step in of_task["upstream"] if step["path"]] == ["load", "source-sales"]
+    assert sales.call("lineage", "blake3:0123").status == 2
+
+
+def aged(project) -> None:
+    """Make all stored content look as if nobody had used it for a day."""
+    day_ago = time.time() - 86_400
+    for path in (project.folder / ".penstock" / "artifacts").rglob("*"):
+        os.utime(path, (day_ago, day_ago), follow_symlinks=False)
+
+
+def test_gc_keeps_what_is_needed_and_says_its_bytes(sales) -> None:
+    for low in (2, 3, 4):
+        sales.call("run", "sales.py", "-p", f"low={low}")
+    aged(sales)
+    assert sales.call("gc", "--json").json["freed_bytes"] == 0, "all runs are kept"
+    dry = sales.call("gc", "--dry-run", "--json", PENSTOCK_RUNS_KEPT="2").json
+    assert len(sales.call("runs", "--json").json) == 4, "a dry run removes nothing"
+    real = sales.call("gc", "--json", PENSTOCK_RUNS_KEPT="2").json
+    assert (dry["freed_bytes"], dry["runs"], dry["entries"]) == (real["freed_bytes"], real["runs"], real["entries"])
+    assert real["freed_bytes"] > 0 and len(real["runs"]) == 2
+    assert len(sales.call("runs", "--json").json) == 2
+    assert verdicts(sales, "sales.py", "-p", "low=4")["net"] == "hit"
+    assert verdicts(sales, "sales.py", "-p", "low=3")["net"] == "hit"
+    assert verdicts(sales, "sales.py", "-p", "low=2")["net"] == "run"
+    assert verdicts(sales, "sales.py")["load"] == "hit", "its entry is used by the runs that stay"
+    assert sales.call("gc", "--json", PENSTOCK_RUNS_KEPT="2").json["freed_bytes"] == 0
+    assert sales.call("get", "latest", "net").status == 0
+
+
+def test_gc_leaves_what_a_running_task_may_need(project) -> None:
+    project.write(
+        "slow.py",
+        """
+        import os, time
+        from pathlib import Path
+        import pandas as pd
+        from penstock import pipeline, task
+
+        @task
+        def table(number: int) -> pd.DataFrame:
+            return pd.DataFrame({"n": list(range(number))})
+
+        @task
+        def slow(table: pd.DataFrame) -> int:
+            gate = Path(os.environ["GATE"])
+            gate.with_suffix(".begun").touch()
+            while not gate.exists():
+                time.sleep(0.01)
+            return len(table)
+
+        @pipeline
+        def main(number: int = 5) -> int:
+            return slow(table(number))
+        """,
+    )
+    gate = project.folder.parent / f"{project.folder.name}-gate"
+    running = project.start("run", "slow.py", GATE=str(gate))
+    end = time.monotonic() + 30
+    while not gate.with_suffix(".begun").exists():
+        assert time.monotonic() < end, "it did not begin"
+        time.sleep(0.01)
+    aged(project)
+    done = project.call("gc", "--json", PENSTOCK_RUNS_KEPT="0")
+    assert (done.status, done.json["runs"]) == (0, []), done.err
+    gate.touch()
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, "output = 5\n"), err
+    assert json.loads(project.call("get", "latest", "slow").out) == 5

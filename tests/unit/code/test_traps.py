@@ -1,0 +1,111 @@
+"""Every trap of `docs/cache.md`: a tiny project before and after an edit, and whether its task `m:fit` then counts as
+changed, does not, or is reported as something that cannot be followed.
+
+In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file: old
+=> new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from penstock.testing.apart import Code, codes_apart
+
+HERE = Path(__file__).parent
+PAGE = Path(__file__).parents[3] / "docs" / "cache.md"
+RERUNS, DOES_NOT, REPORTED = "re-runs", "does not", "reported and not cached"
+
+
+@dataclass
+class Trap:
+    name: str
+    files: dict[str, list[str]] = field(default_factory=dict)
+    afterwards: dict[str, list[str]] = field(default_factory=dict)
+    edits: list[tuple[str, str, str]] = field(default_factory=list)
+    variables: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def traps_in(file: Path) -> Iterator[Trap]:
+    trap, lines = None, []
+    for line in file.read_text().splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "===":
+            if trap is not None:
+                yield trap
+            trap = Trap(rest)
+        elif trap is not None and kind in ("---", "++"):
+            lines = (trap.files if kind == "---" else trap.afterwards).setdefault(rest, [])
+        elif trap is not None and kind in ("@@", "$$"):
+            name, _, change = rest.partition(": ")
+            old, _, new = change.partition(" => ")
+            (trap.edits if kind == "@@" else trap.variables).append((name, old, new.replace("\\n", "\n")))
+            lines = []
+        else:
+            lines.append(line)
+    assert trap is not None
+    yield trap
+
+
+TRAPS = [trap for file in sorted((HERE / "traps").glob("*.txt")) for trap in traps_in(file)]
+
+
+def write(project: Path, files: dict[str, list[str]]) -> None:
+    for name, lines in files.items():
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(lines).rstrip("\n").replace("{project}", str(project)) + "\n"
+        docstring = text.startswith('"""')
+        path.write_text(f"from penstock import task\n{text}" if name == "m.py" and not docstring else text)
+
+
+def change(project: Path, trap: Trap) -> None:
+    write(project, trap.afterwards)
+    for name, old, new in trap.edits:
+        path = project / name
+        text = path.read_text()
+        assert old in text, f"{trap.name}: {old!r} is not in {name}"
+        path.write_text(text.replace(old, new))
+
+
+def look(project: Path, trap: Trap, scratch: Path, *, after: bool) -> Code:
+    variables = {name: new if after else old for name, old, new in trap.variables}
+    return codes_apart(project, "m", variables=variables, scratch=scratch)["fit"]
+
+
+def outcome(project: Path, trap: Trap, scratch: Path) -> str:
+    write(project, trap.files)
+    before = look(project, trap, scratch, after=False)
+    assert look(project, trap, scratch, after=False) == before, "looked at twice, it is two things"
+    change(project, trap)
+    after = look(project, trap, scratch, after=True)
+    if after.unresolved:
+        return REPORTED
+    return DOES_NOT if before.key == after.key else RERUNS
+
+
+def documented() -> dict[str, str]:
+    rows = re.findall(
+        r"^\| (.+?) \| \*(re-runs|does not|reported and not cached)\* \|", PAGE.read_text(), flags=re.MULTILINE
+    )
+    return dict(rows)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all traps: what is kept of one must not show in another."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
+def test_trap(trap: Trap, tmp_path: Path, scratch: Path) -> None:
+    assert outcome(tmp_path, trap, scratch) == documented()[trap.name]
+
+
+def test_the_page_names_the_traps_that_are_tried() -> None:
+    names = [trap.name for trap in TRAPS]
+    assert len(names) == len(set(names)) >= 60
+    assert sorted(documented()) == sorted(names)

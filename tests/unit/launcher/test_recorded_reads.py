@@ -1,0 +1,166 @@
+"""Files of the project that an attempt opens for reading are told, with what they held (cache rule 12)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.values.reads import MISSING, digest_of_file
+from penstock.wire import Succeeded
+
+Bench = Any
+
+
+def reads(bench: Bench, body: str, **given: Any) -> dict[str, str]:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    module = bench.module("")
+    (bench.project / f"{module}.py").write_text(
+        f"import json, os, shutil, subprocess, sys, threading\nfrom pathlib import Path\n\ndef f():\n{lines}\n"
+    )
+    ended = bench.again(module, **given)
+    assert isinstance(ended.outcome, Succeeded), ended.outcome
+    return dict(ended.reads)
+
+
+def data(bench: Bench, name: str = "data.txt", text: str = "1,2,3") -> str:
+    path = bench.project / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return digest_of_file(path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open('data.txt').read()",
+        "Path('data.txt').read_text()",
+        "Path.cwd().joinpath('data.txt').read_bytes()",
+        "open(b'data.txt', 'rb').close()",
+        "os.close(os.open(Path('data.txt'), os.O_RDONLY))",
+        "os.mkdir('sub'); os.chdir('sub'); open('../data.txt').close()",
+        "shutil.copyfile('data.txt', 'copy.txt')",
+        "t = threading.Thread(target=lambda: open('data.txt').close()); t.start(); t.join()",
+        "open('data.txt').close(); open('data.txt').close()",
+        "open('data.txt').close(); open('data.txt', 'w').write('other')",
+        "open('data.txt', 'r+').write('other')",
+        "open('data.txt').close(); open('new', 'w').close(); os.replace('new', 'data.txt')",
+        "import numpy; numpy.fromfile('data.txt', dtype='uint8')",
+        "import pandas; pandas.read_csv('data.txt')",
+    ],
+)
+def test_a_file_that_is_read_is_told_as_it_was(bench: Bench, body: str) -> None:
+    digest = data(bench)
+    assert reads(bench, body) == {"data.txt": digest}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "open('made.txt', 'w').write('x'); open('made.txt').read()",
+        "open('part', 'w').write('x'); os.replace('part', 'made.txt'); open('made.txt').read()",
+        "open('data.txt', 'w').write('x')",
+        "open('data.txt', 'a').write('x')",
+        "os.listdir('.'); os.stat('data.txt')",
+        "open('/proc/self/stat').read()",
+        "open(os.devnull).read()",
+        "open('.penstock/state').read()",
+        "Path(sys.prefix).exists(); import json.tool",
+        "os.close(os.open('.', os.O_RDONLY))",
+        "r, w = os.pipe(); os.close(w); open(r).close()",
+        "import tempfile; tempfile.TemporaryFile().read()",
+    ],
+)
+def test_what_is_no_input_of_the_project_is_not_told(bench: Bench, body: str) -> None:
+    data(bench)
+    data(bench, ".penstock/state")
+    assert reads(bench, body) == {}
+
+
+def test_a_file_that_is_not_there_counts_too(bench: Bench) -> None:
+    body = "try:\n    open('override.json')\nexcept FileNotFoundError:\n    pass"
+    assert reads(bench, body) == {"override.json": MISSING}
+
+
+def test_a_link_in_the_project_counts_by_its_name_and_one_into_it_by_its_target(bench: Bench, tmp_path: Path) -> None:
+    digest = data(bench)
+    outside = tmp_path / "outside.txt"
+    outside.write_text("elsewhere")
+    (bench.project / "link.txt").symlink_to(outside)
+    (tmp_path / "into").symlink_to(bench.project)
+    assert reads(bench, "open('link.txt').read()") == {"link.txt": digest_of_file(outside)}
+    assert reads(bench, f"open('{tmp_path}/into/data.txt').read()") == {"data.txt": digest}
+    assert reads(bench, f"open('{outside}').read()") == {}
+
+
+def test_reads_of_one_attempt_are_not_those_of_the_next(bench: Bench) -> None:
+    digest = data(bench)
+    assert reads(bench, "open('data.txt').read()") == {"data.txt": digest}
+    assert reads(bench, "pass") == {}
+    changed = data(bench, text="4,5,6")
+    assert reads(bench, "open('data.txt').read()") == {"data.txt": changed} != {"data.txt": digest}
+
+
+def test_an_installed_package_in_the_project_is_no_input(bench: Bench) -> None:
+    data(bench, ".venv/lib/python3.11/site-packages/pandas/data.csv")
+    data(bench, ".venv/lib/python3.11/site-packages/pandas/more.py")
+    body = "open('.venv/lib/python3.11/site-packages/pandas/data.csv').read()"
+    assert reads(bench, body) == {}
+
+
+def test_a_source_that_is_read_as_text_counts(bench: Bench) -> None:
+    digest = data(bench, "version.py", "VERSION = '1'")
+    assert reads(bench, "open('version.py').read()") == {"version.py": digest}
+
+
+def test_what_python_imports_is_no_read(bench: Bench) -> None:
+    data(bench, "written_helper_of_mine.py", "X = 1")
+    assert (
+        reads(bench, "import written_helper_of_mine\nimport linecache; linecache.getlines('written_helper_of_mine.py')")
+        == {}
+    )
+
+
+def test_what_a_module_reads_when_it_is_imported_counts_for_every_attempt_of_it(bench: Bench) -> None:
+    digest = data(bench)
+    module = bench.module("X = open('data.txt').read()\ndef f(): return X")
+    assert dict(bench.again(module).reads) == {"data.txt": digest}
+    assert dict(bench.again(module).reads) == {"data.txt": digest}
+
+
+def test_a_failed_attempt_tells_nothing(bench: Bench) -> None:
+    data(bench)
+    assert not bench.end("def f():\n    open('data.txt').read()\n    raise ValueError").reads
+
+
+def test_a_returned_path_that_was_there_before_is_a_read_and_one_that_was_made_is_not(bench: Bench) -> None:
+    digest = data(bench)
+    past = time.time() - 3600
+    subprocess.run(
+        [sys.executable, "-c", f"import os; os.utime({str(bench.project / 'data.txt')!r}, ({past}, {past}))"]
+    )
+    time_of_change = (bench.project / "data.txt").stat().st_ctime_ns
+    while time.time_ns() < time_of_change + 50_000_000:  # until the change is clearly before the attempt
+        time.sleep(0.01)
+    path = {"output": {"name": "path"}}
+    assert reads(bench, "return Path('data.txt')", outputs=path) == {"data.txt": digest}
+    assert reads(bench, "return Path('data.txt')", outputs=path) == {"data.txt": digest}
+    body = "subprocess.run(['cp', 'data.txt', 'native.txt']); return Path('native.txt')"
+    assert reads(bench, body, outputs=path) == {}
+
+
+def test_a_known_large_file_is_told_though_it_is_not_read_again(bench: Bench) -> None:
+    """The stat cache of paths must not hide a read."""
+    digest = data(bench)
+    changed_at = (bench.project / "data.txt").stat().st_ctime_ns
+    while time.time_ns() < changed_at + 2_100_000_000:
+        time.sleep(0.05)
+    path = {"output": {"name": "path"}}
+    for _ in range(3):
+        assert reads(bench, "return Path('data.txt')", outputs=path) == {"data.txt": digest}
+    assert list((bench.scratch / "seen").iterdir())
