@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Any
 
 from penstock.base.errors import InvalidInput
+from penstock.base.limits import LIMITS
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
 from penstock.graph.types import Type
-from penstock.wire import PARAMETER_BYTES_MAX, Datum, Inline, parameter_to_json
+from penstock.wire import Datum, Inline, parameter_to_json
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -65,8 +66,8 @@ def check_parameter(type_: Type, value: Any) -> str | None:
 
 
 def plain_parameter(value: Any) -> Any:
-    """`value` with what stands for JSON data turned into it: tuples and ranges into lists, members of enums into their option,
-    NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
+    """`value` with what stands for JSON data turned into it: tuples and ranges into lists, members of enums into their
+    option, NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):
@@ -147,10 +148,10 @@ def _too_large(bound: Mapping[str, Datum]) -> list[str]:
     complaints = []
     for name, datum in bound.items():
         size = parameter_bytes(datum.value) if isinstance(datum, Inline) else 0
-        if size > PARAMETER_BYTES_MAX:
+        if size > LIMITS.parameter_bytes_max:
             complaints.append(
-                f"parameter {name!r} is {size:,} bytes; a parameter has at most {PARAMETER_BYTES_MAX:,} "
-                "(parameter_bytes_max): put it into a file and give the file's name"
+                f"parameter {name!r} is {size:,} bytes; a parameter has at most {LIMITS.parameter_bytes_max:,} "
+                "(parameter_bytes_max): put it into a file and give the file's name, or raise that setting"
             )
     return complaints
 
@@ -159,7 +160,7 @@ def parameter_bytes(value: Any) -> int:
     """The size of a parameter as it is kept: bytes of its JSON. 0 for what is not JSON."""
     if value is None or isinstance(value, (bool, int, float)):
         return 8
-    if isinstance(value, str) and len(value) * 6 < PARAMETER_BYTES_MAX:
+    if isinstance(value, str) and len(value) * 6 < LIMITS.parameter_bytes_max:
         return len(value)  # far below any limit: no need to be exact
     try:
         return len(json.dumps(parameter_to_json(value), ensure_ascii=False).encode())
