@@ -18,6 +18,7 @@ from penstock.app.progress import Progress
 from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
+from penstock.base.errors import StoreUnavailable
 from penstock.base.ids import run_id
 from penstock.controller import Controller, SystemClock, holder_of_this_process, is_provably_dead
 from penstock.effects import Message, StateStore, Submission
@@ -130,7 +131,8 @@ def _controller(driving: Driving) -> Iterator[Controller]:
 
 def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progress: Progress) -> None:
     """Until every run has ended; once asked to stop, until `main` has (the others stay interrupted: nobody asked to
-    cancel them)."""
+    cancel them). Raises StoreUnavailable while `main` has not ended; trouble with the others alone is told, and they
+    stay interrupted."""
     seen = 0
     while active := controller.active():
         if stops.count and main not in active:
@@ -139,7 +141,13 @@ def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progre
             seen = stops.count
             progress.stopping(force=seen > 1)
             controller.request_cancel(main, force=seen > 1)
-        controller.step(TURN_MS)
+        try:
+            controller.step(TURN_MS)
+        except StoreUnavailable as error:
+            if main in active:
+                raise
+            progress.said(f"{', '.join(active)} stays interrupted: {error}")
+            return
 
 
 def _interrupted_runs(store: StateStore, *, besides: str) -> list[RunRow]:
