@@ -32,8 +32,8 @@ demo: $(DEMO_STAMP)
 	@echo "== what its tasks printed:                     $(BIN)/penstock logs latest"
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS)
 	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS) --processes $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check

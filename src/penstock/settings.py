@@ -36,6 +36,8 @@ class Settings:
     grace_ms: int = 10_000
     lease_ms: int = 30_000
     runs_kept: int = 100
+    parameter_bytes_max: int = 65_536
+    items_max: int = 100_000
 
 
 def _amount(value: Any) -> float:
@@ -77,6 +79,22 @@ def _length(value: Any) -> int:
     return length
 
 
+def _limit(minimum: int, maximum: int, read: Callable[[Any], int]) -> Callable[[Any], int]:
+    def checked(value: Any) -> int:
+        limit = read(value)
+        if not minimum <= limit <= maximum:
+            raise ValueError(f"{limit:,} is not between {minimum:,} and {maximum:,}")
+        return limit
+
+    return checked
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, (bool, float)) or not str(value).isdigit():
+        raise ValueError(f"not a whole number: {value!r}")
+    return int(value)
+
+
 def _amounts(value: Any) -> Mapping[str, float]:
     """`{name: amount}`: a table in TOML, `name=2,other=1` in an environment variable."""
     if isinstance(value, str):
@@ -116,6 +134,10 @@ TABLE: Mapping[str, Setting] = {
     "lease_ms": Setting(
         _length, 'milliseconds, or text such as "30s"', "after how long a silent controller on another host is given up"
     ),
+    "parameter_bytes_max": Setting(
+        _limit(65_536, 16 << 20, _size), 'bytes, or text such as "1MiB"', "the largest parameter, as JSON"
+    ),
+    "items_max": Setting(_limit(100_000, 10_000_000, _whole), "a whole number", "the longest list that is mapped over"),
 }
 
 

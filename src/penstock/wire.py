@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.base.limits import ITEMS_MAX as ITEMS_MAX
+from penstock.base.limits import PARAMETER_BYTES_MAX as PARAMETER_BYTES_MAX
+
 WIRE_VERSION = 1
-PARAMETER_BYTES_MAX = 64 * 1024
-ITEMS_MAX = 100_000
 
 
 # -- values --------------------------------------------------------------------------------------------------------

@@ -38,7 +38,6 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or "TEST" in k}
-        self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -251,6 +251,35 @@ def test_nothing_that_was_just_stored_is_deleted(tmp_path: Path) -> None:
     assert [process.exitcode for process in (deleter, *writers)] == [0, 0, 0, 0]
     assert_whole(root)
     assert unfinished(root) == []
+
+
+def test_whatever_stores_or_keeps_marks_content_as_used(tmp_path: Path) -> None:
+    root, file = tmp_path / "artifacts", tmp_path / "file"
+    folder = make_folder(tmp_path / "folder", {"a": b"1"})
+    digest, tree = DiskArtifactStore(root).put_bytes(b"x"), DiskArtifactStore(root).put_path(folder)[0]
+
+    def put_file(*, move: bool) -> None:
+        file.write_bytes(b"x")
+        DiskArtifactStore(root).put_path(file, move=move)
+
+    uses: list[tuple[str, Callable[[], object]]] = [
+        (digest, lambda: DiskArtifactStore(root).keep(digest)),
+        (digest, lambda: DiskArtifactStore(root).put_bytes(b"x")),
+        (digest, lambda: put_file(move=False)),
+        (digest, lambda: put_file(move=True)),
+        (tree, lambda: DiskArtifactStore(root).keep(tree)),
+        (tree, lambda: DiskArtifactStore(root).put_path(folder)),
+    ]
+    for address, use in uses:
+        place = root / ("files" if address == digest else "trees") / address[-64:-62] / address[-62:]
+        future = time.time_ns() + 3_600_000_000_000  # reading does not set a time of access that is still to come
+        before = place.stat().st_mtime_ns
+        os.utime(place, ns=(future, before if address == digest else future))
+        assert DiskArtifactStore(root).delete(address) == 0, "what claims to come from the future is in use"
+        use()
+        after = place.stat()
+        assert (after.st_atime_ns if address == digest else after.st_mtime_ns) < future
+        assert address == tree or after.st_mtime_ns == before, "what was seen of it when it was verified still holds"
 
 
 def test_deleting_waits_for_whoever_keeps(tmp_path: Path) -> None:

@@ -89,3 +89,11 @@ def test_project_is_the_nearest_folder_that_says_so(tmp_path: Path, monkeypatch:
 def test_state_is_relative_to_the_project(tmp_path: Path) -> None:
     project(tmp_path, '[tool.penstock]\nstate = "../elsewhere"\n')
     assert load(tmp_path, environment={}).state == tmp_path.parent / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("items_max", 10), ("items_max", 10**9), ("items_max", True), ("parameter_bytes_max", "1GiB")]
+)
+def test_limits_have_limits(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=name):
+        load(tmp_path, environment={}, options={name: value})

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from penstock.app.driving import Driving, drive, wait_for_live_holder
-from penstock.app.places import open_artifacts, open_executor, open_existing_store
+from penstock.app.places import open_artifacts, open_executor, open_existing_store, project_settings
 from penstock.app.progress import Progress
 from penstock.app.reading import find_run, is_live, result_of
 from penstock.app.results import RunResult
@@ -18,14 +18,14 @@ from penstock.effects import Message, StateStore
 from penstock.engine.rows import RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.graph.model import Graph
-from penstock.settings import Settings, load
+from penstock.settings import Settings
 from penstock.wire import Datum, Inline
 
 
 def retry_run(text: str, *, progress: Progress) -> tuple[RunResult, bool]:
     """Resume an interrupted run, or run a failed or cancelled one again from the code on disk; False with the result of
     a run that had succeeded. Raises InvalidInput for a run that somebody is at work on."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         if run.state is RunState.SUCCEEDED:
@@ -69,7 +69,7 @@ def _inputs_again(graph: Graph, run: RunRow) -> dict[str, Datum]:
 def cancel_run(text: str, *, force: bool, progress: Progress) -> tuple[RunResult, bool]:
     """Ask whoever drives a run to cancel it, and wait until it has ended; where nobody drives it (any more), do it
     here. False with the result of a run that had ended before."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         if run.state in TERMINAL_RUN_STATES:

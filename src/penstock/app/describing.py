@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import open_executor
+from penstock.app.places import open_executor, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
-from penstock.settings import Settings, load
+from penstock.settings import Settings
 from penstock.wire import DescribeRequest, Description
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ def describe_aside(text: str) -> Described:
     import tempfile
 
     target = parse_target(text)
-    settings = load(target.folder)
+    settings = project_settings(target.folder)
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        aside = Settings(settings.project, Path(folder), settings.cpu, settings.memory_bytes)
+        aside = replace(settings, state=Path(folder))
         with closing(open_executor(aside)) as executor:
             return describe(executor, target, settings)
 

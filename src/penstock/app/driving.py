@@ -20,6 +20,7 @@ from penstock.app.progress import Progress
 from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
+from penstock.base.errors import StoreUnavailable
 from penstock.base.ids import run_id
 from penstock.base.instants import Instant
 from penstock.controller import Controller, SystemClock, holder_of_this_process, is_provably_dead
@@ -159,7 +160,8 @@ def _committed(driving: Driving, transitions: Sequence[Transition], now: Instant
 
 def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progress: Progress) -> None:
     """Until every run has ended; once asked to stop, until `main` has (the others stay interrupted: nobody asked to
-    cancel them)."""
+    cancel them). Raises StoreUnavailable while `main` has not ended; trouble with the others alone is told, and they
+    stay interrupted."""
     seen = 0
     while active := controller.active():
         if stops.count and main not in active:
@@ -168,7 +170,13 @@ def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progre
             seen = stops.count
             progress.stopping(force=seen > 1)
             controller.request_cancel(main, force=seen > 1)
-        controller.step(TURN_MS)
+        try:
+            controller.step(TURN_MS)
+        except StoreUnavailable as error:
+            if main in active:
+                raise
+            progress.said(f"{', '.join(active)} stays interrupted: {error}")
+            return
 
 
 def _interrupted_runs(store: StateStore, *, besides: str) -> list[RunRow]:

@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.app.places import open_existing_store
+from penstock.app.places import open_existing_store, project_settings
 from penstock.app.reading import find_run, require_task, shown_state
 from penstock.base.errors import StoreUnavailable
 from penstock.effects import StateStore
 from penstock.engine.rows import AttemptRow, RunRow
 from penstock.engine.states import AttemptState, Origin
-from penstock.settings import Settings, load
+from penstock.settings import Settings
 from penstock.wire import LogSegment
 
 TAIL_BYTES = 4_096
@@ -42,7 +42,7 @@ class AttemptLog:
 def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLog]:
     """Everything that the attempts of a run, or of one task run, printed so far, in order of submission; with `follow`,
     also what they print from then on, until the run has ended."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         told: dict[tuple[str, int], int] = {}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from penstock.app.places import make_state_folder
+from penstock.app.places import make_state_folder, project_settings
 from penstock.base.digests import digest_of_bytes
-from penstock.settings import load
 
 FOLDER = "notebooks"
 
@@ -18,7 +17,7 @@ def write_live(pipeline: Any) -> Path:
     from penstock.code.live import live_source
 
     text = live_source([pipeline]).encode()
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     make_state_folder(settings)
     folder = settings.state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -3,10 +3,12 @@ nothing is made by a verb that only reads."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.base.errors import InvalidInput, StoreUnavailable
-from penstock.settings import Settings
+from penstock.base.limits import set_limits
+from penstock.settings import Settings, load
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 DATABASE = "state.db"
 ARTIFACTS = "artifacts"
 SCRATCH = "scratch"
+
+
+def project_settings(start: Path) -> Settings:
+    """The settings of the project that `start` lies in; the limits among them hold in this process from then on."""
+    settings = load(start)
+    set_limits(parameter_bytes_max=settings.parameter_bytes_max, items_max=settings.items_max)
+    return settings
 
 
 def make_state_folder(settings: Settings) -> bool:
@@ -73,6 +82,7 @@ def open_executor(settings: Settings) -> LocalExecutor:
             memory_bytes=settings.memory_bytes,
             resources=settings.resources,
             artifacts_arguments=artifacts_arguments(settings),
+            limits={"parameter_bytes_max": settings.parameter_bytes_max, "items_max": settings.items_max},
         )
     )
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store
+from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.controller import is_provably_dead
 from penstock.effects import Lease, StateStore
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
-from penstock.settings import Settings, load
+from penstock.settings import Settings
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
 
 
 def list_runs(*, limit: int) -> Sequence[RunResult]:
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     if not (settings.state / DATABASE).exists():
         return ()
     with closing(open_store(settings)) as store:
@@ -32,7 +32,7 @@ def list_runs(*, limit: int) -> Sequence[RunResult]:
 
 
 def show_run(text: str) -> RunResult:
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         return result_of(store, settings, find_run(store, text))
 
@@ -163,7 +163,7 @@ class Got:
 
 
 def get_output(text: str, output: str, *, to: Path | None) -> Got:
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         name, datum = output_at(store, find_run(store, text), output)
     artifacts = open_artifacts(settings)

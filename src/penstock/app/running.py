@@ -9,9 +9,16 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.describing import describe
-from penstock.app.places import DATABASE, make_state_folder, open_artifacts, open_executor, open_store, remove_if_unused
+from penstock.app.places import (
+    DATABASE,
+    make_state_folder,
+    open_artifacts,
+    open_executor,
+    open_store,
+    project_settings,
+    remove_if_unused,
+)
 from penstock.app.targets import Target, diagnostics_of, parse_target
-from penstock.settings import load
 
 if TYPE_CHECKING:
     from penstock.app.progress import Progress
@@ -56,7 +63,7 @@ def run_new(
     cache: str = "use",
 ) -> RunResult:
     """Describe, bind, submit, drive. Whatever is invalid is raised before a run or a database exists."""
-    settings = load(target.folder)
+    settings = project_settings(target.folder)
     with ExitStack() as stack:
         if make_state_folder(settings):
             stack.callback(remove_if_unused, settings)

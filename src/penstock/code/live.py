@@ -25,10 +25,10 @@ from typing import Any
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.digests import canonical_json, digest_of_bytes
 from penstock.base.errors import InvalidPipeline
+from penstock.base.limits import LIMITS
 from penstock.code import pins
 from penstock.code.firstparty import source_paths
 from penstock.values.store import ArtifactStore
-from penstock.wire import PARAMETER_BYTES_MAX
 
 _GLOBAL_READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"})
 _OPTIMIZED = inspect.CO_OPTIMIZED
@@ -158,14 +158,14 @@ class _Slice:
             return cls.__name__
 
         text = expression_of(value, class_named)
-        if text is not None and len(text) <= PARAMETER_BYTES_MAX:
+        if text is not None and len(text) <= LIMITS.parameter_bytes_max:
             self.pieces[name] = _Piece(f"{name} = {text}", frozenset(needed))
             return
         what = f"of type {type(value).__module__}.{type(value).__qualname__}"
         self.report(
             "global-not-carried",
             f"the global {name!r} {what}, which {user or 'the pipeline'!r} uses, cannot be given to a worker"
-            + ("" if text is None else f": it is larger than {PARAMETER_BYTES_MAX:,} bytes"),
+            + ("" if text is None else f": it is larger than {LIMITS.parameter_bytes_max:,} bytes"),
             "Make it in a task and hand it on, or make it a parameter.",
         )
 

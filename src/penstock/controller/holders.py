@@ -21,17 +21,27 @@ class SystemClock:
 def holder_of_this_process(token: str = "") -> Holder:
     """This process, named so that another on the same host can tell whether it still runs."""
     pid = os.getpid()
-    return Holder(socket.gethostname(), _boot_id(), pid, _process_started(pid) or 0, token)
+    return Holder(_host(), _boot_id(), pid, _process_started(pid) or 0, token)
 
 
 def is_provably_dead(holder: Holder) -> bool:
     """Whether the holder cannot be running any more: same host, and either booted since or its process is gone (a
     process of the same number that started at another time is another one). Of other hosts nothing can be proved."""
-    if holder.host != socket.gethostname():
+    if holder.host != _host():
         return False
     if holder.boot_id != _boot_id():
         return True
     return _process_started(holder.pid) != holder.process_started
+
+
+def _host() -> str:
+    """Where process numbers mean the same: the host, and on Linux the process namespace (two containers of one name have one
+    each)."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()} {namespace}".strip()
 
 
 def _boot_id() -> str:

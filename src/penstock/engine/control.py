@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.base.errors import ExpressionError
+from penstock.base.limits import LIMITS
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, blamed, condition, value_of
 from penstock.engine.memory import DROPPED, FAILED, KEPT, NO_SCOPES, Progress, Scope, TaskRun, caused
 from penstock.engine.progress import begin, end, retry_body, skip_unbound, stop
@@ -17,7 +18,7 @@ from penstock.graph.bindings import Index, Item, leaves
 from penstock.graph.model import Branch, Call, Finally, Loop, Map
 from penstock.plan.model import Bound
 from penstock.plan.passes import bounds
-from penstock.wire import ITEMS_MAX, Counted, Datum, Inline, data_from_json, data_to_json
+from penstock.wire import Counted, Datum, Inline, data_from_json, data_to_json
 
 WINDOW_MIN, WINDOW_MAX = 64, 1_024
 
@@ -142,8 +143,8 @@ def items_of(datum: Datum) -> tuple[Datum, ...] | str:
         items = tuple(Inline(item) for item in datum.value)
     else:
         return "a map needs a list of items"
-    if len(items) > ITEMS_MAX:
-        return f"{len(items):,} items; a map takes at most {ITEMS_MAX:,} (items_max)"
+    if len(items) > LIMITS.items_max:
+        return f"{len(items):,} items; a map takes at most {LIMITS.items_max:,}; the setting items_max raises that"
     return items
 
 

@@ -1,5 +1,6 @@
-"""Everything that can be said against a graph before it runs, all at once. `check_values` judges single Values, `check_order` how
-nodes hang together; this file walks the graph. A body or component that is used many times is judged once."""
+"""Everything that can be said against a graph before it runs, all at once. `check_values` judges single Values,
+`check_order` how nodes hang together; this file walks the graph. A body or component that is used many times is judged
+once."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.base.diagnostics import Diagnostic, Location
+from penstock.base.limits import LIMITS
 from penstock.graph.bindings import Constant, Value
 from penstock.graph.check_order import cycle_among, invariant_nodes, never_present
 from penstock.graph.check_values import Place, ValueChecker
@@ -32,14 +34,13 @@ from penstock.graph.names import NAME_FIX, is_name, nearest
 from penstock.graph.parameters import check_parameter
 from penstock.graph.policies import DECLARED, TRUST, check_cache_policy
 from penstock.graph.types import ANY, Type
-from penstock.wire import ITEMS_MAX
 
 _NUMBERS = ("int", "float", "any", "json")
 
 
 def check(graph: Graph) -> tuple[Diagnostic, ...]:
-    """Every Diagnostic of a graph and of all that it holds, in the order of its nodes; none of severity error: it can be
-    planned and run."""
+    """Every Diagnostic of a graph and of all that it holds, in the order of its nodes; none of severity error: it can
+    be planned and run."""
     diagnostics: list[Diagnostic] = []
     judged = _Judged({}, {}, {})
     waiting = [graph]
@@ -121,7 +122,7 @@ class _GraphChecker:
         else:
             self._outputs[name] = outputs_of(node)
 
-    # -- nodes -----------------------------------------------------------------------------------------------------------
+    # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def _check_node(self, node: Node) -> None:
         upstreams: list[str] = []
@@ -155,9 +156,10 @@ class _GraphChecker:
         if (
             isinstance(node.items, Constant)
             and isinstance(node.items.value, list)
-            and len(node.items.value) > ITEMS_MAX
+            and len(node.items.value) > LIMITS.items_max
         ):
-            message = f"{node.name!r} maps over {len(node.items.value):,} items; at most {ITEMS_MAX:,} are allowed (items_max)"
+            count = f"{len(node.items.value):,} items; at most {LIMITS.items_max:,} are allowed (items_max)"
+            message = f"{node.name!r} maps over {count}"
             self._report("too-many-items", message, "Put several of them into one item.", node.location)
         self._check_limit(node, "parallel_max", node.parallel_max, 1)
         self._check_limit(node, "failures_max", node.failures_max, 0)
@@ -328,7 +330,7 @@ class _GraphChecker:
                 message = f"{body.name!r} has an output {output.name!r}, a name that {node.name!r} itself needs"
                 self._report("reserved-name", message, "Give the output another name.", node.location)
 
-    # -- components and ends -----------------------------------------------------------------------------------------------
+    # -- components and ends -------------------------------------------------------------------------------------------
 
     def _ends(self, component: Function | Graph) -> _Ends:
         ends = self._judged.ends.get(id(component))
@@ -378,7 +380,7 @@ class _GraphChecker:
             message = f"{what} of {graph.name!r} is declared {output.type}, and what it is given is {type_}"
             self._report("wrong-type", message, "Change the annotation, or what is returned.", graph.location)
 
-    # -- the graph as a whole --------------------------------------------------------------------------------------------
+    # -- the graph as a whole ------------------------------------------------------------------------------------------
 
     def _check_whole(self) -> None:
         last = self._values.finally_names  # what uses them has been told already

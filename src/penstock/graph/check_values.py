@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from penstock.base.diagnostics import Location
 from penstock.base.errors import ExpressionError
+from penstock.base.limits import LIMITS
 from penstock.graph.bindings import (
     Constant,
     Expression,
@@ -26,7 +27,6 @@ from penstock.graph.names import nearest
 from penstock.graph.parameters import check_parameter, parameter_bytes, short_repr
 from penstock.graph.types import ANY, INT, STR, Type
 from penstock.graph.value_types import UNKNOWN, merge_types, type_of_constant, type_of_tree, type_of_value
-from penstock.wire import PARAMETER_BYTES_MAX
 
 Report = Callable[[str, str, str, Location | None], None]
 
@@ -35,7 +35,8 @@ _SMALL = (bool, int, float, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a Value stands: the node's name, and `context` (map, loop, until or finally) where more may be referred to."""
+    """Where a Value stands: the node's name, and `context` (map, loop, until or finally) where more may be referred
+    to."""
 
     node: str
     location: Location | None
@@ -185,7 +186,7 @@ class ValueChecker:
             message = f"{what} of {place.node!r} is text with {shown(part)} in it, which is {type_}, an artifact"
             self._report("artifact-in-text", message, "Make the text in a task.", place.location)
 
-    # -- constants -------------------------------------------------------------------------------------------------------
+    # -- constants -----------------------------------------------------------------------------------------------------
 
     def _check_constant_input(self, constant: Constant, spec: InputSpec, place: Place) -> None:
         what, wanted, value = f"input {spec.name!r}", spec.type, constant.value
@@ -219,12 +220,17 @@ class ValueChecker:
             self._report("unserialisable-constant", f"{what} of {place.node!r} {complaint}", fix, place.location)
             return False
         size = parameter_bytes(value)
-        if size > PARAMETER_BYTES_MAX:
+        if size > LIMITS.parameter_bytes_max:
             message = (
-                f"{what} of {place.node!r} is a constant of {size:,} bytes; at most {PARAMETER_BYTES_MAX:,} are allowed "
-                "(parameter_bytes_max)"
+                f"{what} of {place.node!r} is a constant of {size:,} bytes; at most "
+                f"{LIMITS.parameter_bytes_max:,} are allowed (parameter_bytes_max)"
             )
-            self._report("constant-too-large", message, "Read it from a file in a task.", place.location)
+            self._report(
+                "constant-too-large",
+                message,
+                "Read it from a file in a task.",
+                place.location,
+            )
         return True
 
 

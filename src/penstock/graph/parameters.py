@@ -9,11 +9,12 @@ from enum import Enum
 from typing import Any
 
 from penstock.base.errors import InvalidInput
+from penstock.base.limits import LIMITS
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
 from penstock.graph.sources import plain_source, source_complaint, source_from_text, words_for
 from penstock.graph.types import SOURCE, Type
-from penstock.wire import PARAMETER_BYTES_MAX, Datum, Inline, parameter_to_json
+from penstock.wire import Datum, Inline, parameter_to_json
 
 AS_PARAMETER = "__penstock_parameter__"
 """The method by which an object of ours says which parameter it stands for."""
@@ -74,8 +75,8 @@ def check_parameter(type_: Type, value: Any) -> str | None:
 
 
 def plain_parameter(value: Any) -> Any:
-    """`value` with what stands for JSON data turned into it: tuples and ranges into lists, members of enums into their option,
-    NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
+    """`value` with what stands for JSON data turned into it: tuples and ranges into lists, members of enums into their
+    option, NumPy scalars into numbers. Anything else is left as it is, for `check_parameter` to complain about."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):
@@ -169,10 +170,10 @@ def _too_large(bound: Mapping[str, Datum]) -> list[str]:
     complaints = []
     for name, datum in bound.items():
         size = parameter_bytes(datum.value) if isinstance(datum, Inline) else 0
-        if size > PARAMETER_BYTES_MAX:
+        if size > LIMITS.parameter_bytes_max:
             complaints.append(
-                f"parameter {name!r} is {size:,} bytes; a parameter has at most {PARAMETER_BYTES_MAX:,} "
-                "(parameter_bytes_max): put it into a file and give the file's name"
+                f"parameter {name!r} is {size:,} bytes; a parameter has at most {LIMITS.parameter_bytes_max:,} "
+                "(parameter_bytes_max): put it into a file and give the file's name, or raise that setting"
             )
     return complaints
 
@@ -181,7 +182,7 @@ def parameter_bytes(value: Any) -> int:
     """The size of a parameter as it is kept: bytes of its JSON. 0 for what is not JSON."""
     if value is None or isinstance(value, (bool, int, float)):
         return 8
-    if isinstance(value, str) and len(value) * 6 < PARAMETER_BYTES_MAX:
+    if isinstance(value, str) and len(value) * 6 < LIMITS.parameter_bytes_max:
         return len(value)  # far below any limit: no need to be exact
     try:
         return len(json.dumps(parameter_to_json(value), ensure_ascii=False).encode())

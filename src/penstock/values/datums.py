@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput, PenstockError, StoreUnavailable
+from penstock.base.limits import LIMITS
 from penstock.values import data, parameters
 from penstock.values.custom import is_custom
 from penstock.values.families import Family, family_by_form, family_of
@@ -19,7 +20,7 @@ from penstock.values.names import class_name, is_of
 from penstock.values.refusals import ContentLost, ValueRefused
 from penstock.values.seen import Seen, announce_reading, look_at
 from penstock.values.store import ArtifactStore
-from penstock.wire import ITEMS_MAX, Artifact, Counted, Datum, Inline
+from penstock.wire import Artifact, Counted, Datum, Inline
 
 DeclaredType = Mapping[str, Any]
 SEEN = "seen"
@@ -187,9 +188,9 @@ def _is_numpy(value: Any) -> bool:
 
 
 def _counted(value: Any, item: DeclaredType, artifacts: ArtifactStore, staging: Staging) -> Counted:
-    if len(value) > ITEMS_MAX:
+    if len(value) > LIMITS.items_max:
         raise ValueRefused(
-            f"the list has {len(value):,} items, more than {ITEMS_MAX:,} (items_max)",
+            f"the list has {len(value):,} items, more than {LIMITS.items_max:,} (items_max)",
             fix="Raise the setting items_max, or return a table or an array.",
         )
     datums = []

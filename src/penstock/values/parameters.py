@@ -8,12 +8,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.base.limits import LIMITS, PARAMETER_BYTES_MAX
 from penstock.values.names import class_name
 from penstock.values.refusals import ValueRefused
-from penstock.wire import PARAMETER_BYTES_MAX, parameter_to_json
+from penstock.wire import parameter_to_json
 
 DEPTH_MAX = 200
-_TEXT_SURELY_SMALL = PARAMETER_BYTES_MAX // 6  # a character takes at most six bytes as JSON
+_TEXT_SURELY_SMALL = (
+    PARAMETER_BYTES_MAX // 6
+)  # a character takes at most six bytes as JSON; the setting only raises the limit
 
 
 def is_exact(value: Any, *, depth: int = 0) -> bool:
@@ -99,12 +102,12 @@ def is_small(value: Any) -> bool:
         raise ValueRefused("a text contains half of a surrogate pair and cannot be stored as UTF-8") from error
     except ValueError:
         return False  # a whole number of more digits than Python will print
-    return len(text) <= PARAMETER_BYTES_MAX
+    return len(text) <= LIMITS.parameter_bytes_max
 
 
 def too_large() -> ValueRefused:
     return ValueRefused(
-        f"the value is a parameter of more than {PARAMETER_BYTES_MAX:,} bytes (parameter_bytes_max)",
+        f"the value is a parameter of more than {LIMITS.parameter_bytes_max:,} bytes (parameter_bytes_max)",
         fix="Raise the setting parameter_bytes_max, or return an artifact: a table, an array, a dataclass, or a path.",
     )
 

@@ -16,12 +16,24 @@ from penstock.wire import Succeeded
 Bench = Any
 
 
+_HEAD = """
+import os, shutil, subprocess, sys, threading
+from pathlib import Path
+
+def read(name):
+    with open(name) as file:
+        return file.read()
+
+def write(name, mode):
+    with open(name, mode) as file:
+        file.write("other")
+"""
+
+
 def reads(bench: Bench, body: str, **given: Any) -> dict[str, str]:
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     module = bench.module("")
-    (bench.project / f"{module}.py").write_text(
-        f"import json, os, shutil, subprocess, sys, threading\nfrom pathlib import Path\n\ndef f():\n{lines}\n"
-    )
+    (bench.project / f"{module}.py").write_text(f"{_HEAD}\ndef f():\n{lines}\n")
     ended = bench.again(module, **given)
     assert isinstance(ended.outcome, Succeeded), ended.outcome
     return dict(ended.reads)
@@ -37,7 +49,7 @@ def data(bench: Bench, name: str = "data.txt", text: str = "1,2,3") -> str:
 @pytest.mark.parametrize(
     "body",
     [
-        "open('data.txt').read()",
+        "read('data.txt')",
         "Path('data.txt').read_text()",
         "Path.cwd().joinpath('data.txt').read_bytes()",
         "open(b'data.txt', 'rb').close()",
@@ -46,9 +58,9 @@ def data(bench: Bench, name: str = "data.txt", text: str = "1,2,3") -> str:
         "shutil.copyfile('data.txt', 'copy.txt')",
         "t = threading.Thread(target=lambda: open('data.txt').close()); t.start(); t.join()",
         "open('data.txt').close(); open('data.txt').close()",
-        "open('data.txt').close(); open('data.txt', 'w').write('other')",
-        "open('data.txt', 'r+').write('other')",
-        "open('data.txt').close(); open('new', 'w').close(); os.replace('new', 'data.txt')",
+        "open('data.txt').close(); write('data.txt', 'w')",
+        "write('data.txt', 'r+')",
+        "open('data.txt').close(); write('new', 'w'); os.replace('new', 'data.txt')",
         "import numpy; numpy.fromfile('data.txt', dtype='uint8')",
         "import pandas; pandas.read_csv('data.txt')",
     ],
@@ -62,18 +74,18 @@ def test_a_file_that_is_read_is_told_as_it_was(bench: Bench, body: str) -> None:
     "body",
     [
         "pass",
-        "open('made.txt', 'w').write('x'); open('made.txt').read()",
-        "open('part', 'w').write('x'); os.replace('part', 'made.txt'); open('made.txt').read()",
-        "open('data.txt', 'w').write('x')",
-        "open('data.txt', 'a').write('x')",
+        "write('made.txt', 'w'); read('made.txt')",
+        "write('part', 'w'); os.replace('part', 'made.txt'); read('made.txt')",
+        "write('data.txt', 'w')",
+        "write('data.txt', 'a')",
         "os.listdir('.'); os.stat('data.txt')",
-        "open('/proc/self/stat').read()",
-        "open(os.devnull).read()",
-        "open('.penstock/state').read()",
+        "read('/proc/self/stat')",
+        "read(os.devnull)",
+        "read('.penstock/state')",
         "Path(sys.prefix).exists(); import json.tool",
         "os.close(os.open('.', os.O_RDONLY))",
         "r, w = os.pipe(); os.close(w); open(r).close()",
-        "import tempfile; tempfile.TemporaryFile().read()",
+        "import tempfile; tempfile.TemporaryFile().close()",
     ],
 )
 def test_what_is_no_input_of_the_project_is_not_told(bench: Bench, body: str) -> None:
@@ -93,29 +105,29 @@ def test_a_link_in_the_project_counts_by_its_name_and_one_into_it_by_its_target(
     outside.write_text("elsewhere")
     (bench.project / "link.txt").symlink_to(outside)
     (tmp_path / "into").symlink_to(bench.project)
-    assert reads(bench, "open('link.txt').read()") == {"link.txt": digest_of_file(outside)}
-    assert reads(bench, f"open('{tmp_path}/into/data.txt').read()") == {"data.txt": digest}
-    assert reads(bench, f"open('{outside}').read()") == {}
+    assert reads(bench, "read('link.txt')") == {"link.txt": digest_of_file(outside)}
+    assert reads(bench, f"read('{tmp_path}/into/data.txt')") == {"data.txt": digest}
+    assert reads(bench, f"read('{outside}')") == {}
 
 
 def test_reads_of_one_attempt_are_not_those_of_the_next(bench: Bench) -> None:
     digest = data(bench)
-    assert reads(bench, "open('data.txt').read()") == {"data.txt": digest}
+    assert reads(bench, "read('data.txt')") == {"data.txt": digest}
     assert reads(bench, "pass") == {}
     changed = data(bench, text="4,5,6")
-    assert reads(bench, "open('data.txt').read()") == {"data.txt": changed} != {"data.txt": digest}
+    assert reads(bench, "read('data.txt')") == {"data.txt": changed} != {"data.txt": digest}
 
 
 def test_an_installed_package_in_the_project_is_no_input(bench: Bench) -> None:
     data(bench, ".venv/lib/python3.11/site-packages/pandas/data.csv")
     data(bench, ".venv/lib/python3.11/site-packages/pandas/more.py")
-    body = "open('.venv/lib/python3.11/site-packages/pandas/data.csv').read()"
+    body = "read('.venv/lib/python3.11/site-packages/pandas/data.csv')"
     assert reads(bench, body) == {}
 
 
 def test_a_source_that_is_read_as_text_counts(bench: Bench) -> None:
     digest = data(bench, "version.py", "VERSION = '1'")
-    assert reads(bench, "open('version.py').read()") == {"version.py": digest}
+    assert reads(bench, "read('version.py')") == {"version.py": digest}
 
 
 def test_what_python_imports_is_no_read(bench: Bench) -> None:
@@ -128,14 +140,14 @@ def test_what_python_imports_is_no_read(bench: Bench) -> None:
 
 def test_what_a_module_reads_when_it_is_imported_counts_for_every_attempt_of_it(bench: Bench) -> None:
     digest = data(bench)
-    module = bench.module("X = open('data.txt').read()\ndef f(): return X")
+    module = bench.module("with open('data.txt') as file:\n    X = file.read()\ndef f(): return X")
     assert dict(bench.again(module).reads) == {"data.txt": digest}
     assert dict(bench.again(module).reads) == {"data.txt": digest}
 
 
 def test_a_failed_attempt_tells_nothing(bench: Bench) -> None:
     data(bench)
-    assert not bench.end("def f():\n    open('data.txt').read()\n    raise ValueError").reads
+    assert not bench.end("def f():\n    open('data.txt').close()\n    raise ValueError").reads
 
 
 def test_a_returned_path_that_was_there_before_is_a_read_and_one_that_was_made_is_not(bench: Bench) -> None:

@@ -30,6 +30,8 @@ class LocalSettings:
     ledger: Path | None = None
     """Folder of the host's ledger; None: the user's own."""
     launcher: str = "penstock.launcher.outer.attempt:Launcher"
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """What `base.limits.set_limits` is given in workers."""
 
 
 def worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings:
@@ -43,4 +45,5 @@ def worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings
         artifacts=settings.artifacts,
         artifacts_arguments=dict(settings.artifacts_arguments),
         launcher=settings.launcher,
+        limits=dict(settings.limits),
     )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol, TextIO
 
 from penstock.base.errors import PenstockError
+from penstock.base.limits import set_limits
 from penstock.launcher.inner.outcomes import Stopped
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
@@ -86,6 +87,8 @@ class WorkerSettings:
     artifacts: str
     artifacts_arguments: dict[str, Any]
     launcher: str
+    limits: dict[str, int]
+    """What `base.limits.set_limits` is given."""
 
 
 def named(text: str) -> Any:
@@ -139,8 +142,8 @@ class Worker:
         self._streams = (sys.stdout, sys.stderr)
 
     def _restore_streams(self) -> int:
-        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take. The size of the
-        log."""
+        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take. The size of
+        the log."""
         for fd, stream in zip((1, 2), self._streams, strict=True):
             try:
                 stream.flush()
@@ -302,8 +305,8 @@ class Worker:
 
 
 class _Forks:
-    """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects. It is held back while the fork is made:
-    one that came before the handler is gone would be forgotten."""
+    """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects. It is held back while the fork is
+    made: one that came before the handler is gone would be forgotten."""
 
     def __init__(self) -> None:
         self._masks: list[set[int]] = []
@@ -379,6 +382,7 @@ def begin_worker(
         os.setsid()  # a signal that user code sends to its own group reaches nobody else
         become_subreaper()
         _volunteer_for_oom()
+        set_limits(**settings.limits)
         Worker(settings, number, requests=requests, reports=reports, fresh=fresh).serve()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the controller is told
         _complain(traceback.format_exc())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,13 +67,11 @@ class Layout:
                 os.close(fd)
 
     def keep(self, digest: str) -> bool:
-        """Whether content is there; if so, it counts as used now. Of its times only that of access may be changed:
-        what was seen of verified content includes the other."""
+        """Whether content is there; if so, it counts as used now."""
         place = self.place(digest)
         with self.locked():
             try:
-                status = os.stat(place)
-                os.utime(place, ns=(time.time_ns(), status.st_mtime_ns))
+                _mark_used(place)
             except (FileNotFoundError, NotADirectoryError):
                 return False
             except OSError:
@@ -83,7 +82,7 @@ class Layout:
         """Give content its name, durably. What `path` names is on the disk already."""
         target = self.place(digest)
         folder = os.path.dirname(target)
-        os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))  # one that was moved in may have lain long
+        _mark_used(path)  # a file that was moved in may have lain long
         with self.locked():
             try:
                 os.rename(path, target)
@@ -133,3 +132,17 @@ class Layout:
             f"there is no artifact {digest} in {self.root}",
             fix="Give `penstock retry` for the run: what made the artifact runs again.",
         )
+
+
+def _mark_used(path: str) -> None:
+    """A file's time of change is part of what was seen of it when it was verified, so its time of access is the mark;
+    reading may set that, too, which does no harm. A folder's time of change is seen by nobody, and looking into the
+    folder leaves it alone."""
+    status = os.stat(path)
+    now_ns = time.time_ns()
+    os.utime(path, ns=(now_ns, now_ns if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns))
+
+
+def used_at_ns(status: os.stat_result) -> int:
+    """When content was last stored or kept, in ns since the epoch."""
+    return status.st_mtime_ns if stat.S_ISDIR(status.st_mode) else status.st_atime_ns

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from penstock.stores.artifacts.digests import is_tree, split
-from penstock.stores.artifacts.layout import KIND_FOLDERS, Layout
+from penstock.stores.artifacts.layout import KIND_FOLDERS, Layout, used_at_ns
 
 _GONE = (FileNotFoundError, NotADirectoryError)
 
@@ -87,7 +87,7 @@ class Reclaim:
 
 def _is_unused(status: os.stat_result, unused_ms: int) -> bool:
     """Whether content has not been stored or kept for so long. What claims to come from the future is in use."""
-    return unused_ms <= 0 or (time.time_ns() - status.st_atime_ns) // 1_000_000 >= unused_ms
+    return unused_ms <= 0 or (time.time_ns() - used_at_ns(status)) // 1_000_000 >= unused_ms
 
 
 def _names(folder: str) -> list[str]:

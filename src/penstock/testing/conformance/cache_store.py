@@ -85,8 +85,9 @@ def an_entry_counts_until_it_expires(open_store: OpenStore) -> None:
     store = open_store()
     lease = begun(store)
     lasting = replace(entry(KEYS[1]), expires_at=Instant(NOW + 10))
+    oldest = replace(lasting, attempt=9)
     newest = replace(lasting, attempt=2, expires_at=Instant(NOW + 5))
-    commit(store, lease, entries=(lasting, newest))
+    commit(store, lease, entries=(oldest, lasting, newest))
     answers = [store.look_up([KEYS[1]], now=Instant(NOW + ms)) for ms in (4, 5, 9, 10)]
     expired = Found(has_expired=True)
     assert answers == [{KEYS[1]: found} for found in (Found(newest), Found(lasting), Found(lasting), expired)]
