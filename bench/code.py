@@ -98,7 +98,9 @@ def write_project(folder: Path, *, modules: int, lines: int, tasks: int) -> int:
     total = 0
     for number in range(modules):
         below = [other for other in (2 * number + 1, 2 * number + 2) if other < modules] or [number]
-        imports = "\n".join(f"import module_{other}\nfrom module_{other} import helper_{other}" for other in below if other != number)
+        imports = "\n".join(
+            f"import module_{other}\nfrom module_{other} import helper_{other}" for other in below if other != number
+        )
         text = MODULE.format(number=number, imports=imports)
         count = 0
         while text.count("\n") < lines:

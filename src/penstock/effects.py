@@ -302,7 +302,7 @@ class StateStore(Protocol):
     def digests_in_use(self) -> Iterator[str]:
         """Each address that the rows of runs and entries name, all as of one moment: pins, code, inputs, outputs,
         carried values. Rather one too many than one too few: text of a user's that looks like an address is one. What
-        an artifact itself names (the files of a pin's manifest) is not followed."""
+        an artifact itself may name is not followed."""
         ...
 
     def keys_unwritten_since(self, at: Instant) -> Sequence[str]:

@@ -1,5 +1,5 @@
 """The engine against the naive evaluator, with everything that can come in coming in any order: reports, repeats, late
-ones, time, capacity, cancels, and being rebuilt from its rows."""
+ones, answers of the cache, time, capacity, cancels, and being rebuilt from its rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from penstock.engine.events import CancelRequested, CapacityReported, TimePassed
-from penstock.testing import checkers, fakes, graphs, naive
+from penstock.testing import checkers, fakes, graphs, naive, reuse
 from penstock.testing.alone import EngineAlone
 from penstock.wire import AttemptStarted, Lost, Refused, Succeeded
 
@@ -23,7 +23,14 @@ class EngineMachine(RuleBasedStateMachine):
         self.expected = naive.evaluate(self.scenario.graph, self.scenario.inputs, graphs.answer({}))
         self.cancelled = False
         self.over: list[str] = []
-        self.alone.submit("r", self.scenario.graph, self.scenario.inputs)
+        self.codes = reuse.codes_of(self.scenario.graph, seed)
+        self.alone.submit("r", self.scenario.graph, self.scenario.inputs, codes=self.codes)
+
+    @precondition(lambda self: "s" not in self.alone.asked)
+    @rule(cache=st.sampled_from(["use", "use", "write"]))
+    def submit_again(self, cache: str) -> None:
+        """The same in another run: it shares what can be shared."""
+        self.alone.submit("s", self.scenario.graph, self.scenario.inputs, codes=self.codes, cache=cache)
 
     def pick(self, number: int) -> str:
         ids = sorted(self.alone.requests)
@@ -54,6 +61,12 @@ class EngineMachine(RuleBasedStateMachine):
         self.over.append(attempt_id)
         self.alone.end(attempt_id, Lost("the worker died") if lost else Refused("not now"))
 
+    @precondition(lambda self: self.alone.questions)
+    @rule(number=st.integers(0, 50), claimed=st.booleans())
+    def reply(self, number: int, claimed: bool) -> None:
+        questions = sorted(self.alone.questions)
+        self.alone.reply(questions[number % len(questions)], claimed=claimed)
+
     @precondition(lambda self: self.over)
     @rule(number=st.integers(0, 50))
     def report_late(self, number: int) -> None:
@@ -81,8 +94,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def finished_runs_have_nothing_open(self) -> None:
-        if hasattr(self, "alone") and self.alone.ended("r"):
-            assert not self.alone.requests
+        for run_id in self.alone.asked if hasattr(self, "alone") else ():
+            if self.alone.ended(run_id):
+                assert not [attempt_id for attempt_id in self.alone.requests if attempt_id.startswith(f"{run_id}/")]
 
     def teardown(self) -> None:
         """Once nothing goes wrong any more, the run ends, as its graph means."""
@@ -91,23 +105,26 @@ class EngineMachine(RuleBasedStateMachine):
         alone = self.alone
         alone.handle(CapacityReported("local", {**ROOM, "cpu": 4_000}))
         for _ in range(5_000):
-            if alone.ended("r"):
+            if all(alone.ended(run_id) for run_id in alone.asked):
                 break
+            for question in sorted(alone.questions):
+                alone.reply(question)
             for attempt_id in sorted(alone.requests):
                 alone.handle(AttemptStarted(attempt_id, alone.clock.now(), "w1"))
                 if not self.is_slow(attempt_id):
                     alone.end(attempt_id, alone.answer(attempt_id))
             alone.clock.advance(200)
             alone.handle(TimePassed())
-        record = alone.asked["r"].record()
-        checkers.check_end(
-            record,
-            self.expected,
-            self.scenario.graph,
-            timed=self.scenario.timed,
-            cancelled=self.cancelled,
-            killed=self.cancelled,
-        )
+        for run_id in alone.asked:
+            cancelled = self.cancelled and run_id == "r"
+            checkers.check_end(
+                alone.asked[run_id].record(),
+                self.expected,
+                self.scenario.graph,
+                timed=self.scenario.timed,
+                cancelled=cancelled,
+                killed=cancelled,
+            )
 
 
 EngineMachine.TestCase.settings = settings(

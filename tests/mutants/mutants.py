@@ -204,9 +204,7 @@ MUTANTS = (
     Mutant(
         "backoff-not-rebuilt",
         "engine/rebuild.py",
-        "        assert task.retry_at is not None\n"
-        "        turn.timers.add(task.retry_at, task)\n"
-        "    else:\n",
+        "        assert task.retry_at is not None\n        turn.timers.add(task.retry_at, task)\n    else:\n",
         "        assert task.retry_at is not None\n    else:\n",
         "after a crash, nothing in backoff is ever tried again",
     ),
@@ -230,7 +228,8 @@ MUTANTS = (
         "unknown-commit-believed",
         "controller/controller.py",
         "        except (ClaimLost, CommitUnknown):\n            self._reset(now)\n            return False\n",
-        "        except ClaimLost:\n            self._reset(now)\n            return False\n        except CommitUnknown:\n            pass\n",
+        "        except ClaimLost:\n            self._reset(now)\n            return False\n"
+        "        except CommitUnknown:\n            pass\n",
         "a commit of unknown outcome is taken for one that happened",
     ),
     Mutant(
@@ -322,7 +321,7 @@ MUTANTS = (
         "nothing-claimed",
         "engine/attempts.py",
         "if task.key is not None and turn.flights.leader_by_key.get(task.key) is task:",
-        "if task.attempt > 1 and turn.flights.leader_by_key.get(task.key or \"\") is task:",
+        'if task.attempt > 1 and turn.flights.leader_by_key.get(task.key or "") is task:',
         "other controllers do not hear who computes a key",
     ),
     Mutant(
@@ -420,7 +419,8 @@ MUTANTS = (
         "claim-lost-ignored",
         "controller/controller.py",
         "        except (ClaimLost, CommitUnknown):\n            self._reset(now)\n            return False\n",
-        "        except ClaimLost:\n            pass\n        except CommitUnknown:\n            self._reset(now)\n            return False\n",
+        "        except ClaimLost:\n            pass\n"
+        "        except CommitUnknown:\n            self._reset(now)\n            return False\n",
         "a controller goes on with a commit that was refused",
     ),
     Mutant(

@@ -30,6 +30,9 @@ def test_every_world_ends_as_its_graphs_mean(verdicts: list[sim.Verdict]) -> Non
 def test_every_kind_of_fault_happens(verdicts: list[sim.Verdict]) -> None:
     counts: Counter[str] = sum((verdict.counts for verdict in verdicts), Counter())
     assert [fault for fault in HIGHEST if not counts[fault]] == []
+    assert [how for how in ("hit", "miss", "claimed", "adopted") if not counts[f"answered {how}"]] == []
+    assert counts["entries"]
+    assert counts["claim_lost"]
     assert counts["runs"] > SEEDS
     assert counts["controllers"] > 2 * SEEDS
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
 from penstock.plan.model import CodeKey
@@ -77,11 +77,21 @@ def _unresolved_text(one: dict[str, Any]) -> str:
     return f"{one['unit']}: {one['why']}{where}"
 
 
-def answer_of(settings: Settings, store: StateStore, artifacts: ArtifactStore) -> Answer:
-    """What answers a controller's look-ups from the project's own store."""
+def answer_of(settings: Settings, store: StateStore, artifacts: ArtifactStore, *, only_look: bool = False) -> Answer:
+    """What answers a controller's look-ups from the project's own store. Content of a hit counts as used just now, unless
+    it is only looked at."""
     from penstock.controller.answers import Answers, ProjectFiles
 
-    return Answers(store, artifacts, ProjectFiles(settings.project, digest_of_file).digest_at).answer
+    content = cast("ArtifactStore", OnlyLooked(artifacts)) if only_look else artifacts
+    return Answers(store, content, ProjectFiles(settings.project, digest_of_file).digest_at).answer
+
+
+class OnlyLooked:
+    """What answers ask of an artifact store, without a trace of it."""
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self.has = artifacts.has
+        self.keep = artifacts.has
 
 
 def saved_ms(store: StateStore, source: str) -> float | None:

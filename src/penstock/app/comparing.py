@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import all_code_of
 from penstock.app.explaining import Changed, Parts, differences
-from penstock.app.places import open_artifacts, open_existing_store
+from penstock.app.places import open_artifacts, open_existing_store, project_settings
 from penstock.app.playing import graph_of
 from penstock.app.reading import find_run
 from penstock.app.results import duration_ms, shown
 from penstock.code.model import ComponentCode
 from penstock.graph.render import graph_text
-from penstock.settings import load
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -87,7 +86,7 @@ class Difference:
 
 def diff_runs(before_text: str, after_text: str) -> Difference:
     """Raises InvalidInput for runs that there are not, with the nearest ids."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         before, after = find_run(store, before_text), find_run(store, after_text)
         code, environment = _code(open_artifacts(settings), before, after)

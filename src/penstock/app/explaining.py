@@ -84,6 +84,11 @@ def _equal_count(entry: CacheEntry, parts: Parts) -> int:
 
 def differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
     """Every part that differs, code first; one that is on one side only stands with an empty text on the other."""
+    return (*static_differences(before, after), *input_differences(before, after))
+
+
+def static_differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
+    """What differs in code, environment and version: the same for all uses of a component."""
     changed: list[Changed] = []
     if before.code_digest != after.code_digest:
         changed += _code(before, after)
@@ -92,7 +97,12 @@ def differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
     old, new = before.code, after.code
     if old is not None and new is not None and old.version != new.version:
         changed.append(Changed("version", after.component, old.version or "", new.version or ""))
-    changed += _pairs("input", before.inputs, after.inputs)
+    return tuple(changed)
+
+
+def input_differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
+    """What differs in inputs, and in what was read."""
+    changed = _pairs("input", before.inputs, after.inputs)
     if before.reads and after.reads:
         changed += _pairs("read", before.reads, after.reads)
     return tuple(changed)

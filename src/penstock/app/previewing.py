@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import answer_of, codes_of
 from penstock.app.describing import describe
-from penstock.app.places import DATABASE, open_artifacts, open_executor, open_store
+from penstock.app.places import DATABASE, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import plan_for, refuse_unmeetable
 from penstock.app.rehearsing import Rehearsed, rehearse
 from penstock.app.running import bind_texts
@@ -26,7 +26,6 @@ from penstock.base.ids import run_id
 from penstock.controller import SystemClock
 from penstock.engine.rows import RunRow
 from penstock.graph.codec import graph_digest
-from penstock.settings import load
 
 if TYPE_CHECKING:
     from penstock.base.instants import Instant
@@ -74,7 +73,7 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
     import tempfile
 
     target = parse_target(text)
-    settings = load(target.folder)
+    settings = project_settings(target.folder)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
         aside = replace(settings, state=Path(folder))
@@ -113,7 +112,9 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
             described_in=aside_artifacts,
             executor=executor,
         )
-        answer = _at(now, answer_of(settings, known, open_artifacts(settings))) if known is not None else None
+        answer = None
+        if known is not None:
+            answer = _at(now, answer_of(settings, known, open_artifacts(settings), only_look=True))
         short = rehearse(run, plan, respond=foresight.respond, capacity=executor.largest, answer=answer)
         verdicts = tuple(verdicts_of(plan, short, foresight))
         longest = _longest(run, foresight, short, answer=answer)

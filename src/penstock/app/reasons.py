@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import code_of, codes_of
 from penstock.app.differing import Stored, data_differences
 from penstock.app.explaining import Changed, Parts, differences, nearest, parts_of_entry
-from penstock.app.places import SCRATCH, open_artifacts, open_existing_store
+from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
 from penstock.app.playing import inputs_of_run, plan_of
 from penstock.app.reading import find_run, require_task
 from penstock.app.results import shown
@@ -24,7 +24,6 @@ from penstock.engine.caching import identity_of
 from penstock.engine.rows import CacheEntry, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.bindings import Output, StateOf, leaves
-from penstock.settings import load
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -89,7 +88,7 @@ class Why:
 
 def why(text: str, task: str) -> Why:
     """Raises InvalidInput for a run or task run that there is not, with the nearest names."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         require_task(store, run, task)

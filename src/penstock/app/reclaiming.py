@@ -11,15 +11,15 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store
+from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.base.instants import Instant
 from penstock.controller import SystemClock
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
-from penstock.settings import Settings, load
+from penstock.settings import Settings
 from penstock.values.store import UNUSED_MS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reclaimed:
 
 def collect_garbage(*, dry_run: bool) -> Reclaimed:
     """Raises InvalidInput where no run has been made yet."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with _rows(settings, dry_run=dry_run) as store:
         now = SystemClock().now()
         runs = store.runs(limit=RUNS_MAX)
@@ -92,7 +92,7 @@ def _rows(settings: Settings, *, dry_run: bool) -> Iterator[StateStore]:
         target = sqlite3.connect(Path(folder) / DATABASE)
         with closing(source), closing(target):
             source.backup(target)
-        with closing(open_store(Settings(settings.project, Path(folder)))) as store:
+        with closing(open_store(replace(settings, state=Path(folder)))) as store:
             yield store
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import open_existing_store
+from penstock.app.places import open_existing_store, project_settings
 from penstock.app.reading import find_run, require_task
 from penstock.base.errors import InvalidInput
 from penstock.controller.answers import digests_in
-from penstock.settings import load
 
 if TYPE_CHECKING:
     from penstock.effects import ArtifactLink, StateStore
@@ -67,7 +66,7 @@ class Lineage:
 
 def lineage(what: str, task: str | None) -> Lineage:
     """Raises InvalidInput for an artifact, run or task run that there is not, with the nearest names."""
-    settings = load(Path.cwd())
+    settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         tracing = Tracing(store)
         if task is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import answer_of
 from penstock.app.describing import describe
 from penstock.app.differing import Stored, data_differences
-from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_executor, open_store
+from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import plan_for, refuse_unmeetable
 from penstock.app.rehearsing import rehearse
 from penstock.app.running import bind_texts
@@ -25,7 +25,6 @@ from penstock.controller import SystemClock
 from penstock.controller.answers import digests_in
 from penstock.engine.rows import RunRow
 from penstock.graph.codec import graph_digest
-from penstock.settings import load
 from penstock.wire import AttemptEnded, AttemptRequest, Failed, Outcome, Skipped, Succeeded
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
     import tempfile
 
     target = parse_target(text)
-    settings = load(target.folder)
+    settings = project_settings(target.folder)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
         aside = replace(settings, state=Path(folder))
@@ -101,7 +100,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
         answer = None
         if known is not None:
             stored = open_artifacts(settings)
-            answer = _brought(answer_of(settings, known, stored), task, source=stored, target=artifacts)
+            answer = _brought(answer_of(settings, known, stored, only_look=True), task, source=stored, target=artifacts)
         trying = Trying(executor, task, frozenset(_needed(plan, task)))
         rehearse(run, plan, respond=trying.respond, capacity=executor.largest, answer=answer)
         marks = known.nondeterministic() if known is not None else {}

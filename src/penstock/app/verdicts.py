@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import code_of
-from penstock.app.explaining import Parts, differences, in_short, nearest, parts_of_entry
+from penstock.app.explaining import (
+    Changed,
+    Parts,
+    in_short,
+    input_differences,
+    nearest,
+    parts_of_entry,
+    static_differences,
+)
 from penstock.app.rehearsing import Rehearsed, is_unknown, unknown_outputs
 from penstock.base.ids import split_attempt_id
 from penstock.code.model import ComponentCode
@@ -21,13 +29,13 @@ from penstock.wire import AttemptEnded, AttemptRequest, Outcome, Succeeded
 if TYPE_CHECKING:
     from penstock.base.instants import Instant
     from penstock.effects import StateStore
-    from penstock.engine.rows import CacheEntry, TaskRunRow
+    from penstock.engine.rows import CacheEntry, RunRow, TaskRunRow
     from penstock.executors.local.executor import LocalExecutor
     from penstock.plan.model import CodeKey, Plan, PlanGraph, PlanNode
     from penstock.values.store import ArtifactStore
 
 # So many entries of a component are looked through for the nearest one, and for one that holds what is known.
-NEAREST_OF = 200
+NEAREST_OF = 50
 ENTRIES_MAX = 20_000
 # So many attempts tell how much memory a component takes.
 PEAKS_OF = 5
@@ -105,6 +113,8 @@ class Foresight:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _entries: dict[str, list[CacheEntry]] = field(default_factory=dict)
     _known: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=dict)
+    _static: dict[tuple[str, str, str], tuple[Changed, ...]] = field(default_factory=dict)
+    _runs: dict[str, RunRow | None] = field(default_factory=dict)
     _memory: dict[str, int | None] = field(default_factory=dict)
     _codes: dict[tuple[str, str], ComponentCode | None] = field(default_factory=dict)
     _resolved: dict[str, AttemptEnded] = field(default_factory=dict)
@@ -174,7 +184,7 @@ class Foresight:
         assert code is not None
         unknown = sorted(name for name, datum in request.inputs.items() if is_unknown(datum))
         inputs = identities_of({name: datum for name, datum in request.inputs.items() if name not in unknown})
-        if not self._entries_of(component):
+        if not self.entries_of(component):
             return "run", "it has not been computed before"
         parts = Parts(component, code.digest, code.environment, inputs, code=self._code_now(component))
         if unknown:
@@ -184,7 +194,7 @@ class Foresight:
         lost = self._why_invalid(key_of(node.key_base, request.inputs))
         return "run", lost or self._compared(parts, path)
 
-    def _entries_of(self, component: str) -> list[CacheEntry]:
+    def entries_of(self, component: str) -> list[CacheEntry]:
         known = self._entries.get(component)
         if known is None:
             found = self.store.entries_of(component, limit=ENTRIES_MAX) if self.store is not None else ()
@@ -198,19 +208,22 @@ class Foresight:
         if known is None:
             known = self._known[parts.component, names] = {
                 tuple(entry.inputs.get(name, "") for name in names)
-                for entry in self._entries_of(parts.component)
+                for entry in self.entries_of(parts.component)
                 if entry.code == parts.code_digest and entry.environment == parts.environment
             }
         return tuple(inputs[name] for name in names) in known
 
     def _compared(self, parts: Parts, path: str, *, unknown: frozenset[str] = frozenset()) -> str:
         """What differs from the nearest entry, on one line."""
-        entry = nearest(self._entries_of(parts.component)[:NEAREST_OF], parts, path=path)
+        entry = nearest(self.entries_of(parts.component)[:NEAREST_OF], parts, path=path)
         if entry is None:
             return "it has not been computed before"
         before = parts_of_entry(entry, self._code_then(entry))
-        changes = [one for one in differences(before, parts) if not (one.kind == "input" and one.name in unknown)]
-        return in_short(changes) or "its version or declared settings changed"
+        form = (parts.component, entry.code, entry.environment)
+        if form not in self._static:
+            self._static[form] = static_differences(before, parts)
+        inputs = [one for one in input_differences(before, parts) if one.name not in unknown]
+        return in_short([*self._static[form], *inputs]) or "its version or declared settings changed"
 
     def _why_invalid(self, key: str) -> str:
         """Why the entries of a key do not hold; empty where there are none."""
@@ -230,7 +243,9 @@ class Foresight:
         return self._code(self.described_in, self.code, component)
 
     def _code_then(self, entry: CacheEntry) -> ComponentCode | None:
-        run = self.store.run(entry.run_id) if self.store is not None else None
+        if entry.run_id not in self._runs:
+            self._runs[entry.run_id] = self.store.run(entry.run_id) if self.store is not None else None
+        run = self._runs[entry.run_id]
         return self._code(self.artifacts, run.code, entry.component) if run is not None else None
 
     def _code(self, artifacts: ArtifactStore, code: str, component: str) -> ComponentCode | None:
@@ -249,7 +264,7 @@ class Foresight:
             return None
         peaks = [
             attempt.usage.memory_bytes_peak
-            for entry in self._entries_of(component)[:PEAKS_OF]
+            for entry in self.entries_of(component)[:PEAKS_OF]
             for attempt in self.store.attempts(entry.run_id, entry.path)
         ]
         return max(peaks, default=0) or None
@@ -282,12 +297,12 @@ class _Reading:
         self.verdicts: dict[str, Verdict] = {}
         self._inside: dict[str, set[str]] = {}
         """Verdicts by path of a node that holds them."""
-        self._unclear: set[str] = set()
-        """Task runs whose end depends on what nobody knows yet."""
+        self._unclear: dict[str, bool] = {}
+        """Task runs whose end depends on what nobody knows yet; False: they do run, only with what is not known."""
 
     def read(self, row: TaskRunRow) -> None:
         verdict = self._verdict(row)
-        if verdict.verdict == "maybe":
+        if verdict.verdict in ("run", "maybe"):
             verdict = self._foresight.predicted(verdict, node_at(self._plan.root, row.path))
         self.verdicts[row.path] = verdict
         parts = row.path.split("/")
@@ -296,18 +311,20 @@ class _Reading:
 
     def _verdict(self, row: TaskRunRow) -> Verdict:
         path, component, cause = row.path, row.component, row.cause
-        unclear = next((name for name in self._upstreams(path) if name in self._unclear), "") if self._unclear else ""
+        unclear = [name for name in self._upstreams(path) if name in self._unclear] if self._unclear else []
         foreseen = self._foreseen.get(path)
         if row.state is TaskState.FAILED:
             if self._cannot_say(row):
-                self._unclear.add(path)
-                return Verdict(path, component, "maybe", UNCLEAR.get(cause.code, "it holds what is not known yet"))
+                why = UNCLEAR.get(cause.code, "it holds what is not known yet")
+                below = any(self._unclear[name] for name in self._unclear if name.startswith(f"{path}/"))
+                return self._maybe(row, why, may_not_run=below or cause.code == "condition_error")
             why = cause.text or cause.code.replace("_", " ")
             return Verdict(path, component, "fail", why)
         if unclear:
-            self._unclear.add(path)
-            why = f"it depends on how {unclear} ends"
-            return Verdict(path, component, "maybe", why)
+            may_not_run = any(self._unclear[name] for name in unclear)
+            how = "how" if may_not_run else "what"
+            verb = "ends" if may_not_run else "gives"
+            return self._maybe(row, f"it depends on {how} {unclear[0]} {verb}", may_not_run=may_not_run)
         if row.state is TaskState.SKIPPED:
             by = f" ({cause.by})" if cause.by else ""
             return Verdict(path, component, "skip", f"{cause.text or cause.code.replace('_', ' ')}{by}")
@@ -318,6 +335,13 @@ class _Reading:
         inside = self._inside.get(path, set())
         of_all = next((kind for kind in ("run", "maybe") if kind in inside), "hit")
         return Verdict(path, component, of_all)
+
+    def _maybe(self, row: TaskRunRow, why: str, *, may_not_run: bool) -> Verdict:
+        """What nobody can say; but what certainly runs and has never been computed, is computed."""
+        self._unclear[row.path] = may_not_run
+        if not may_not_run and ":" in row.component and not self._foresight.entries_of(row.component):
+            return Verdict(row.path, row.component, "run", "it has not been computed before")
+        return Verdict(row.path, row.component, "maybe", why)
 
     def _hit(self, row: TaskRunRow) -> Verdict:
         run, _, path = row.cause.by.partition("/")

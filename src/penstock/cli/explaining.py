@@ -71,8 +71,10 @@ def _total(preview: Preview) -> str:
     cpu = preview.machine.get("cpu", 0) / 1000
     least, most = preview.predicted_ms, preview.predicted_ms_max
     length = duration(most) if most - least < max(least, 1) / 100 else f"{duration(least)} to {duration(most)}"
+    if preview.unknown and not most:
+        return f"nothing to predict from: {count(preview.unknown, 'task run')} never measured"
     more = f", and {count(preview.unknown, 'task run')} never measured" if preview.unknown else ""
-    return f"predicted {length} on {cpu:g} cores{more}"
+    return f"predicted {length} on {cpu:g} {'core' if cpu == 1 else 'cores'}{more}"
 
 
 def why(run: str, task: str, /, *, json: Json = False) -> int:

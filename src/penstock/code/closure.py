@@ -16,10 +16,10 @@ from penstock.code.linking import Linked
 from penstock.code.live_values import Live, counts_by_value, live_value
 
 BY_TEXT = "#"
-"""At the end of a key: the same node, counted by its text whatever its value is. A lambda in a table is nowhere else."""
+"""At the end of a key: the same node, counted by its text whatever its value: a lambda in a table is nowhere else."""
 
 _MISSING = object()
-_CONTAINERS = (dict, list, set, deque, defaultdict, OrderedDict)
+_HELD = (dict, list, set, deque, defaultdict, OrderedDict, int, float, str, bytes, bool, tuple, frozenset)
 
 
 @dataclass(slots=True)
@@ -148,14 +148,15 @@ class Closure:
         return self._live(value) if node.is_decorated else None
 
     def _of_class(self, node: Linked, value: Any) -> Live | None:
-        """Containers that are attributes of a class may have been filled by others."""
+        """Data in a class may have been computed, containers filled by others, methods put in from elsewhere."""
         if not isinstance(value, type) or value.__module__ != node.module:
             return None
+        own = f"={node.key.replace(':', '|')}"
         held = {
             name: item
             for name, item in vars(value).items()
-            if type(item) in _CONTAINERS and not name.startswith("__") and not name.startswith("_abc")
-            if not (name.startswith("_") and name.endswith("_"))
+            if type(item) in _HELD or (isinstance(item, FunctionType) and self.locate(item) not in (own, None))
+            if not name.startswith(("__", "_abc")) and not (name.startswith("_") and name.endswith("_"))
         }
         return self._live(held) if held else None
 

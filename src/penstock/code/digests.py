@@ -20,6 +20,7 @@ from penstock.base.secrets import variable_part
 from penstock.code.closure import BY_TEXT, Closure, reach_by_key
 from penstock.code.distributions import Installed, project_file_part
 from penstock.code.facts import VERSION, Facts, Kept, facts_from_data, facts_to_data
+from penstock.code.firstparty import is_first_party
 from penstock.code.import_reads import ImportReads
 from penstock.code.linking import Linked, link
 from penstock.code.live_values import without_digest
@@ -64,7 +65,7 @@ def _digests(sources: Mapping[str, Source], project: str, scratch: Path | None, 
         sources,
         project,
         Installed(kept),
-        _read_files(reads, project) if reads is not None else {},
+        reads or ImportReads(project, is_first_party),
     )
 
 
@@ -98,19 +99,17 @@ def _facts(name: str, source: Source, content: str, kept: Kept) -> Facts:
     return facts
 
 
-def _read_files(reads: ImportReads, project: str) -> dict[tuple[str, int], dict[str, str]]:
-    """(source file, line) → the parts of the files that were read there."""
+def _read_files(reads: ImportReads, project: str) -> dict[str, list[tuple[int, dict[str, str]]]]:
+    """Source file → lines, with the parts of the files that were read there."""
     known: dict[str, str] = {}
-
-    def part(path: str) -> str:
-        if path not in known:
-            known[path] = project_file_part(path)
-        return known[path]
-
-    return {
-        place: {f"file:{os.path.relpath(path, project)}": part(path) for path in paths}
-        for place, paths in reads.places.items()
-    }
+    answer: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for (source, line), paths in reads.places.items():
+        for path in paths:
+            if path not in known:
+                known[path] = project_file_part(path)
+        parts = {f"file:{os.path.relpath(path, project)}": known[path] for path in paths}
+        answer.setdefault(source, []).append((line, parts))
+    return answer
 
 
 # -- digests -----------------------------------------------------------------------------------------------------------
@@ -122,7 +121,8 @@ class _Digests:
     sources: Mapping[str, Source]
     project: str
     installed: Installed
-    read_files: Mapping[tuple[str, int], Mapping[str, str]]
+    reads: ImportReads
+    _read_files: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=dict)
     _texts: dict[str, list[str]] = field(default_factory=dict)
     _failed: dict[str, str] = field(default_factory=dict)
 
@@ -161,15 +161,18 @@ class _Digests:
         """Import the reached modules that only functions import, where a binding may be data that its text does not
         say. One that cannot be imported counts by its text, and by not being importable."""
         linked = self.closure.linked
+        self.reads.begin()
         for key in sorted(self.closure.reached_by_text(starts)):
             node = linked.get(key)
             if node is None or node.module in sys.modules or node.module in self._failed:
                 continue
-            if node.is_data and not node.is_literal:
+            if not node.is_literal and node.kind in ("data", "def", "class", "import"):
                 try:
                     import_module(node.module)
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - the author's own module
                     self._failed[node.module] = type(error).__name__
+        self.reads.end()
+        self._read_files.update(_read_files(self.reads, self.project))
 
     def unit(self, key: str, digest: str, *, position: int, reach: int) -> Unit:
         node = self.closure.linked[key.removesuffix(BY_TEXT)]
@@ -192,10 +195,9 @@ class _Digests:
         parts = dict(variable_part(name, os.environ.get(name)) for name in node.variables)
         if node.module in self._failed and node.is_data:
             parts[f"module:{node.module}"] = self._failed[node.module]
-        for module, first, last in node.spans if self.read_files else ():
-            path = self.sources[module].path
-            for (file, line), found in self.read_files.items():
-                if file == path and first <= line <= last:
+        for module, first, last in node.spans if self._read_files else ():
+            for line, found in self._read_files.get(self.sources[module].path, ()):
+                if first <= line <= last:
                     parts.update(found)
         return parts
 

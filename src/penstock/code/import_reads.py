@@ -21,10 +21,13 @@ class ImportReads:
     is_source: Callable[[str], bool]
     places: dict[tuple[str, int], dict[str, None]] = field(default_factory=dict)
     _is_watching: bool = False
+    _is_hooked: bool = False
 
     def begin(self) -> None:
         self._is_watching = True
-        sys.addaudithook(self._heard)
+        if not self._is_hooked:
+            self._is_hooked = True
+            sys.addaudithook(self._heard)
 
     def end(self) -> None:
         """An audit hook stays for the life of a process; from here on this one does nothing."""

@@ -12,6 +12,8 @@ from penstock.code.names import Names, Target, names_of
 from penstock.code.references import ASKS_SUBCLASSES, CHANGING, TELLS_SUBCLASSES
 
 _CALLED_DEPTH = 4
+# Calls in a definition that compute nothing from outside of it.
+_DECLARING = frozenset({"field", "auto", "TypeVar", "namedtuple", "property", "partial", "frozenset", "tuple", "range"})
 
 
 @dataclass(slots=True)
@@ -19,7 +21,8 @@ class Linked:
     """A node of the graph. `key` is `module:name` for a unit, `module:*` for what importing a module does beside
     binding names (rule 5), `module:**` for all of a module, and `=name` for a module of somebody else's. The digests
     are None where there is nothing to count. `spans` are (module, first line, last line) of its text; `is_data`: it
-    may count by its value; `is_decorated`: what a decorator holds counts too. The rest is as in `facts`."""
+    may count by its value; `is_decorated`: what a decorator holds counts too; `is_literal`: the text says all that can be
+    known of it. The rest is as in `facts`."""
 
     key: str
     kind: str
@@ -165,9 +168,18 @@ class Linker:
         linked.annotations = tuple(self._edges_of(annotations, foreign))
         linked.is_data = all(statement.kind == "data" for statement in mine)
         linked.is_decorated = not linked.is_data and any(statement.readers for statement in mine)
-        linked.is_literal = len(places) == 1 and not mine[0].refs
+        linked.is_literal = len(places) == 1 and not (mine[0].refs if linked.is_data else self._computes(places[0]))
         linked.kind = mine[0].kind if len({statement.kind for statement in mine}) == 1 else "data"
         return linked
+
+    def _computes(self, place: Place) -> bool:
+        """Whether a definition computes something when it is made."""
+        for chain, how in self.statement(place).calls:
+            if how == "inside" and chain.rpartition(".")[2] not in _DECLARING:
+                return True
+            if how == "decorator" and any(target.kind == "unit" for target in self.meaning(chain, place[0])):
+                return True
+        return False
 
     def _from_places(self, key: str, kind: str, places: list[Place], foreign: dict[str, None]) -> Linked:
         statements = [self.statement(place) for place in places]
@@ -235,7 +247,7 @@ class Linker:
             yield from (f"{name}:*" for name in self._run(module, statement.imports))
             yield from (f"{module}:{name}" for name in statement.binds)
             for name in statement.imports:  # a third-party module that is only imported still runs
-                if name not in self.facts:
+                if name.partition(".")[0] not in self.names.packages:
                     yield from self._edges_of(((f"={name}", module),), foreign)
 
     def _edges_of(self, chains: Iterable[tuple[str, str]], foreign: dict[str, None]) -> Iterator[str]:

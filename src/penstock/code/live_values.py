@@ -19,9 +19,11 @@ VALUES_MAX = 200_000
 ARRAY_BYTES_MAX = 16 << 20
 DEPTH_MAX = 100
 
-_PLAIN = (bool, int, float, complex, bytes, bytearray, range, slice, type(None), type(Ellipsis), type(NotImplemented))
+_PLAIN = (bool, int, float, complex, bytes, bytearray, range, type(None), type(Ellipsis), type(NotImplemented))
 # Types of the standard library whose instances are what their `repr` says.
-_SPOKEN = frozenset({"datetime", "decimal", "fractions", "uuid", "ipaddress", "zoneinfo", "re"})
+_SPOKEN = frozenset({"datetime", "decimal", "fractions", "uuid", "ipaddress", "zoneinfo"})
+# Set in `__flags__` of classes that a class statement made.
+_MADE_BY_CLASS = 1 << 9
 _EXTENDED = (list, tuple, dict, set, frozenset, str, int, float, bytes)
 _OURS = "penstock."
 # A notebook's module is named by its content, which is not what counts of it.
@@ -96,6 +98,10 @@ class _Walk:
             return f"{self._class(cls)}.{value.name}"
         if isinstance(value, PurePath):
             return f"path:{self._relative(str(value))!r}"
+        if cls.__module__.partition(".")[0] == "numpy":
+            return self._array(value, cls)
+        if isinstance(value, re.Pattern):
+            return f"pattern:{value.pattern!r}:{value.flags}"
         container = self._container(value, cls)
         if container is not None:
             return container
@@ -104,10 +110,9 @@ class _Walk:
             return called
         if cls.__module__ in _SPOKEN:
             return f"{cls.__module__}.{cls.__qualname__}:{value!r}"
-        if cls.__module__.partition(".")[0] == "numpy":
-            return self._array(value, cls)
-        chain = self._locate(cls)
-        return self._opaque(self._class(cls)) if chain is None else self._instance(value, cls)
+        if self._locate(cls) is None or _hides_state(cls, object):
+            return self._opaque(self._class(cls))
+        return self._instance(value, cls)
 
     def _container(self, value: Any, cls: type) -> str | None:
         if cls in (list, tuple, deque):
@@ -137,6 +142,7 @@ class _Walk:
             text = ",".join(sorted(map(self.text, plain.__iter__(value))))
         else:
             text = self._listed(plain.__iter__(value))
+        self.is_opaque |= _hides_state(cls, plain)
         own = self._pairs(vars(value)) if hasattr(value, "__dict__") else ""
         return f"{self._class(cls)}({text}){{{own}}}"
 
@@ -173,8 +179,9 @@ class _Walk:
             return self._refer(f"={function.__module__}|{function.__qualname__}")
         text = f"function({self._refer(chain)}"
         if function.__closure__:
-            cells = [_cell(cell) for cell in function.__closure__]
-            text += f",{self._listed(cells)},{self.text(function.__defaults__)},{self.text(function.__kwdefaults__)}"
+            text += f",{self._listed(_cell(cell) for cell in function.__closure__)}"
+        if function.__defaults__ or function.__kwdefaults__:
+            text += f",{self.text(function.__defaults__)},{self.text(function.__kwdefaults__)}"
         return f"{text},{function.__qualname__})"
 
     def _class(self, cls: type) -> str:
@@ -225,6 +232,11 @@ class _Walk:
         if text == self._project or text.startswith(self._project + os.sep):
             return f"\0project{text[len(self._project) :]}"
         return text
+
+
+def _hides_state(cls: type, known: type) -> bool:
+    """Whether instances hold more than their attributes and what `known` does: a base is not written in Python."""
+    return any(base not in (object, known) and not base.__flags__ & _MADE_BY_CLASS for base in cls.__mro__)
 
 
 def _cell(cell: Any) -> Any:

@@ -2,8 +2,8 @@
 
 The blob is `{"module:name": {"digest", "environment", "parts", "unresolved", "version", "units"}, ...,
 "shared": [...]}`. What a component shares with others (nearly everything) stands once in `shared`, as `[unit, digest,
-module, functions, source, position, reach]`, and `units` says which of those are its own: a number whose n-th lowest bit
-stands for the n-th. `codes_from_json` puts it together again."""
+module, functions, source, position, reach]`, and `units` says which of those are its own: a number whose n-th lowest
+bit stands for the n-th. `codes_from_json` puts it together again."""
 
 from __future__ import annotations
 

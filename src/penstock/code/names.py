@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from penstock.code.facts import Facts
 
+ALL_STARS = "import *"
+"""What several wildcard imports of a module bind: their order decides."""
+
 _OF_MODULES = frozenset(
     ("__name__", "__file__", "__path__", "__package__", "__spec__", "__loader__", "__cached__", "__version__")
 )
@@ -49,7 +52,7 @@ class Names:
             found = self._of_name(module, attributes[0], attributes[1:], seen)
             if found or attributes[0] in _OF_MODULES or (module, attributes[0]) in seen:
                 return found
-            return self._unknown(module)
+            return self._unknown(module, attributes[0])
         if module in self.packages:
             return self._in_module(f"{module}.{attributes[0]}", attributes[1:], seen) if attributes else []
         top = module.partition(".")[0]
@@ -57,11 +60,15 @@ class Names:
             return []
         return [Target("foreign", module, len(attributes))]
 
-    def _unknown(self, module: str) -> list[Target]:
-        """An attribute that is nowhere to be seen: it may come from anything in the module."""
+    def _unknown(self, module: str, name: str) -> list[Target]:
+        """An attribute that is nowhere to be seen: it may come from anything in the module, or be an extension module
+        that stands beside it."""
+        found = [Target("module", module)]
         if "__getattr__" in self.units[module]:
-            return [Target("unit", f"{module}:__getattr__"), Target("module", module)]
-        return [Target("module", module)]
+            found.append(Target("unit", f"{module}:__getattr__"))
+        if self.facts[module].is_package:
+            found.append(Target("foreign", f"{module}.{name}"))
+        return found
 
     def _of_name(self, module: str, name: str, rest: list[str], seen: set[tuple[str, str]]) -> list[Target]:
         if (module, name) in seen:
@@ -78,14 +85,16 @@ class Names:
             found = self._in_module(f"{module}.{name}", rest, seen)
         if not found:
             for star in facts.stars:
-                found = self._of_star(star, name, rest, seen)
-                if found:
-                    break
+                found += self._of_star(star, name, rest, seen)
+            if found and ALL_STARS in self.units[module]:
+                found.append(Target("unit", f"{module}:{ALL_STARS}"))
         return found
 
     def _of_star(self, star: str, name: str, rest: list[str], seen: set[tuple[str, str]]) -> list[Target]:
         if star in self.facts:
-            return self._of_name(star, name, rest, seen)
+            found = self._of_name(star, name, rest, seen)
+            listed = "__all__" in self.units[star] and found
+            return [*found, Target("unit", f"{star}:__all__")] if listed else found
         return self._in_module(star, [name, *rest], seen) if star not in self.packages else []
 
 

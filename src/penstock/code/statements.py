@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import decode_source
 
 from penstock.code.facts import Facts, Statement
+from penstock.code.names import ALL_STARS
 from penstock.code.normal import digest_of_syntax, never_counts, normalise
 from penstock.code.references import Reader, Surroundings
 from penstock.code.scopes import _own_nodes, bound_names, imported_modules, imported_names
@@ -40,7 +42,12 @@ def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
     statements = []
     if isinstance(docs := (tree.body[0] if tree.body else None), ast.Expr) and isinstance(docs.value, ast.Constant):
         statements.append(_docstring(docs))
-    statements += [_statement(statement, where, lines) for statement in top if not _is_import(statement)]
+    often = _bound_often(top, package, len(stars) > 1)
+    statements += [
+        _statement(statement, where, lines, often=often)
+        for statement in top
+        if not _is_import(statement) or not often.isdisjoint(_bound(statement, package))
+    ]
     dynamic = any(isinstance(node, ast.Name) and node.id in ("globals", "vars") for node in _own_nodes(top))
     return Facts(module, is_package, tuple(statements), table, tuple(stars), tuple(runs), dynamic)
 
@@ -90,13 +97,23 @@ def _bound(statement: ast.stmt, package: str) -> Iterator[str]:
         yield from bound_names(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from (name for name, _ in imported_names(node, package=package))
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and node is statement:
+                yield ALL_STARS
     if isinstance(statement, (*_BODIES, ast.ClassDef)):
         for node in ast.walk(statement):
             if isinstance(node, ast.Global):
                 yield from node.names
 
 
-def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str]) -> Statement:
+def _bound_often(top: Sequence[ast.stmt], package: str, several_stars: bool) -> frozenset[str]:
+    """Names that imports bind and something else as well, so that the order of the statements counts."""
+    counts = Counter(name for statement in top for name in set(_bound(statement, package)))
+    imported = {name for statement in top if _is_import(statement) for name in _bound(statement, package)}
+    stars = {ALL_STARS} if several_stars else set()
+    return frozenset({name for name in imported if counts[name] > 1} - {ALL_STARS} | stars)
+
+
+def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str], *, often: frozenset[str]) -> Statement:
     kind = "def" if isinstance(statement, _BODIES) else "class" if isinstance(statement, ast.ClassDef) else "data"
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     first = min([statement.lineno, *(each.lineno for each in decorators)])
@@ -107,6 +124,8 @@ def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str]) -
     if isinstance(statement, _BODIES) and not decorators:
         signature._annotations(statement)
     binds = tuple(dict.fromkeys(_bound(statement, where.package)))
+    if _is_import(statement):
+        kind, binds = "import", tuple(name for name in binds if name in often)
     statement = normalise(statement, is_ours=lambda node: _is_ours(node, where))
     reader = Reader(where)
     reader.read(statement)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from penstock.base.instants import Instant
 from penstock.effects import Found, StateStore
-from penstock.engine.events import LookedUp, LookUp
-from penstock.engine.rows import CacheEntry, TaskRunRow
+from penstock.engine.events import Given, LookedUp, LookUp
+from penstock.engine.rows import ArtifactUse, CacheEntry, TaskRunRow
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum
 
@@ -119,3 +119,10 @@ def digests_in(datum: Datum) -> tuple[str, ...]:
     if isinstance(datum, Counted):
         return tuple(digest for item in datum.items for digest in digests_in(item))
     return ()
+
+
+def uses_of(given: Given) -> Iterator[ArtifactUse]:
+    """The artifacts among what a task run was given, each once per input."""
+    for name, datum in given.inputs.items():
+        for digest in dict.fromkeys(digests_in(datum)):
+            yield ArtifactUse(digest, given.run_id, given.path, name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from penstock.base.errors import ClaimLost, CommitUnknown, LeaseLost
 from penstock.base.instants import Instant
+from penstock.controller.answers import uses_of
 from penstock.effects import Clock, Commit, Executor, Holder, Lease, Message, StateStore
 from penstock.engine.engine import GRACE_MS, Engine
 from penstock.engine.events import (
@@ -25,7 +26,7 @@ from penstock.engine.events import (
     TimePassed,
     Transition,
 )
-from penstock.engine.rows import CacheEntry, Claim, RunRow
+from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import TRANSITIONS_MAX
 from penstock.plan.model import Plan
@@ -55,6 +56,7 @@ class Outcomes:
     entries: list[CacheEntry] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    uses: list[ArtifactUse] = field(default_factory=list)
 
     def add(self, decision: Decision) -> None:
         self.transitions.extend(decision.transitions)
@@ -62,6 +64,7 @@ class Outcomes:
         self.entries.extend(decision.entries)
         self.claims.extend(decision.claims)
         self.released.extend(decision.released)
+        self.uses.extend(use for given in decision.given for use in uses_of(given))
 
 
 class Controller:
@@ -256,6 +259,7 @@ class Controller:
             tuple(turn.entries),
             tuple(turn.claims),
             tuple(turn.released),
+            tuple(turn.uses),
         )
         try:
             self._store.commit(commit)

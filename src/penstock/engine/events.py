@@ -115,6 +115,15 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What a function's task run that succeeded was given: the store keeps which artifacts went where."""
+
+    run_id: str
+    path: str
+    inputs: Mapping[str, Datum]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What one event led to. `wake_at`: when the engine wants a `TimePassed` at the latest (None: no timer is set)."""
 
@@ -126,6 +135,7 @@ class Decision:
     claims: tuple[Claim, ...] = ()
     released: tuple[str, ...] = ()
     """Keys whose claims are given up."""
+    given: tuple[Given, ...] = ()
 
 
 __all__ = [

@@ -10,7 +10,7 @@ from penstock.base.instants import Instant
 from penstock.engine.attempts import deadline_of, stop_attempt
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, condition, plain, value_of
 from penstock.engine.caching import CLAIMED_WAIT_MS, key_of
-from penstock.engine.events import LookedUp, LookUp
+from penstock.engine.events import Given, LookedUp, LookUp
 from penstock.engine.judge import GO, Counters, Go, Skip, Tried, Wait, triggered, wait_ms
 from penstock.engine.memory import NO_OUTPUTS, NO_SCOPES, Run, Scope, TaskRun, caused
 from penstock.engine.rows import Cause
@@ -274,6 +274,8 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     """A task run reaches a terminal state: what only a live one needs is dropped, and what waits for it is told."""
     task.outputs = outputs
     turn.move(task, after, cause)
+    if task.origin is not None and task.inputs:
+        turn.given.append(Given(task.scope.run.run_id, task.path, task.inputs))
     task.inputs, task.live, task.progress = NO_OUTPUTS, NO_SCOPES, None
     task.amounts, task.timeout_ms = (), None
     if task.key is not None:

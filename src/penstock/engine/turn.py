@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from penstock.base.instants import Instant
 from penstock.engine.binding import Frame
 from penstock.engine.caching import Flights
-from penstock.engine.events import Command, Decision, LookUp, Transition
+from penstock.engine.events import Command, Decision, Given, LookUp, Transition
 from penstock.engine.memory import Run, Scope, TaskRun
 from penstock.engine.packing import Placement
 from penstock.engine.rows import AttemptRow, CacheEntry, Cause, Claim, Row
@@ -83,6 +83,7 @@ class Turn:
         "commands",
         "entries",
         "flights",
+        "given",
         "grace_ms",
         "now",
         "placement",
@@ -114,6 +115,7 @@ class Turn:
         self.entries: list[CacheEntry] = []
         self.claims: list[Claim] = []
         self.released: list[str] = []
+        self.given: list[Given] = []
         self._changes: list[tuple[str, str, str, str, str, Cause, TaskRun | Run | AttemptRow]] = []
 
     def work(self) -> None:
@@ -141,6 +143,7 @@ class Turn:
             tuple(self.entries),
             tuple(self.claims),
             tuple(self.released),
+            tuple(self.given),
         )
 
     # -- the doors

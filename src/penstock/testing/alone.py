@@ -1,5 +1,6 @@
 """An engine alone: no controller, no store, no executor. Every decision is checked as it is made and its rows are kept,
-so that the engine can be thrown away and rebuilt between any two events."""
+so that the engine can be thrown away and rebuilt between any two events. Look-ups stay in `questions` until somebody
+answers them; whatever was entered is there to be found."""
 
 from __future__ import annotations
 
@@ -13,16 +14,18 @@ from penstock.engine.events import (
     CapacityReported,
     Decision,
     Event,
+    LookedUp,
+    LookUp,
     RunSubmitted,
     StartAttempt,
     StopAttempt,
     TimePassed,
 )
-from penstock.engine.rows import AttemptRow, Row, RunRecord, RunRow, TaskRunRow
+from penstock.engine.rows import AttemptRow, CacheEntry, Row, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES
 from penstock.graph.codec import type_from_json
 from penstock.graph.model import Graph
-from penstock.plan.model import Plan
+from penstock.plan.model import CodeKey, Plan
 from penstock.plan.passes import make_plan
 from penstock.testing import checkers, fakes
 from penstock.testing.clock import FakeClock
@@ -56,11 +59,22 @@ class EngineAlone:
     started: set[str] = field(default_factory=set)
     capacity: CapacityReported = field(default_factory=lambda: CapacityReported("local", {"cpu": 4000}))
     wake_at: Instant | None = None
+    questions: dict[tuple[str, str], LookUp] = field(default_factory=dict)
+    """Look-ups that have not been answered, by run and path."""
+    entries: dict[str, CacheEntry] = field(default_factory=dict)
 
-    def submit(self, run_id: str, graph: Graph, inputs: Mapping[str, Datum]) -> Decision:
+    def submit(
+        self,
+        run_id: str,
+        graph: Graph,
+        inputs: Mapping[str, Datum],
+        *,
+        codes: Mapping[str, CodeKey] | None = None,
+        cache: str = "use",
+    ) -> Decision:
         given = {spec.name: Inline(spec.default.value) for spec in graph.inputs if spec.default} | dict(inputs)
-        plan = make_plan(graph)
-        row = RunRow(run_id, graph.name, "digest", given, "pin", 1, self.clock.now())
+        plan = make_plan(graph, codes=codes)
+        row = RunRow(run_id, graph.name, "digest", given, "pin", 1, self.clock.now(), cache=cache)
         self.journal.graphs[run_id] = graph
         self.asked[run_id] = Asked(graph, plan, {("run", run_id): row})
         self.handle(self.capacity)
@@ -77,6 +91,8 @@ class EngineAlone:
         for run_id in dict.fromkeys(row.run_id for row in submitted):
             checkers.check_parallel(self.journal, run_id)
         checkers.check_capacity(self.journal, submitted, self.capacity, self.asked)
+        self.questions.update({(query.run_id, query.path): query for query in decision.queries})
+        self.entries.update({entry.key: entry for entry in decision.entries})
         for command in decision.commands:
             if isinstance(command, StartAttempt):
                 self._start(command)
@@ -86,9 +102,8 @@ class EngineAlone:
         if isinstance(event, TimePassed) and self.wake_at is not None and self.wake_at <= self.clock.now():
             return decision  # it said itself that there is more to do now
         again = self.engine.handle(event, now=self.clock.now())
-        checkers.demand(
-            not again.transitions and not again.commands, f"{event} changed something the second time: {again}"
-        )
+        changed = again.transitions or again.commands or again.queries
+        checkers.demand(not changed, f"{event} changed something the second time: {again}")
         return decision
 
     def _start(self, command: StartAttempt) -> None:
@@ -98,6 +113,16 @@ class EngineAlone:
         checkers.check_inputs(command, asked.graph, asked.record())
         self.started.add(attempt_id)
         self.requests[attempt_id] = command.request
+
+    def reply(self, question: tuple[str, str], *, claimed: bool = False) -> Decision:
+        """Answer a look-up: with what was entered, else with a claim of another controller, or with nothing."""
+        query = self.questions.pop(question)
+        entry = self.entries.get(query.key) if query.read else None
+        if entry is not None:
+            source = f"{entry.run_id}/{entry.path}"
+            return self.handle(LookedUp(query.run_id, query.path, query.key, "hit", entry.outputs, source))
+        how = "claimed" if claimed and query.read else "miss"
+        return self.handle(LookedUp(query.run_id, query.path, query.key, how, source="other"))
 
     def answer(self, attempt_id: str) -> Outcome:
         """What the function of an attempt gives (`testing.fakes`)."""
@@ -124,6 +149,7 @@ class EngineAlone:
         in_flight = {c.request.attempt_id: c.request for c in engine.outstanding() if isinstance(c, StartAttempt)}
         checkers.demand(in_flight == self.requests, f"outstanding {set(in_flight)}, in the world {set(self.requests)}")
         self.engine = engine
+        self.questions.clear()
         self.handle(self.capacity)
 
     def ended(self, run_id: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from penstock.base.ids import split_attempt_id
 from penstock.engine.events import CapacityReported, Command, StartAttempt, Transition
@@ -340,3 +341,11 @@ def check_task_run(row: TaskRunRow, ended: Ended) -> None:
 
 def _difference(found: set[str], expected: set[str]) -> str:
     return f"task runs missing: {sorted(expected - found)}; too many: {sorted(found - expected)}"
+
+
+def difference(found: Any, expected: Any, where: str = "") -> str:
+    """Where two nested pictures differ, as lines."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        keys = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
+        return "\n".join(difference(found.get(key), expected.get(key), f"{where}/{key}") for key in keys)
+    return f"  {where}: rebuilt {found!r}\n  {where}: in memory {expected!r}"

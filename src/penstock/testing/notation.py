@@ -186,7 +186,8 @@ def _cases(bodies: list[Graph], value: Value) -> tuple[Case, ...]:
 
 
 def _policy(options: Mapping[str, str]) -> Policy:
-    known = {"cache", "expires", "retry", "trigger", "priority", "timeout", "parallel", "failures", "backoff", "cpu", "memory"}
+    known = {"retry", "trigger", "priority", "timeout", "parallel", "failures", "backoff", "cpu", "memory"}
+    known |= {"cache", "expires"}
     custom = {name: float(amount) for name, amount in options.items() if name not in known}
     resources, retry = None, None
     if custom or "cpu" in options or "memory" in options:

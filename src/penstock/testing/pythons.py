@@ -34,7 +34,7 @@ if known.exists():
     pin, code = json.loads(known.read_text())
 else:
     description = describe(DescribeRequest("main.py", str(project)), artifacts=artifacts, scratch=state / "scratch")
-    assert description.graph is not None, description
+    assert description.graph is not None, (description.diagnostics, description.error, description.failure)
     pin, code = description.pin, description.code
 kept = {}
 for number, call in enumerate(calls):

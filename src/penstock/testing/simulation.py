@@ -318,8 +318,7 @@ class Simulation:
     def _check_reuse(self, commit: Commit, submitted: Sequence[AttemptRow]) -> None:
         for row in submitted:
             task = next(task for task in self.record(row.run_id).task_runs if task.path == row.path)
-            shares = self.asked[row.run_id].cache == "use"
-            self.ledger.check_submitted(row, task, self.journal.open, shares=shares)
+            self.ledger.check_submitted(row, task, self.journal.open, shares=self.asked[row.run_id].cache == "use")
         for found in [change.row for change in commit.transitions if change.after == "succeeded"]:
             if isinstance(found, TaskRunRow) and found.origin is Origin.CACHED:
                 self.ledger.check_found(found, self.record(found.run_id))
@@ -361,7 +360,9 @@ class Simulation:
             record = self.record(run_id)
             rebuilt.load(record, self.plan_of(record.run), now=self.clock.now())
         found, expected = rebuilt.dump(), alive.controller._engine.dump()
-        checkers.demand(found == expected, f"rebuilt is not what was remembered:\n{difference(found, expected)}")
+        checkers.demand(
+            found == expected, f"rebuilt is not what was remembered:\n{checkers.difference(found, expected)}"
+        )
 
     # -- mischief
 
@@ -478,8 +479,7 @@ class Simulation:
 
     def _check_end(self) -> None:
         if isinstance(self.store, MemoryStateStore):
-            claims = self.store.state.cache.claims
-            checkers.demand(not claims, f"claims are left: {claims}")
+            checkers.demand(not self.store.state.cache.claims, f"claims are left: {self.store.state.cache.claims}")
         for asked in self.asked.values():
             record = self.store.load(asked.run_id)
             checkers.check_end(
@@ -498,11 +498,3 @@ class Simulation:
     def _all_ended(self) -> bool:
         rows = [self.store.run(run_id) if asked.submitted else None for run_id, asked in self.asked.items()]
         return all(row is not None and row.state in TERMINAL_RUN_STATES for row in rows)
-
-
-def difference(found: Any, expected: Any, where: str = "") -> str:
-    """Where two nested pictures differ, as lines."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        keys = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
-        return "\n".join(difference(found.get(key), expected.get(key), f"{where}/{key}") for key in keys)
-    return f"  {where}: rebuilt {found!r}\n  {where}: in memory {expected!r}"

@@ -23,7 +23,7 @@ from penstock.testing.executor import FakeExecutor, World
 from penstock.testing.memory_artifacts import MemoryArtifactStore
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 from penstock.testing.notation import graph
-from penstock.wire import AttemptRequest, Failed, Failure, Inline, Outcome, Succeeded
+from penstock.wire import Artifact, AttemptRequest, Counted, Datum, Failed, Failure, Inline, Outcome, Succeeded
 
 
 class Place:
@@ -198,3 +198,25 @@ def test_hits_beyond_the_largest_turn_go_on_in_the_next(place: Place) -> None:
     row = place.store.run("two")
     assert row is not None
     assert row.state.value == "succeeded"
+
+
+def test_what_a_task_run_was_given_is_kept_for_lineage(place: Place) -> None:
+    tables = {letter: Artifact("blake3:" + letter * 64, "m:Frame", "parquet", 5) for letter in "ab"}
+    outputs: dict[str, Datum] = {"out": Counted((tables["a"], tables["b"], tables["a"]))}
+    # Only whether they are there is asked of the content, by a digest of any kind.
+    place.artifacts.keep = lambda digest: True  # type: ignore[method-assign]
+    place.perform = lambda request: (  # type: ignore[method-assign]
+        Succeeded(outputs if request.attempt_id.split("/")[1].startswith("a") else {"out": Inline(1)}),
+        1_000,
+    )
+    place.world = World(place.clock, Random("lineage"), {"cpu": 4_000}, perform=place.perform)
+    for run_id in ("one", "two"):
+        controller = place.controller(1)
+        place.submit(run_id, graph("a -> b -> c"))
+        assert controller.take(run_id)
+        work(place, controller)
+    assert [place.origin("two", path) for path in "abc"] == ["hit one/a", "hit one/b", "hit one/c"]
+    for table in tables.values():
+        made, given = place.store.producers(table.digest), place.store.consumers(table.digest)
+        assert [(link.run_id, link.path) for link in made] == [("one", "a"), ("two", "a")]
+        assert [(link.run_id, link.path) for link in given] == [("one", "b"), ("two", "b")]

@@ -63,7 +63,7 @@ class StandingValues:
 
     def begin(self) -> None:
         """User code is called from here on."""
-        if self._waiting:
+        if self._waiting or self._has_changed:
             self._look()
         self._has_changed = False
         self._in_call = True
@@ -71,15 +71,14 @@ class StandingValues:
     def end(self, modules: Collection[str] | None) -> bool:
         """Whether what stands in these modules (None: in all) was changed."""
         self._in_call = False
-        changed = self._has_changed
         for name in self._modules if modules is None else modules:
             stood = self._modules.get(name)
             if stood is not None:
-                changed = changed or _differs(name, stood)
+                self._has_changed = self._has_changed or _differs(name, stood)
                 for cache in stood.caches:
                     if cache.cache_info().currsize:
                         cache.cache_clear()
-        return changed
+        return self._has_changed
 
     def _look(self) -> None:
         """Note how all modules stand now: an import may have added to the registries of others."""

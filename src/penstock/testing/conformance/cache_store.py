@@ -31,7 +31,7 @@ from penstock.testing.conformance.state_rows import (
     task_run,
 )
 from penstock.testing.conformance.state_store import OpenStore
-from penstock.wire import Counted, Inline, Observation
+from penstock.wire import Counted, Datum, Inline, Observation
 
 KEYS = tuple(digit * 64 for digit in "0123456789")
 LATER = Instant(NOW + LEASE_MS)
@@ -161,7 +161,8 @@ def an_entry_is_written_with_its_effect_or_not_at_all(open_store: OpenStore) -> 
     refused(ValueError, lambda: commit(store, again, row, uses=(use, replace(use, run_id="run2"))))
     refused(ValueError, lambda: commit(store, again, row, entries=(entry(KEYS[1]),), consumed=("nothing",)))
     assert store.look_up(KEYS, now=NOW) == {}
-    assert list(store.task_runs("run1")) == list(store.consumers(use.digest)) == []
+    assert list(store.task_runs("run1")) == []
+    assert list(store.consumers(use.digest)) == []
 
 
 # -- claims ------------------------------------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ def the_last_mark_of_a_component_counts(open_store: OpenStore) -> None:
 def artifacts_know_who_made_and_who_was_given_them(open_store: OpenStore) -> None:
     store = open_store()
     leases = begun(store, "run2"), begun(store, "run1")
-    outputs = {"each": Counted((table("a"), Inline(1), Counted((table("b"), table("a"))))), "model": table("a")}
+    outputs: dict[str, Datum] = {"each": Counted((table("a"), Inline(1), Counted((table("b"), table("a"))))), "model": table("a")}
     made = replace(task_run("split/3/fit", TaskState.SUCCEEDED), outputs=outputs)
     collected = replace(made, path="split", component="map")
     cached = replace(made, run_id="run2", path="again", outputs={"model": table("a")}, origin=Origin.CACHED)
