@@ -2,10 +2,9 @@
 
     python bench/code.py [--folder DIR] [--modules 300] [--lines 100] [--tasks 30] [--rounds 5] [--json]
 
-Each figure is the time of `component_codes` and of writing its blob, in a process that has just imported the project, in
-milliseconds: `first` with nothing kept, `unchanged`, and with one source `changed`. `hashed` is sha256 over all sources,
-`imported` what Python needs to import them, for comparison. Medians of processor
-time; nothing is asserted."""
+Each figure is the time of `component_codes` and of writing its blob, in a process that has just imported the project,
+in milliseconds of processor time: `first` with nothing kept, `unchanged`, and with one source `changed`, beside sha256
+over all sources and what Python needs to import them. Medians; nothing is asserted."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ PARTS = (
     ("table.py", "A table of 1 GB between two tasks", ("--rounds", "1", "--gigabytes", "0.2")),
     ("executor.py", "The local executor alone", ("--rounds", "1")),
     ("state_store.py", "The state store alone", ("--tasks", "10000")),
+    ("cache_store.py", "The cache in the state store alone", ("--entries", "20000")),
+    ("code.py", "What the code counts as: 300 modules, 30,000 lines", ("--rounds", "1")),
 )
 
 

@@ -64,7 +64,7 @@ def collect_garbage(*, dry_run: bool) -> Reclaimed:
     with _rows(settings, dry_run=dry_run) as store:
         now = SystemClock().now()
         runs = store.runs(limit=RUNS_MAX)
-        kept = _kept(runs, settings.runs_kept)
+        kept = kept_runs(runs, settings.runs_kept)
         gone = _delete_runs(store, [run for run in runs if run.run_id not in kept], now)
         left = [run for run in runs if run.run_id not in gone]
         entries_count = _delete_entries(store, left, now)
@@ -96,7 +96,7 @@ def _rows(settings: Settings, *, dry_run: bool) -> Iterator[StateStore]:
             yield store
 
 
-def _kept(runs: Sequence[RunRow], runs_kept: int) -> set[str]:
+def kept_runs(runs: Sequence[RunRow], runs_kept: int) -> set[str]:
     """The ids of the runs that stay; `runs` are the newest first."""
     kept: set[str] = set()
     counts: dict[str, int] = {}

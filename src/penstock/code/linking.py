@@ -21,8 +21,8 @@ class Linked:
     """A node of the graph. `key` is `module:name` for a unit, `module:*` for what importing a module does beside
     binding names (rule 5), `module:**` for all of a module, and `=name` for a module of somebody else's. The digests
     are None where there is nothing to count. `spans` are (module, first line, last line) of its text; `is_data`: it
-    may count by its value; `is_decorated`: what a decorator holds counts too; `is_literal`: the text says all that can be
-    known of it. The rest is as in `facts`."""
+    may count by its value; `is_decorated`: what a decorator holds counts too; `is_literal`: the text says all that can
+    be known of it. The rest is as in `facts`."""
 
     key: str
     kind: str

@@ -1,5 +1,5 @@
-"""Code digests and results of small first-party programs, each in a fresh copy of this process: for tests of `code`, which
-need hundreds of fresh imports in seconds."""
+"""Code digests and results of small first-party programs, each in a fresh copy of this process: for tests of `code`,
+which need hundreds of fresh imports in seconds."""
 
 from __future__ import annotations
 

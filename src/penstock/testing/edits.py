@@ -4,8 +4,8 @@ taken for a change?
     python -m penstock.testing.edits --edits 300 [--seed 0]
 
 The truth is naive: after every edit each task is run in a fresh process, and what it answers is compared. A task whose
-answer has changed while its code counts as the same is *stale*; one whose code counts as changed after a cosmetic edit
-is *needless*. What cannot be followed is reported and not cached, so it is neither. Exit status 1 for anything stale."""
+answer has changed while its code counts as the same is *stale*; one whose code counts as changed after a cosmetic
+edit is *needless*. What cannot be followed is reported and not cached, so it is neither. Exit status 1 for anything stale."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from penstock.testing.alterations import edit_of
 from penstock.testing.apart import Apart, Code, codes_apart, results_apart
-from penstock.testing.programs import Author, Program, edit_of
+from penstock.testing.programs import Author, Program
 
 EDITS_PER_PROGRAM = 12
 
@@ -49,9 +50,9 @@ class Found:
 
     def text(self) -> str:
         return (
-            f"{self.edits:,} edits of {self.programs:,} programs, {self.cosmetic:,} of them cosmetic; {self.comparisons:,} "
-            f"comparisons: {self.changed:,} answers changed, {self.reported:,} reported and not cached, "
-            f"{self.kept:,} rightly kept; {len(self.stale)} stale; needless {self.needless_share:.2%} of cosmetic edits"
+            f"{self.edits:,} edits of {self.programs:,} programs, {self.cosmetic:,} of them cosmetic; "
+            f"{self.comparisons:,} comparisons: {self.changed:,} answers changed, {self.reported:,} reported and not "
+            f"cached, {self.kept:,} rightly kept; {len(self.stale)} stale; needless {self.needless_share:.2%} of cosmetic edits"
         )
 
 
@@ -148,10 +149,10 @@ def main() -> int:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         found = try_edits(given.edits, seed=given.seed, folder=Path(folder))
-    for line in [*(f"stale: {each}" for each in found.stale), *(f"needless: {each}" for each in found.needless[:20])]:
-        print(line)
-    print(f"{found.text()}, in {time.perf_counter() - begun:.0f} s")
-    print(", ".join(f"{name} {count}" for name, count in sorted(found.kinds.items())))
+    lines = [*(f"stale: {each}" for each in found.stale), *(f"needless: {each}" for each in found.needless[:20])]
+    lines += [f"{found.text()}, in {time.perf_counter() - begun:.0f} s"]
+    lines += [", ".join(f"{name} {count}" for name, count in sorted(found.kinds.items()))]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if found.stale else 0
 
 

@@ -1,13 +1,11 @@
-"""Random first-party programs, and random edits of them: what code digests are tried on (`testing.edits`).
+"""Random first-party programs: what code digests are tried on (`testing.edits`).
 
 A program is a folder of modules that import each other in every way that Python has, a module `target` with tasks, and
 data that is read at import. Every task answers numbers, without arguments, the same each time."""
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from dataclasses import dataclass, field
 from random import Random
 
@@ -18,8 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 """
-_NUMBER = re.compile(r"(?<![\w.\"'])(\d{1,3})(?![\w.\"'])")
-_MAY_GO = "  # may go"
+MAY_GO = "  # may go"
+"""At the end of lines that an edit may take out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +209,11 @@ class Author:
         if item.module != module.name:
             module.imports[f"from {item.module} import {item.name}"] = None
         name = self._new("entry")
-        module.body += [f"@{item.name}{_MAY_GO}", f"def {name}(x):", *[f"    {line}" for line in self._body(module)]]
+        module.body += [f"@{item.name}{MAY_GO}", f"def {name}(x):", *[f"    {line}" for line in self._body(module)]]
 
     def _list(self, module: _Module) -> None:
         name = self._new("LIST")
-        module.body += [f"{name} = [{self._number()}, {self._number()}]", f"{name}.append({self._number()}){_MAY_GO}"]
+        module.body += [f"{name} = [{self._number()}, {self._number()}]", f"{name}.append({self._number()}){MAY_GO}"]
         self._add(module, name, "sum({})", "list")
 
     def _appended(self, module: _Module) -> None:
@@ -227,7 +225,7 @@ class Author:
                 module.imports[f"import {item.module}"] = None
                 name = f"{item.module}.{item.name}"
             line = self._random.choice([f"{name}.append({self._number()})", f"{name}[0] = {self._number()}"])
-            module.body.append(f"{line}{_MAY_GO}")
+            module.body.append(f"{line}{MAY_GO}")
 
     def _closure(self, module: _Module) -> None:
         maker, name = self._new("make"), self._new("made")
@@ -262,7 +260,7 @@ class Author:
             name = self._new("INSTANCE")
             module.body.append(f"{name} = {self._random.choice(found).name}()")
             if self._random.random() < 0.5:
-                module.body.append(f"{name}.depth = {self._number()}{_MAY_GO}")
+                module.body.append(f"{name}.depth = {self._number()}{MAY_GO}")
             self._add(module, name, "{}.run(3)", "instance")
 
     def _conditional(self, module: _Module) -> None:
@@ -286,12 +284,12 @@ class Author:
             module.imports[f"import {item.module}"] = None
             module.body += [f"def {name}({given}):", f"    return x + {self._number()}"]
             if self._random.random() < 0.3:
-                module.body.append(f"{item.module}.{what} = {name}{_MAY_GO}")
+                module.body.append(f"{item.module}.{what} = {name}{MAY_GO}")
 
     def _dispatch(self, module: _Module) -> None:
         name = self._new("dispatch")
         module.body += ["@functools.singledispatch", f"def {name}(x):", f"    return {self._number()}"]
-        module.body += [f"@{name}.register{_MAY_GO}", "def _(x: int):", f"    return x + {self._number()}"]
+        module.body += [f"@{name}.register{MAY_GO}", "def _(x: int):", f"    return x + {self._number()}"]
         self._add(module, name, "{}(7)", "dispatch")
 
     def _subclasses(self, module: _Module) -> None:
@@ -334,7 +332,7 @@ class Author:
     def _level(self, module: _Module) -> None:
         name, setter = self._new("LEVEL"), self._new("set_level")
         module.body += [f"{name} = {self._number()}", f"def {setter}(n):", f"    global {name}", f"    {name} = n"]
-        module.body += [f"{setter}({self._number()}){_MAY_GO}"]
+        module.body += [f"{setter}({self._number()}){MAY_GO}"]
         self._add(module, name, "{}", "level")
 
     def _comprehension(self, module: _Module) -> None:
@@ -349,149 +347,3 @@ _MAKERS = [
     "_list", "_appended", "_closure", "_partial", "_table", "_data", "_instance", "_conditional", "_patch", "_dispatch",
     "_subclasses", "_subclassed", "_wildcard", "_tuple", "_cached", "_level", "_comprehension",
 ]  # fmt: skip
-
-
-# -- edits -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """`text` is what `file` holds afterwards. A cosmetic one changes nothing that a program can do."""
-
-    what: str
-    file: str
-    text: str
-    is_cosmetic: bool
-
-
-def edit_of(program: Program, random: Random) -> Edit:
-    """A random edit; applied by putting its text in place."""
-    for _ in range(50):
-        file = random.choice(sorted(program.files))
-        cosmetic = random.random() < 0.4
-        if cosmetic and not file.endswith(".py"):
-            what, text = "data laid out", json.dumps(json.loads(program.files[file]), indent=random.randint(1, 3))
-        elif not file.endswith(".py"):
-            what, text = "data", _other_number(program.files[file], random)
-        else:
-            make = random.choice(_COSMETIC if cosmetic else _REAL)
-            what, text = make.__name__.strip("_"), make(program.files[file], random)
-        if text != program.files[file]:
-            return Edit(what, file, text, cosmetic)
-    raise AssertionError("no edit could be found")
-
-
-def _other_number(text: str, random: Random) -> str:
-    found = [match for match in _NUMBER.finditer(text) if match[1] != "0"]
-    if not found:
-        return text
-    match = random.choice(found)
-    return f"{text[: match.start()]}{random.randint(2, 99)}{text[match.end() :]}"
-
-
-def _without_line(text: str, random: Random) -> str:
-    lines = text.split("\n")
-    found = [number for number, line in enumerate(lines) if line.endswith(_MAY_GO)]
-    if found:
-        del lines[random.choice(found)]
-    return "\n".join(lines)
-
-
-def _other_operator(text: str, random: Random) -> str:
-    found = [match.start() for match in re.finditer(r" [*+] ", text)]
-    if not found:
-        return text
-    position = random.choice(found)
-    return text[: position + 1] + ("*" if text[position + 1] == "+" else "+") + text[position + 2 :]
-
-
-def _twice_defined(text: str, random: Random) -> str:
-    names = re.findall(r"^def (function\d+)\(", text, flags=re.MULTILINE)
-    return f"{text}def {random.choice(names)}(x, *rest):\n    return {random.randint(2, 99)}\n" if names else text
-
-
-def _appended_again(text: str, random: Random) -> str:
-    names = re.findall(r"^(LIST\d+) = ", text, flags=re.MULTILINE)
-    return f"{text}{random.choice(names)}.append({random.randint(2, 99)}){_MAY_GO}\n" if names else text
-
-
-def _bound_again(text: str, random: Random) -> str:
-    names = re.findall(r"^(CONSTANT\d+) = ", text, flags=re.MULTILINE)
-    return f"{text}{random.choice(names)} += {random.randint(2, 99)}\n" if names else text
-
-
-def _comment(text: str, random: Random) -> str:
-    lines = text.split("\n")
-    lines.insert(random.randrange(1, len(lines) + 1), f"# a remark {random.random()}")
-    return "\n".join(lines) if _parses("\n".join(lines)) else text
-
-
-def _blank_line(text: str, random: Random) -> str:
-    lines = text.split("\n")
-    lines.insert(random.randrange(1, len(lines) + 1), "")
-    return "\n".join(lines)
-
-
-def _docstring(text: str, random: Random) -> str:
-    lines = text.split("\n")
-    found = [number for number, line in enumerate(lines) if re.match(r"def \w+\(.*\).*:$", line)]
-    if not found:
-        return text
-    number = random.choice(found)
-    if '"""' in lines[number + 1]:
-        del lines[number + 1]
-    else:
-        lines.insert(number + 1, f'    """Says {random.random()}."""')
-    return "\n".join(lines)
-
-
-def _printed_anew(text: str, random: Random) -> str:
-    return ast.unparse(ast.parse(text)) + "\n"
-
-
-def _annotation(text: str, random: Random) -> str:
-    """Of a function that no decorator reads."""
-    found = list(re.finditer(r"^def (function|wild|make)\d+\(\w+\):$", text, flags=re.MULTILINE))
-    found = [match for match in found if not text[: match.start()].rstrip("\n").rpartition("\n")[2].startswith("@")]
-    if not found:
-        return text
-    match = random.choice(found)
-    return f"{text[: match.end() - 1]} -> {random.choice(['int', 'float', 'object'])}:{text[match.end() :]}"
-
-
-def _task_options(text: str, random: Random) -> str:
-    options = ["@task", f"@task(cpu={random.randint(1, 4)})", f'@task(timeout="{random.randint(1, 9)}m")']
-    return re.sub(r"^@task.*$", lambda _: random.choice(options), text, flags=re.MULTILINE)
-
-
-def _guarded(text: str, random: Random) -> str:
-    return f'{text}if __name__ == "__main__":\n    print({random.randint(2, 99)})\n'
-
-
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except SyntaxError:
-        return False
-    return True
-
-
-_REAL = [_other_number] * 6 + [
-    _without_line,
-    _without_line,
-    _other_operator,
-    _twice_defined,
-    _appended_again,
-    _bound_again,
-]
-_COSMETIC = [
-    _comment,
-    _comment,
-    _blank_line,
-    _docstring,
-    _docstring,
-    _printed_anew,
-    _annotation,
-    _task_options,
-    _guarded,
-]

@@ -227,7 +227,7 @@ def _store_path(path: Path, artifacts: ArtifactStore, staging: Staging, *, movab
         return artifacts.put_path(path, move=movable)
     seen, look = staging.seen, look_at(path)
     known = seen.content_of(path, look) if look is not None else None
-    if known is not None and artifacts.has(known[0]):
+    if known is not None and artifacts.keep(known[0]):
         announce_reading(path)
         return known
     digest, size = artifacts.put_path(path)

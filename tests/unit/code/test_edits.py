@@ -7,9 +7,10 @@ from random import Random
 
 import pytest
 
+from penstock.testing.alterations import edit_of
 from penstock.testing.apart import Code
 from penstock.testing.edits import Found, _judge, try_edits
-from penstock.testing.programs import Author, edit_of
+from penstock.testing.programs import Author
 
 
 def test_300_edits(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Every trap of `docs/cache.md`: a tiny project before and after an edit, and whether its task `m:fit` then counts as
 changed, does not, or is reported as something that cannot be followed.
 
-In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file: old
-=> new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment."""
+In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
+old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment."""
 
 from __future__ import annotations
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.diagnostics import Diagnostic
+from penstock.base.digests import canonical_json
 from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.code.digests import component_codes
 from penstock.code.firstparty import is_first_party, source_paths, source_root
 from penstock.code.import_reads import ImportReads
+from penstock.code.model import codes_to_json
 from penstock.code.pins import OtherPin, Recording
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
@@ -68,7 +71,11 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     finally:
         reads.end()
     pin = recording.end(artifacts)
-    code = _code(pipeline.graph(), request.project, recording, reads, artifacts, scratch) if is_valid else ""
+    code = ""
+    if is_valid:
+        functions, sources = list(_functions_in(pipeline.graph())), recording.sources
+        codes = component_codes(functions, sources=sources, project=request.project, scratch=scratch, reads=reads)
+        code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
     return Description(
         pipelines=tuple(found),
         graph=graph,
@@ -77,19 +84,6 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         provenance=inquiry.answer(),
         code=code,
     )
-
-
-def _code(
-    graph: Any, project: str, recording: Recording, reads: ImportReads, artifacts: ArtifactStore, scratch: Path | None
-) -> str:
-    """The digest of the blob that says what each component's code counts as (`code.model`)."""
-    from penstock.base.digests import canonical_json
-    from penstock.code.digests import component_codes
-    from penstock.code.model import codes_to_json
-
-    sources = recording.sources
-    codes = component_codes(_functions_in(graph), sources=sources, project=project, scratch=scratch, reads=reads)
-    return artifacts.put_bytes(canonical_json(codes_to_json(codes)))
 
 
 def _functions_in(graph: Any) -> Iterator[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from penstock.stores.sql.cache_codec import (
     ARTIFACT_COLUMNS,
     CLAIM_COLUMNS,
@@ -33,6 +35,7 @@ DELETE_ENTRIES = "DELETE FROM cache_entries WHERE key = ?"
 SELECT_UNWRITTEN = "SELECT key FROM cache_entries GROUP BY key HAVING max(created_at) < ? ORDER BY key"
 
 
+@lru_cache(maxsize=KEYS_MAX)
 def select_newest(count: int) -> str:
     """The newest entry of each of `count` keys."""
     return (
@@ -53,6 +56,7 @@ RELEASE_CLAIM = "DELETE FROM claims WHERE key = ? AND run_key = ?"
 RELEASE_CLAIMS_OF = "DELETE FROM claims WHERE run_key = ?"
 
 
+@lru_cache(maxsize=KEYS_MAX)
 def select_claims(count: int) -> str:
     """Those of `count` keys that are claimed, with the run, by leases that last beyond the last value."""
     return (

@@ -274,7 +274,10 @@ def the_last_mark_of_a_component_counts(open_store: OpenStore) -> None:
 def artifacts_know_who_made_and_who_was_given_them(open_store: OpenStore) -> None:
     store = open_store()
     leases = begun(store, "run2"), begun(store, "run1")
-    outputs: dict[str, Datum] = {"each": Counted((table("a"), Inline(1), Counted((table("b"), table("a"))))), "model": table("a")}
+    outputs: dict[str, Datum] = {
+        "each": Counted((table("a"), Inline(1), Counted((table("b"), table("a"))))),
+        "model": table("a"),
+    }
     made = replace(task_run("split/3/fit", TaskState.SUCCEEDED), outputs=outputs)
     collected = replace(made, path="split", component="map")
     cached = replace(made, run_id="run2", path="again", outputs={"model": table("a")}, origin=Origin.CACHED)
