@@ -436,9 +436,6 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
     )
 
 
-# -- describe (semantics 25) -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class DescribeRequest:
     """Import TARGET and answer with its graph. `project` is the project's root folder; `parameters` are the texts given

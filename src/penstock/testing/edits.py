@@ -4,8 +4,9 @@ taken for a change?
     python -m penstock.testing.edits --edits 300 [--seed 0]
 
 The truth is naive: after every edit each task is run in a fresh process, and what it answers is compared. A task whose
-answer has changed while its code counts as the same is *stale*; one whose code counts as changed after a cosmetic
-edit is *needless*. What cannot be followed is reported and not cached, so it is neither. Exit status 1 for anything stale."""
+answer has changed while its code counts as the same is *stale*; one whose code counts as changed after a cosmetic edit
+is *needless*. What cannot be followed is reported and not cached, so it is neither. Exit status 1 for anything
+stale."""
 
 from __future__ import annotations
 
@@ -51,8 +52,9 @@ class Found:
     def text(self) -> str:
         return (
             f"{self.edits:,} edits of {self.programs:,} programs, {self.cosmetic:,} of them cosmetic; "
-            f"{self.comparisons:,} comparisons: {self.changed:,} answers changed, {self.reported:,} reported and not "
-            f"cached, {self.kept:,} rightly kept; {len(self.stale)} stale; needless {self.needless_share:.2%} of cosmetic edits"
+            f"{self.comparisons:,} comparisons: {self.changed:,} answers changed, {self.reported:,} reported and "
+            f"not cached, {self.kept:,} rightly kept; {len(self.stale)} stale; "
+            f"needless {self.needless_share:.2%} of cosmetic edits"
         )
 
 

@@ -56,7 +56,7 @@ def test_arrays_by_place() -> None:
 
 
 def test_data_by_output(tmp_path: Path) -> None:
-    stored = Stored(MemoryArtifactStore(), tmp_path)
+    stored = Stored(MemoryArtifactStore(tmp_path), tmp_path)
     before = {"same": Inline(1), "value": Inline(1), "items": Counted((Inline(1), Inline(2))), "gone": Inline(0)}
     after = {"same": Inline(1), "value": Inline(2), "items": Counted((Inline(1), Inline(3)))}
     assert data_differences(before, after, stored) == {

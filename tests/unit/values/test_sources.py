@@ -145,7 +145,7 @@ def test_a_missing_page_and_a_broken_server_are_told_apart(site: Site) -> None:
     with pytest.raises(SourceUnavailable, match="cannot be reached"):
         sources.probe_url(site.source("http://127.0.0.1:1/x"))
     with pytest.raises(SourceMissing, match="is not an address over http"):
-        sources.probe_url(site.source("file:///etc/passwd"))
+        sources.probe_url(site.source("ftp://127.0.0.1/x"))
 
 
 def test_a_secret_in_an_address_is_read_from_the_environment_and_told_to_nobody(
