@@ -397,6 +397,9 @@ def test_two_results_for_one_key_are_marked(project) -> None:
     assert "nondeterministic" in project.call("why", "latest", "rows").out
     assert "column at: 3 of 3 rows" in project.call("why", "latest", "rows").out
     assert "nondeterministic" not in project.call("why", "latest", "steady").out
+    checked = project.call("check", "dice.py")
+    assert checked.status == 0 and "dice:rows is nondeterministic" in checked.err
+    assert project.call("check", "dice.py", "--json").json["nondeterministic"] == ["dice:rows"]
 
 
 # -- diff, lineage, gc ---------------------------------------------------------------------------------------------------

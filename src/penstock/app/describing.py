@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import open_executor, project_settings
+from penstock.app.places import DATABASE, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
 from penstock.settings import Settings
@@ -26,15 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A valid pipeline: its name, how many nodes it has at every depth, and the warnings about it."""
+    """A valid pipeline: its name, how many nodes it has at every depth, the warnings about it, and which of its components
+    the project knows as nondeterministic."""
 
     pipeline: str
     nodes: int
     diagnostics: tuple[Diagnostic, ...]
+    nondeterministic: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         found = [item.to_json() for item in self.diagnostics]
-        return {"pipeline": self.pipeline, "valid": True, "nodes": self.nodes, "diagnostics": found}
+        return {
+            "pipeline": self.pipeline,
+            "valid": True,
+            "nodes": self.nodes,
+            "diagnostics": found,
+            "nondeterministic": list(self.nondeterministic),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,19 @@ def describe_aside(text: str) -> Described:
 
 def check_target(text: str) -> Checked:
     described = describe_aside(text)
-    return Checked(described.graph.name, _count_nodes(described.graph), diagnostics_of(described.description))
+    graph = described.graph
+    return Checked(graph.name, _count_nodes(graph), diagnostics_of(described.description), _marked(text, graph))
+
+
+def _marked(text: str, graph: Graph) -> tuple[str, ...]:
+    """The components of a graph that gave two results for one key in this project (semantics 32)."""
+    settings = project_settings(parse_target(text).folder)
+    if not (settings.state / DATABASE).exists():
+        return ()
+    from penstock.app.planning import components_of
+
+    with closing(open_store(settings)) as store:
+        return tuple(sorted(components_of(graph) & store.nondeterministic().keys()))
 
 
 def graph_of_target(text: str, *, form: str) -> str:

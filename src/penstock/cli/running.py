@@ -60,6 +60,11 @@ def check(
         return SUCCEEDED
     for diagnostic in checked.diagnostics:
         print(diagnostic, file=sys.stderr)
+    for component in checked.nondeterministic:
+        print(
+            f"warning: {component} is nondeterministic: it gave two results for one key; `penstock why` says what differed",
+            file=sys.stderr,
+        )
     warned = f", {count(len(checked.diagnostics), 'warning')}" if checked.diagnostics else ""
     print(f"{checked.pipeline} is valid: {count(checked.nodes, 'node')}{warned}")
     return SUCCEEDED

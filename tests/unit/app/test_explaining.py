@@ -23,9 +23,16 @@ def entry(run: str, at: int, *, code_digest: str = "c1", environment: str = "e1"
 
 
 def test_every_part_that_differs_is_told() -> None:
-    before = code(("m:f", "def f():\n    return 1"), ("m:gone", "x = 1"), dist__pandas="3.0 aa", env__MODE="1", python="3.11")
+    before = code(
+        ("m:f", "def f():\n    return 1"), ("m:gone", "x = 1"), dist__pandas="3.0 aa", env__MODE="1", python="3.11"
+    )
     after = code(
-        ("m:f", "def f():\n    return 2"), ("m:new", "y = 1"), digest="c2", version="2", dist__pandas="3.1 bb", python="3.12"
+        ("m:f", "def f():\n    return 2"),
+        ("m:new", "y = 1"),
+        digest="c2",
+        version="2",
+        dist__pandas="3.1 bb",
+        python="3.12",
     )
     changes = differences(parts(before, table="a", low="1"), parts(after, table="b", low="1", high="2"))
     assert [told(change) for change in changes] == [

@@ -95,7 +95,9 @@ class World:
             return Succeeded({name: Inline(int(made[:8], 16) % 3) for name in request.component.outputs}), 5.0
 
         clock = PlayedClock(row.created_at)
-        self.store.submit(Submission(row, graph_to_json(drawn)), Message(row.run_id, "submit", row.run_id, row.created_at))
+        self.store.submit(
+            Submission(row, graph_to_json(drawn)), Message(row.run_id, "submit", row.run_id, row.created_at)
+        )
         controller = Controller(
             store=self.store,
             executors=[PlayedExecutor(clock, respond, CAPACITY)],
@@ -149,18 +151,41 @@ def test_a_plan_holds_for_the_run_that_follows(seed: int, tmp_path: Path) -> Non
             elif verdict == "hit":
                 assert row.origin is Origin.CACHED, story
             elif verdict == "run":
-                assert row.origin is Origin.COMPUTED, story
+                # Two of one component may turn out to be given the same: then one of them computes it.
+                assert row.origin is Origin.COMPUTED or row.cause.by.startswith(row.run_id), story
             elif verdict in ("skip", "fail"):
                 assert row.state is TaskState(verdict + ("ped" if verdict == "skip" else "ed")), story
         assert world.verdicts(drawn, codes) == dict.fromkeys(said, "hit") | {
-            path: verdict for path, verdict in world.verdicts(drawn, codes).items() if verdict in ("skip", "fail", "hit")
+            path: verdict
+            for path, verdict in world.verdicts(drawn, codes).items()
+            if verdict in ("skip", "fail", "hit")
         }, "just after a run nothing would run"
+
+
+def test_maybe_is_said_where_it_can_go_both_ways(tmp_path: Path) -> None:
+    came_to = {"cached": 0, "computed": 0}
+    said_count = 0
+    for seed in range(25):
+        chance = random.Random(seed)
+        drawn, world = drawn_graph(chance), World(tmp_path)
+        codes: dict[str, str] = {}
+        world.run(drawn, codes)
+        for component in chance.sample(sorted(components(make_plan(drawn))), 2):
+            codes[component] = "c1"
+        said, rows = world.verdicts(drawn, codes), world.run(drawn, codes)
+        functions = {path: row for path, row in rows.items() if ":" in row.component and row.origin is not None}
+        said_count += len(functions)
+        for path, row in functions.items():
+            if said.get(path) == "maybe" and row.origin is not None:
+                came_to[row.origin.value] += 1
+    assert min(came_to.values()) > said_count / 50, came_to
+    assert sum(came_to.values()) < said_count / 2, (came_to, said_count)
 
 
 def test_paths_lead_to_nodes() -> None:
     plan = make_plan(graph("a -> m*{x -> y}; a -> n{z}; a -> c?{p | q}"))
-    assert [node.name for path in ("a", "m", "m/3/x", "m/3", "n/z", "c/1/q", "m~1/0/y") if (node := node_at(plan.root, path))] == [
-        "a", "m", "x", "m", "z", "q", "y",
-    ]  # fmt: skip
+    paths = ("a", "m", "m/3/x", "m/3", "n/z", "c/1/q", "m~1/0/y")
+    found = [node_at(plan.root, path) for path in paths]
+    assert [node.name if node else "" for node in found] == ["a", "m", "x", "m", "z", "q", "y"]
     assert node_at(plan.root, "nothing") is None
     assert replace(plan, pin="x").root is plan.root

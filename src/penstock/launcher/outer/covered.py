@@ -3,7 +3,6 @@ and 14)."""
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +67,8 @@ def covered_by(code: ComponentCode, source_of: SourceOf) -> Covered:
 
 def _names_bound_at(source: bytes | None, line: int) -> Collection[str]:
     """The names that the top-level statement at a line binds; empty for one that binds none, or is not found."""
+    import ast
+
     try:
         body = ast.parse(source or b"").body
     except (SyntaxError, ValueError):

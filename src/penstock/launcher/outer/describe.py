@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.diagnostics import Diagnostic
+from penstock.base.digests import canonical_json
 from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.code.digests import component_codes
 from penstock.code.firstparty import is_first_party, source_paths, source_root
 from penstock.code.import_reads import ImportReads
+from penstock.code.model import codes_to_json
 from penstock.code.pins import OtherPin, Recording
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
@@ -70,11 +73,6 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     pin = recording.end(artifacts)
     code = ""
     if is_valid:
-        # imported late: every worker imports this module, and only one of them describes
-        from penstock.base.digests import canonical_json
-        from penstock.code.digests import component_codes
-        from penstock.code.model import codes_to_json
-
         functions, sources = list(_functions_in(pipeline.graph())), recording.sources
         codes = component_codes(functions, sources=sources, project=request.project, scratch=scratch, reads=reads)
         code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
