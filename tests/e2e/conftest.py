@@ -20,6 +20,37 @@ GOLDEN = Path(__file__).with_name("golden")
 PROGRAM = [sys.executable, "-m", "penstock.cli.main"]
 HEAD = "from penstock import *\nfrom penstock import task, pipeline\n"
 
+SALES = """
+    import pandas as pd
+    from pathlib import Path
+    from penstock import File, map_over, pipeline, task
+    from shop import rates
+
+
+    @task
+    def load(path: Path) -> pd.DataFrame:
+        return pd.read_csv(path)
+
+
+    @task
+    def net(table: pd.DataFrame, low: int) -> pd.DataFrame:
+        return table[["price"]][rates.with_tax(table.price) > low]
+
+
+    @task
+    def total(table: pd.DataFrame) -> int:
+        return int(table.price.sum())
+
+
+    @pipeline
+    def sales(low: int = 1) -> int:
+        return total(net(load(File("data/sales.csv")), low))
+"""
+RATES = """
+    def with_tax(price):
+        return price * 2
+"""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -81,6 +112,28 @@ class Project:
         text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "WHEN", text)
         return re.sub(r"\bblake3:[0-9a-f]+", "blake3:DIGEST", text)
 
+    # -- what became of tasks
+
+    def origins(self, run: str = "latest") -> dict[str, str]:
+        """Origin by path of the functions of a run."""
+        shown = self.call("show", run, "--json").json
+        return {task["path"]: task["origin"] for task in shown["task_runs"] if ":" in task["component"]}
+
+    def computed(self, run: str = "latest") -> set[str]:
+        return {path for path, origin in self.origins(run).items() if origin == "computed"}
+
+    def ran(self, *arguments: str) -> set[str]:
+        """Run, and say which functions were computed."""
+        done = self.call("run", *arguments)
+        assert done.status == 0, done.err
+        return self.computed()
+
+    def verdicts(self, *arguments: str) -> dict[str, str]:
+        """What `plan` says, by path."""
+        done = self.call("plan", *arguments, "--json")
+        assert done.status == 0, done.err
+        return {task["path"]: task["verdict"] for task in done.json["task_runs"]}
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
@@ -116,3 +169,15 @@ def golden(project: Project) -> Callable[[str, Done], None]:
         assert seen == path.read_text()
 
     return compare
+
+
+@pytest.fixture
+def sales(project: Project) -> Project:
+    """A pipeline with a helper in another module and a declared source, run once."""
+    project.source, project.rates = SALES, RATES
+    project.write("sales.py", SALES)
+    project.write("shop/__init__.py", "")
+    project.write("shop/rates.py", RATES)
+    project.write("data/sales.csv", "item,price\na,1\nb,2\nc,3\nd,4\n")
+    assert project.ran("sales.py") == {"source-sales", "load", "net", "total"}
+    return project

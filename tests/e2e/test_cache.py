@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-SALES = """
-    import pandas as pd
-    from pathlib import Path
-    from penstock import File, map_over, pipeline, task
-    from shop import rates
-
-
-    @task
-    def load(path: Path) -> pd.DataFrame:
-        return pd.read_csv(path)
-
-
-    @task
-    def net(table: pd.DataFrame, low: int) -> pd.DataFrame:
-        return table[["price"]][rates.with_tax(table.price) > low]
-
-
-    @task
-    def total(table: pd.DataFrame) -> int:
-        return int(table.price.sum())
-
-
-    @pipeline
-    def sales(low: int = 1) -> int:
-        return total(net(load(File("data/sales.csv")), low))
-"""
-RATES = """
-    def with_tax(price):
-        return price * 2
-"""
 CHAIN = """
     from penstock import map_over, pipeline, task
 
@@ -76,37 +45,10 @@ CHAIN = """
 """
 
 
-def origins(project, run: str = "latest") -> dict[str, str]:
-    """Origin by path of the functions of a run."""
-    shown = project.call("show", run, "--json").json
-    return {task["path"]: task["origin"] for task in shown["task_runs"] if ":" in task["component"]}
-
-
-def computed(project, run: str = "latest") -> set[str]:
-    return {path for path, origin in origins(project, run).items() if origin == "computed"}
-
-
-def ran(project, *arguments: str) -> set[str]:
-    """Run, and say which functions were computed."""
-    done = project.call("run", *arguments)
-    assert done.status == 0, done.err
-    return computed(project)
-
-
-@pytest.fixture
-def sales(project):
-    project.write("sales.py", SALES)
-    project.write("shop/__init__.py", "")
-    project.write("shop/rates.py", RATES)
-    project.write("data/sales.csv", "item,price\na,1\nb,2\nc,3\nd,4\n")
-    assert ran(project, "sales.py") == {"source-sales", "load", "net", "total"}
-    return project
-
-
 @pytest.fixture
 def chain(project):
     project.write("chain.py", CHAIN)
-    assert len(ran(project, "chain.py")) == 7
+    assert len(project.ran("chain.py")) == 7
     return project
 
 
@@ -117,7 +59,7 @@ def test_nothing_changed_nothing_is_computed(sales) -> None:
     done = sales.call("run", "sales.py")
     assert (done.status, done.out) == (0, "output = 10\n")
     assert "cached from run" in done.err and "3 cached" in done.err
-    assert computed(sales) == {"source-sales"}
+    assert sales.computed() == {"source-sales"}
     task = next(t for t in sales.call("show", "--json").json["task_runs"] if t["path"] == "net")
     assert (task["state"], task["origin"], task["cause"], task["attempts"]) == ("succeeded", "cached", "hit", 0)
     assert task["source"] == task["cause_by"] and task["source"].endswith("/net")
@@ -125,34 +67,36 @@ def test_nothing_changed_nothing_is_computed(sales) -> None:
 
 
 def test_helper_in_another_module_runs_what_uses_it(sales) -> None:
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3 - price"))
-    assert ran(sales, "sales.py") == {"source-sales", "net"}, "total is cut off: net gave the same"
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 0"))
-    assert ran(sales, "sales.py") == {"source-sales", "net", "total"}
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 3 - price"))
+    assert sales.ran("sales.py") == {"source-sales", "net"}, "total is cut off: net gave the same"
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 0"))
+    assert sales.ran("sales.py") == {"source-sales", "net", "total"}
 
 
 def test_comment_runs_nothing(sales) -> None:
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 2  # twice") + "    # The end.\n")
-    sales.write("sales.py", SALES.replace("return pd.read_csv(path)", '"""Reads."""\n        return pd.read_csv(path)'))
-    assert ran(sales, "sales.py") == {"source-sales"}
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 2  # twice") + "    # The end.\n")
+    sales.write(
+        "sales.py", sales.source.replace("return pd.read_csv(path)", '"""Reads."""\n        return pd.read_csv(path)')
+    )
+    assert sales.ran("sales.py") == {"source-sales"}
 
 
 def test_changed_source_runs_what_reads_it(sales) -> None:
     sales.write("data/sales.csv", "item,price\na,1\nb,2\nc,3\nd,5\n")
-    assert ran(sales, "sales.py") == {"source-sales", "load", "net", "total"}
+    assert sales.ran("sales.py") == {"source-sales", "load", "net", "total"}
     os.utime(sales.folder / "data" / "sales.csv")
-    assert ran(sales, "sales.py") == {"source-sales"}, "the same content at another time is the same"
+    assert sales.ran("sales.py") == {"source-sales"}, "the same content at another time is the same"
 
 
 def test_changed_parameter_runs_what_depends_on_it(chain) -> None:
-    assert ran(chain, "chain.py", "-p", "most=50") == {"checked"}
-    assert ran(chain, "chain.py", "-p", "count=4") == {"numbers", "square/3/square", "total", "checked", "report"}
+    assert chain.ran("chain.py", "-p", "most=50") == {"checked"}
+    assert chain.ran("chain.py", "-p", "count=4") == {"numbers", "square/3/square", "total", "checked", "report"}
 
 
 def test_no_cache_reads_nothing_and_still_writes(chain) -> None:
-    assert len(ran(chain, "chain.py", "--no-cache")) == 7
+    assert len(chain.ran("chain.py", "--no-cache")) == 7
     first = chain.call("show", "--json").json["id"]
-    assert ran(chain, "chain.py") == set()
+    assert chain.ran("chain.py") == set()
     sources = {t["source"].split("/")[0] for t in chain.call("show", "--json").json["task_runs"] if t["source"]}
     assert sources == {first}
 
@@ -163,10 +107,10 @@ def test_retry_adopts_also_what_is_never_cached(project) -> None:
     project.write("chain.py", (project.folder / "chain.py").read_text().replace("value > most", "value > 100 * most"))
     done = project.call("retry", "latest")
     assert (done.status, done.out) == (0, 'output = "it is 5"\n'), done.err
-    assert computed(project) == {"checked", "report"}
+    assert project.computed() == {"checked", "report"}
     assert "adopted from run" in done.err
     assert project.call("run", "chain.py").status == 0
-    assert "numbers" in computed(project), "a new run never takes it from the cache"
+    assert "numbers" in project.computed(), "a new run never takes it from the cache"
 
 
 def test_logs_of_a_hit_are_those_of_what_made_it(project) -> None:
@@ -216,16 +160,10 @@ def test_two_at_once_compute_a_key_once(project) -> None:
     assert [process.returncode for process in both] == [0, 0], ends
     assert counted.read_text() == "x", "it was computed once"
     runs = [run["id"] for run in project.call("runs", "--json").json]
-    assert sorted(origins(project, run)["slow"] for run in runs) == ["cached", "computed"]
+    assert sorted(project.origins(run)["slow"] for run in runs) == ["cached", "computed"]
 
 
 # -- plan ----------------------------------------------------------------------------------------------------------------
-
-
-def verdicts(project, *arguments: str) -> dict[str, str]:
-    done = project.call("plan", *arguments, "--json")
-    assert done.status == 0, done.err
-    return {task["path"]: task["verdict"] for task in done.json["task_runs"]}
 
 
 def test_plan_says_what_a_run_would_do_and_writes_nothing(sales) -> None:
@@ -235,10 +173,10 @@ def test_plan_says_what_a_run_would_do_and_writes_nothing(sales) -> None:
         return {str(path): path.stat().st_mtime_ns for path in found if not path.name.endswith("-shm")}
 
     before = files()
-    assert verdicts(sales, "sales.py") == {"source-sales": "run", "load": "hit", "net": "hit", "total": "hit"}
-    low = verdicts(sales, "sales.py", "-p", "low=3")
+    assert sales.verdicts("sales.py") == {"source-sales": "run", "load": "hit", "net": "hit", "total": "hit"}
+    low = sales.verdicts("sales.py", "-p", "low=3")
     assert low == {"source-sales": "run", "load": "hit", "net": "run", "total": "maybe"}
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3"))
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 3"))
     shown = sales.call("plan", "sales.py", "--json").json
     net = next(task for task in shown["task_runs"] if task["path"] == "net")
     assert net["verdict"] == "run" and "shop.rates:with_tax" in net["why"]
@@ -246,19 +184,19 @@ def test_plan_says_what_a_run_would_do_and_writes_nothing(sales) -> None:
     assert shown["predicted_ms_max"] >= shown["predicted_ms"] > 0
     assert shown["counts"] == {"run": 2, "hit": 1, "maybe": 1}
     assert files() == before
-    assert computed(sales) == {"source-sales", "load", "net", "total"}, "no run was made"
+    assert sales.computed() == {"source-sales", "load", "net", "total"}, "no run was made"
 
 
 def test_plan_is_right_about_the_run_that_follows(chain) -> None:
     for arguments in ((), ("-p", "most=50"), ("-p", "count=5")):
-        planned = verdicts(chain, "chain.py", *arguments)
-        assert ran(chain, "chain.py", *arguments) <= {
-            path for path in origins(chain) if planned.get(path, "maybe") in ("run", "maybe")
+        planned = chain.verdicts("chain.py", *arguments)
+        assert chain.ran("chain.py", *arguments) <= {
+            path for path in chain.origins() if planned.get(path, "maybe") in ("run", "maybe")
         }
         hits = {path for path, verdict in planned.items() if verdict == "hit"}
-        assert hits & computed(chain) == set()
+        assert hits & chain.computed() == set()
         runs = {path for path, verdict in planned.items() if verdict == "run"}
-        assert {path for path in runs if path in origins(chain)} <= computed(chain)
+        assert {path for path in runs if path in chain.origins()} <= chain.computed()
 
 
 def test_plan_before_the_first_run(project, golden) -> None:
@@ -300,8 +238,8 @@ def test_plan_of_conditions(project, golden) -> None:
     )
     assert project.call("run", "choose.py").status == 0
     expected = {"score": "run", "good": "maybe", "told": "maybe", "later": "skip"}
-    assert verdicts(project, "choose.py", "-p", "number=6") == expected
-    assert verdicts(project, "choose.py") == {"score": "hit", "good": "hit", "told": "hit", "later": "skip"}
+    assert project.verdicts("choose.py", "-p", "number=6") == expected
+    assert project.verdicts("choose.py") == {"score": "hit", "good": "hit", "told": "hit", "later": "skip"}
 
 
 # -- why -----------------------------------------------------------------------------------------------------------------
@@ -309,7 +247,7 @@ def test_plan_of_conditions(project, golden) -> None:
 
 def test_why_in_words(sales, golden) -> None:
     golden("why-first", sales.call("why", "latest", "net"))
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 3"))
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 3"))
     sales.call("run", "sales.py")
     golden("why-code", sales.call("why", "latest", "net"))
     golden("why-hit", sales.call("why", "latest", "load"))
@@ -350,7 +288,7 @@ def test_why_names_an_environment_variable(project) -> None:
     assert [(change["kind"], change["name"]) for change in told["changed"]] == [("environment", "MODE")]
     assert "environment variable: MODE changed" in project.call("why", "latest", "mode").out
     assert project.call("run", "mode.py", MODE="a").out == 'output = "a"\n'
-    assert origins(project)["mode"] == "cached"
+    assert project.origins()["mode"] == "cached"
 
 
 # -- nondeterminism ------------------------------------------------------------------------------------------------------
@@ -402,13 +340,13 @@ def test_two_results_for_one_key_are_marked(project) -> None:
     assert project.call("check", "dice.py", "--json").json["nondeterministic"] == ["dice:rows"]
 
 
-# -- diff, lineage, gc ---------------------------------------------------------------------------------------------------
+# -- diff, lineage ---------------------------------------------------------------------------------------------------
 
 
 def test_diff_of_two_runs(sales) -> None:
     first = sales.call("show", "--json").json["id"]
-    sales.write("shop/rates.py", RATES.replace("price * 2", "price * 0"))
-    sales.write("sales.py", SALES.replace("int(table.price.sum())", "int(table.price.max())"))
+    sales.write("shop/rates.py", sales.rates.replace("price * 2", "price * 0"))
+    sales.write("sales.py", sales.source.replace("int(table.price.sum())", "int(table.price.max())"))
     sales.call("run", "sales.py", "-p", "low=-5")
     shown = sales.call("diff", first, "latest", "--json").json
     assert shown["parameters"] == [{"name": "low", "before": "1", "after": "-5"}]
@@ -420,7 +358,7 @@ def test_diff_of_two_runs(sales) -> None:
 
 
 def test_lineage_leads_both_ways_across_runs(sales) -> None:
-    sales.write("sales.py", SALES.replace("int(table.price.sum())", "int(table.price.max())"))
+    sales.write("sales.py", sales.source.replace("int(table.price.sum())", "int(table.price.max())"))
     sales.call("run", "sales.py")
     digest = sales.call("get", "latest", "net", "--json").json["value"]["artifact"]
     shown = sales.call("lineage", digest, "--json").json
@@ -431,100 +369,3 @@ def test_lineage_leads_both_ways_across_runs(sales) -> None:
     of_task = sales.call("lineage", "latest", "net", "--json").json
     assert [step["path"] for step in of_task["upstream"] if step["path"]] == ["load", "source-sales"]
     assert sales.call("lineage", "blake3:0123").status == 2
-
-
-def aged(project) -> None:
-    """Make all stored content look as if nobody had used it for a day."""
-    day_ago = time.time() - 86_400
-    for path in (project.folder / ".penstock" / "artifacts").rglob("*"):
-        os.utime(path, (day_ago, day_ago), follow_symlinks=False)
-
-
-def test_gc_keeps_what_is_needed_and_says_its_bytes(sales) -> None:
-    for low in (2, 4, 6):
-        sales.call("run", "sales.py", "-p", f"low={low}")
-    aged(sales)
-    assert sales.call("gc", "--json").json["freed_bytes"] == 0, "all runs are kept"
-    dry = sales.call("gc", "--dry-run", "--json", PENSTOCK_RUNS_KEPT="2").json
-    assert len(sales.call("runs", "--json").json) == 4, "a dry run removes nothing"
-    real = sales.call("gc", "--json", PENSTOCK_RUNS_KEPT="2").json
-    assert (dry["freed_bytes"], dry["runs"], dry["entries"]) == (real["freed_bytes"], real["runs"], real["entries"])
-    assert real["freed_bytes"] > 0 and len(real["runs"]) == 2
-    assert len(sales.call("runs", "--json").json) == 2
-    assert verdicts(sales, "sales.py", "-p", "low=6")["net"] == "hit"
-    assert verdicts(sales, "sales.py", "-p", "low=4")["net"] == "hit"
-    assert verdicts(sales, "sales.py", "-p", "low=2")["net"] == "run"
-    assert verdicts(sales, "sales.py")["load"] == "hit", "its entry is used by the runs that stay"
-    assert sales.call("gc", "--json", PENSTOCK_RUNS_KEPT="2").json["freed_bytes"] == 0
-    assert sales.call("get", "latest", "net").status == 0
-
-
-def test_gc_leaves_what_a_running_task_may_need(project) -> None:
-    project.write(
-        "slow.py",
-        """
-        import os, time
-        from pathlib import Path
-        import pandas as pd
-        from penstock import pipeline, task
-
-        @task
-        def table(number: int) -> pd.DataFrame:
-            return pd.DataFrame({"n": list(range(number))})
-
-        @task
-        def slow(table: pd.DataFrame) -> int:
-            gate = Path(os.environ["GATE"])
-            gate.with_suffix(".begun").touch()
-            while not gate.exists():
-                time.sleep(0.01)
-            return len(table)
-
-        @pipeline
-        def main(number: int = 5) -> int:
-            return slow(table(number))
-        """,
-    )
-    gate = project.folder.parent / f"{project.folder.name}-gate"
-    running = project.start("run", "slow.py", GATE=str(gate))
-    end = time.monotonic() + 30
-    while not gate.with_suffix(".begun").exists():
-        assert time.monotonic() < end, "it did not begin"
-        time.sleep(0.01)
-    aged(project)
-    done = project.call("gc", "--json", PENSTOCK_RUNS_KEPT="0")
-    assert (done.status, done.json["runs"]) == (0, []), done.err
-    gate.touch()
-    out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (0, "output = 5\n"), err
-    assert json.loads(project.call("get", "latest", "slow").out) == 5
-
-
-def test_interrupted_gc_is_harmless(sales) -> None:
-    for low in (2, 4):
-        sales.call("run", "sales.py", "-p", f"low={low}")
-    kept = sales.call("show", "latest", "--json").json
-    aged(sales)
-    database = (sales.folder / ".penstock" / "state.db-wal", sales.folder / ".penstock" / "state.db")
-
-    def written() -> list[int]:
-        return [path.stat().st_mtime_ns if path.exists() else 0 for path in database]
-
-    for _ in range(5):
-        before = written()
-        process = sales.start("gc", PENSTOCK_RUNS_KEPT="1")
-        while process.poll() is None and written() == before:
-            time.sleep(0.001)
-        process.kill()
-        process.communicate()
-        assert sales.call("show", "latest", "--json").json == kept
-    done = sales.call("gc", "--json", PENSTOCK_RUNS_KEPT="1")
-    assert done.status == 0, done.err
-    assert [run["id"] for run in sales.call("runs", "--json").json] == [kept["id"]]
-    assert sales.call("gc", "--json").json["content"] == 0, "nothing is left over"
-    assert verdicts(sales, "sales.py", "-p", "low=4") == {
-        "source-sales": "run",
-        "load": "hit",
-        "net": "hit",
-        "total": "hit",
-    }

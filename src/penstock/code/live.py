@@ -315,8 +315,9 @@ def expression_of(value: Any, class_named: Callable[[type], str | None], *, dept
 
 
 def _constructor_names(value: Any) -> list[str] | None:
-    """The attributes that an object can be made from again: of a dataclass, and of the options of ours (`Retry`)."""
+    """The attributes that an object can be made from again: of a dataclass, and of what is ours (`Retry`, `File`)."""
     cls = type(value)
     if dataclasses.is_dataclass(cls):
         return [each.name for each in dataclasses.fields(cls) if each.init]
-    return list(cls.__slots__) if cls.__module__ == "penstock.authoring.dsl.options" else None
+    ours = ("penstock.authoring.dsl.options", "penstock.authoring.dsl.sources")
+    return list(cls.__slots__) if cls.__module__ in ours else None

@@ -60,7 +60,7 @@ class _Settled:
     timeout: int | Value | None
     priority: int | None
     fresh: bool
-    cache: bool
+    cache: bool | str | None
     expires_ms: int | None
 
 
@@ -237,7 +237,9 @@ def settle(plan: PlanGraph, planning: Planning) -> None:
         entry.amounts, entry.memory_bytes_max = settled.amounts, settled.memory_bytes_max
         entry.retry, entry.timeout = settled.retry, settled.timeout
         entry.priority, entry.fresh = settled.priority, settled.fresh
-        entry.cache, entry.expires_ms = settled.cache, settled.expires_ms
+        # A finally node is there for what it does, not for what it gives: it is cached only where its author says so.
+        entry.cache = settled.cache is not False and (settled.cache is not None or not entry.is_finally)
+        entry.expires_ms = settled.expires_ms
         if function is not None:
             entry.request = planning.requests.get(id(function)) or _request(function, planning)
 
@@ -257,7 +259,7 @@ def _settled(own: Policy, inherited: Policy | None) -> _Settled:
         timeout=timeout,
         priority=own.priority if own.priority is not None else other.priority,
         fresh=bool(own.fresh if own.fresh is not None else other.fresh),
-        cache=(own.cache if own.cache is not None else other.cache) is not False,
+        cache=own.cache if own.cache is not None else other.cache,
         expires_ms=_expires_ms(own, other),
     )
 
@@ -334,10 +336,12 @@ def _own_ms(entry: PlanNode, planning: Planning) -> float | None:
 
 
 def key(plan: PlanGraph, planning: Planning) -> None:
-    """The part of every key that does not depend on inputs (semantics 30). Code that could not be resolved gives no key."""
+    """The part of every key that does not depend on inputs (semantics 30). Code that could not be resolved gives no key,
+    unless the author trusts it (cache rule 13)."""
     for entry in plan.nodes:
         code = planning.codes.get(entry.component) if entry.function is not None else None
-        if code is not None and not code.unresolved:
+        trusted = entry.node.policy.cache == "trust"
+        if code is not None and (trusted or not code.unresolved):
             entry.code = code
             entry.key_base = digest_of([code.digest, code.environment, code.version])
 

@@ -140,6 +140,12 @@ def function_at(graph: Graph, path: str) -> Function:
     return component
 
 
+def is_cached_at(graph: Graph, path: str) -> bool:
+    """Whether the author lets a function's task run be cached: a finally node is only if that is asked for."""
+    asked = function_at(graph, path).policy.cache
+    return asked is not False and (asked is not None or not isinstance(list(spots(graph, path))[-1].node, Finally))
+
+
 # -- the world ---------------------------------------------------------------------------------------------------------
 
 
@@ -238,7 +244,7 @@ class Ledger:
     def _check_entry(self, entry: CacheEntry, commit: Commit) -> None:
         """An entry is of the attempt whose outcome the same commit accepts."""
         function = function_at(self.graphs[entry.run_id], entry.path)
-        may_be = function.policy.cache is not False and not is_unresolved(function, self.seed)
+        may_be = is_cached_at(self.graphs[entry.run_id], entry.path) and not is_unresolved(function, self.seed)
         demand(may_be and not runs_outside(function.name), f"{entry} is entered, and is not to be cached")
         rows = [change.row for change in commit.transitions if change.run_id == entry.run_id]
         ended = [row for row in rows if isinstance(row, AttemptRow) and row.path == entry.path]
@@ -249,8 +255,7 @@ class Ledger:
 
     def check_submitted(self, row: AttemptRow, task: TaskRunRow, open_ids: Container[str], *, shares: bool) -> None:
         """What is computed to be shared is computed once at a time, and under a claim. `shares`: its run reads the cache."""
-        function = function_at(self.graphs[row.run_id], row.path)
-        if not shares or task.key is None or function.policy.cache is False:
+        if not shares or task.key is None or not is_cached_at(self.graphs[row.run_id], row.path):
             return
         self.computing = {each: key for each, key in self.computing.items() if each in open_ids}
         attempt_id = f"{row.run_id}/{row.path}#{row.number}"

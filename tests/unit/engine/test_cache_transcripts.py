@@ -485,3 +485,13 @@ def test_what_is_found_after_an_attempt_gives_its_claim_back() -> None:
     t.give(LookedUp("run", "a", entry.key, "hit", entry.outputs, "other/a"))
     assert t.origin("a") == "hit(other/a)"
     assert t.released == [entry.key]
+
+
+def test_a_finally_node_is_run_every_time() -> None:
+    shelf = Shelf()
+    codes = {"a": A, "tidy": CodeKey("code of tidy", "environment")}
+    first = Transcript(graph("a; a => tidy!"), shelf=shelf, codes=codes)
+    first.ends("a", 1)
+    first.ends("tidy")
+    second = Transcript(graph("a; a => tidy!"), shelf=shelf, codes=codes)
+    assert second.said() == ["start tidy#1"]

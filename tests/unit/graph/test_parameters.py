@@ -81,9 +81,9 @@ def test_text_means_this_value(type_: Type, text: str, value: Any) -> None:
         (list_of(INT), "1, 2", "must be a list as JSON such as"),
         (STRUCT, "[1]", "must be a struct, not"),
         (STRUCT, "{a: 1}", "must be a struct as JSON such as"),
-        (PATH, "x.csv", "is a file or folder, which cannot be given from outside yet"),
+        (PATH, "x.csv", "is a file or folder; what is given from outside is declared so"),
         (Type("pandas:DataFrame"), "x", "is pandas:DataFrame, an artifact, which cannot be given"),
-        (list_of(PATH), "[]", "cannot be given from outside yet"),
+        (list_of(PATH), "[]", "cannot be given from outside"),
         (INT, "null", "must be a whole number"),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_large_parameter_names_the_limit() -> None:
 
 def test_an_artifact_that_must_be_given_says_why_it_cannot() -> None:
     graph = Graph("g", (InputSpec("data", PATH),), (), ())
-    with pytest.raises(InvalidInput, match="parameter 'data' is a file or folder, which cannot be given"):
+    with pytest.raises(InvalidInput, match="parameter 'data' is a file or folder; what is given from outside"):
         bind_parameters(graph)
     with pytest.raises(InvalidInput, match="takes no parameters"):
         bind_parameters(Graph("g", (), (), ()), texts={"x": "1"})
