@@ -35,7 +35,9 @@ def _parts_of(datum: Datum) -> list[Any]:
         return ["inline", parameter_to_json(datum.value)]
     if isinstance(datum, Counted):
         return ["list", [_parts_of(item) for item in datum.items]]
-    return ["artifact", datum.digest, datum.type, datum.form, datum.code]
+    # A file is handed out under its name, which the task can read; other content has no name that a task sees.
+    name = datum.metadata.get("name") if datum.form in ("file", "tree") else None
+    return ["artifact", datum.digest, datum.type, datum.form, datum.code, name]
 
 
 _lists: dict[int, tuple[Counted, str]] = {}

@@ -48,6 +48,8 @@ def test_every_part_of_an_input_makes_its_identity() -> None:
         replace(FRAME, type="polars:Series"),
         replace(FRAME, form="npy"),
         replace(FRAME, code="code of what it names"),
+        replace(FRAME, form="file", metadata={"name": "x.csv"}),
+        replace(FRAME, form="file", metadata={"name": "x.tsv"}),
         Counted((FRAME,)),
         Counted((FRAME, FRAME)),
         Counted((Counted((FRAME,)),)),
