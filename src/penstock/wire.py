@@ -169,7 +169,12 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
     return AttemptRequest(
         attempt_id=data["attempt_id"],
         component=FunctionRequest(
-            component["module"], component["name"], component["inputs"], component["outputs"], component["pin"], component["code"]
+            component["module"],
+            component["name"],
+            component["inputs"],
+            component["outputs"],
+            component["pin"],
+            component["code"],
         ),
         inputs=data_from_json(data["inputs"]),
         seed=data["seed"],
