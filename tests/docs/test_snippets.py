@@ -28,6 +28,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\b\d+ min \d\d s\b|\b\d+(\.\d)? m?s\b", "TIME", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)
     text = re.sub(r"(?m)^  \S+ +started\n", "", text)
+    text = re.sub(r"on \d+ cores?\b", "on CORES", text)
+    text = re.sub(r" {2,}", "  ", text)  # columns are as wide as the longest time
     text = re.sub(r"files/\w\w/\w+", "files/CONTENT", text)
     lines = [line.rstrip() for line in text.strip().split("\n")]
     # What runs at the same time ends in any order.

@@ -24,6 +24,9 @@ _PLAIN = (bool, int, float, complex, bytes, bytearray, range, type(None), type(E
 _SPOKEN = frozenset({"datetime", "decimal", "fractions", "uuid", "ipaddress", "zoneinfo"})
 # Set in `__flags__` of classes that a class statement made.
 _MADE_BY_CLASS = 1 << 9
+# Set for classes of the standard library that are written in C.
+_IMMUTABLE = 1 << 8
+_POINTER_BYTES = 8
 _EXTENDED = (list, tuple, dict, set, frozenset, str, int, float, bytes)
 _OURS = "penstock."
 # A notebook's module is named by its content, which is not what counts of it.
@@ -236,7 +239,12 @@ class _Walk:
 
 def _hides_state(cls: type, known: type) -> bool:
     """Whether instances hold more than their attributes and what `known` does: a base is not written in Python."""
-    return any(base not in (object, known) and not base.__flags__ & _MADE_BY_CLASS for base in cls.__mro__)
+    bases = [base for base in cls.__mro__ if base not in (object, known)]
+    if any(not base.__flags__ & _MADE_BY_CLASS or base.__flags__ & _IMMUTABLE for base in bases):
+        return True
+    slots = [vars(base).get("__slots__", ()) for base in bases]
+    count = sum(1 if isinstance(each, str) else len(tuple(each)) for each in slots)
+    return cls.__basicsize__ > known.__basicsize__ + (count + 2) * _POINTER_BYTES  # two: __dict__ and __weakref__
 
 
 def _cell(cell: Any) -> Any:
