@@ -165,17 +165,9 @@ def request_to_json(request: AttemptRequest) -> dict[str, Any]:
 
 
 def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
-    component = data["component"]
     return AttemptRequest(
         attempt_id=data["attempt_id"],
-        component=FunctionRequest(
-            component["module"],
-            component["name"],
-            component["inputs"],
-            component["outputs"],
-            component["pin"],
-            component["code"],
-        ),
+        component=FunctionRequest(**data["component"]),
         inputs=data_from_json(data["inputs"]),
         seed=data["seed"],
         amounts=data["amounts"],
