@@ -292,7 +292,7 @@ MUTANTS = (
     Mutant(
         "unresolved-cached",
         "plan/passes.py",
-        "if code is not None and not code.unresolved:",
+        "if code is not None and (trusted or not code.unresolved):",
         "if code is not None:",
         "code that could not be followed is cached all the same",
     ),

@@ -220,11 +220,13 @@ class Recording:
         self._finder.recording = False
         return sources
 
-    def end(self, artifacts: ArtifactStore) -> str:
-        """Store what was pinned and go on serving just that. Answers the pin."""
+    def end(self, artifacts: ArtifactStore, *, target: str = "") -> str:
+        """Store what was pinned and go on serving just that. `target` is the module that other processes import first.
+        Answers the pin."""
         global _served
         sources = self.complete()
-        pin = artifacts.put_bytes(canonical_json(to_json(sources, project=self._project, paths=self._paths)))
+        data = to_json(sources, project=self._project, paths=self._paths, target=target)
+        pin = artifacts.put_bytes(canonical_json(data))
         _served = pin
         return pin
 
@@ -325,7 +327,7 @@ def _add_below(sources: dict[str, Source], paths: Sequence[str]) -> None:
 # -- the blob --------------------------------------------------------------------------------------------------------
 
 
-def to_json(sources: Mapping[str, Source], *, project: str, paths: Sequence[str]) -> dict[str, Any]:
+def to_json(sources: Mapping[str, Source], *, project: str, paths: Sequence[str], target: str = "") -> dict[str, Any]:
     """Paths below the project are written relative to it, so that a copy of a project has the same pin."""
     texts: dict[str, Any] = {}
     modules: dict[str, Any] = {}
@@ -336,6 +338,7 @@ def to_json(sources: Mapping[str, Source], *, project: str, paths: Sequence[str]
         texts[digest] = _text_of(source.data)
     return {
         "version": VERSION,
+        "target": target,
         "paths": [_relative(path, project) for path in paths],
         "modules": modules,
         "sources": texts,
@@ -395,15 +398,19 @@ def served_pin() -> str | None:
     return _served
 
 
-def serve(pin: str, *, artifacts: ArtifactStore, project: str, folder: Path | None = None) -> None:
-    """Serve this process's imports from a pin. `folder` keeps compiled code between processes. Raises OtherPin, and
-    what the store raises."""
+def serve(pin: str, *, artifacts: ArtifactStore, project: str, folder: Path | None = None) -> str:
+    """Serve this process's imports from a pin. `folder` keeps compiled code between processes. Answers the module to import
+    first, so that what it registers or changes in others is as it was when the code digests were made (cache rule 4);
+    empty: none. Raises OtherPin, and what the store raises."""
     global _served
     if _served == pin:
-        return
+        return ""
     if _served is not None:
         raise OtherPin("this process serves other code already")
-    sources, paths = from_json(json.loads(artifacts.get_bytes(pin)), project=project)
+    data = json.loads(artifacts.get_bytes(pin))
+    sources, paths = from_json(data, project=project)
     extend_path(paths)
     sys.meta_path.insert(0, PinnedFinder(sources, folder=folder))
     _served = pin
+    target: str = data.get("target", "")
+    return target

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -154,12 +155,14 @@ class Launcher:
         if pin and pin != pins.served_pin():
             try:
                 folder = self._scratch / COMPILED
-                pins.serve(pin, artifacts=self._artifacts, project=str(self._project), folder=folder)
+                target = pins.serve(pin, artifacts=self._artifacts, project=str(self._project), folder=folder)
             except pins.OtherPin as error:
                 self.retire = True
                 return Refused(error.message)
             except PenstockError as error:
                 return _failed(error, f"the run's code could not be read: {error.message}")
+            if target:
+                import_module(target)
             self._state = ProcessState(str(self._project))
         key = (wanted.module, wanted.name)
         known = self._components.get(key)

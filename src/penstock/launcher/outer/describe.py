@@ -70,7 +70,7 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         return _failed(error, place)
     finally:
         reads.end()
-    pin = recording.end(artifacts)
+    pin = recording.end(artifacts, target=place.module)
     code = ""
     if is_valid:
         functions, sources = list(_functions_in(pipeline.graph())), recording.sources
