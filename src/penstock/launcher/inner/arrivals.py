@@ -15,6 +15,7 @@ class Arrivals:
 
     def __init__(self, callbacks: dict[str, Callable[[], None]]) -> None:
         self._callbacks = callbacks
+        self._looking: set[str] = set()
 
     def install(self) -> None:
         for name in [name for name in self._callbacks if name in sys.modules]:
@@ -24,18 +25,25 @@ class Arrivals:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in self._callbacks:
+        if name not in self._callbacks or name in self._looking:
             return None
-        callback = self._callbacks.pop(name)
-        for finder in sys.meta_path:
-            find = getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = find(name, path, target) if find is not None and finder is not self else None
-            if spec is not None:
-                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    spec.loader = _CallingBack(spec.loader, callback)  # type: ignore[assignment]
-                return spec
-        self._callbacks[name] = callback
-        return None
+        self._looking.add(name)  # the others may ask us in turn
+        try:
+            found = (
+                find(name, path, target) for finder in sys.meta_path if (find := getattr(finder, "find_spec", None))
+            )
+            spec: ModuleSpec | None = next((spec for spec in found if spec is not None), None)
+        finally:
+            self._looking.discard(name)
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+            # Called only when it is loaded: code may look a module up without importing it.
+            spec.loader = _CallingBack(spec.loader, lambda: self._arrived(name))  # type: ignore[assignment]
+        return spec
+
+    def _arrived(self, name: str) -> None:
+        callback = self._callbacks.pop(name, None)
+        if callback is not None:
+            callback()
 
 
 class _CallingBack:
