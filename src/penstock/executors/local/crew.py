@@ -99,6 +99,8 @@ class Hand:
     reports: socket.socket
     frames: Frames = field(default_factory=Frames)
     recorded: int = 0
+    shown: int = 0
+    """How much its slot said was recorded when it was last looked at."""
     leaving: bool = False
     describing: bool = False
     ended_count: int = 0

@@ -436,10 +436,12 @@ class LocalExecutor:
         for hand in list(self._roster.hands.values()):
             if hand.describing:
                 continue
-            recorded = hand.slot.recorded_bytes()
-            if recorded > hand.recorded:
-                self._read_records(hand, end=recorded)
-                hand.recorded = max(hand.recorded, recorded)
+            # What was recorded a scan ago and has still not been said is read; younger records are on their way, behind the
+            # metrics that belong to them.
+            if hand.shown > hand.recorded:
+                self._read_records(hand, end=hand.shown)
+                hand.recorded = max(hand.recorded, hand.shown)
+            hand.shown = hand.slot.recorded_bytes()
             begun = hand.slot.begun()
             entry = self._active.get(begun.attempt_id) if begun is not None else None
             if begun is not None and entry is not None:
