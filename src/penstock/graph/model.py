@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from penstock.base.diagnostics import Location
-from penstock.graph.bindings import Constant, Value
+from penstock.graph.bindings import Constant, Input, Value
 from penstock.graph.types import Type
 
 NOTHING: Mapping[str, str] = {}
+NO_WORDS: Mapping[str, tuple[str | Input, ...]] = {}
 
 
 class Trigger(StrEnum):
@@ -44,13 +45,36 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Gpu:
+    """GPUs of one machine: `count` whole devices, or a share of one where it is below 1 (by memory). `memory_bytes` is
+    what is needed on each device: the device may then be shared with others that leave so much."""
+
+    count: float | Value = 1
+    memory_bytes: int | Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What one attempt needs. A Value is evaluated when the task run becomes ready. `memory_bytes` None: not declared,
-    never enforced. `custom` are amounts of named resources that the settings declare (licences, tokens, ...)."""
+    never enforced; `disk_bytes` bounds what the attempt writes below its own folder, None: not at all. `custom` are
+    amounts of named resources that the settings declare (licences, tokens, ...)."""
 
     cpu: float | Value = 1.0
     memory_bytes: int | Value | None = None
     custom: Mapping[str, float | Value] = field(default_factory=dict)
+    gpu: Gpu | None = None
+    disk_bytes: int | Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An isolated set of packages that a component runs in, built once per content. `python` is a version ("3.12") or
+    empty for the project's own; `packages` are requirements as pip reads them; `requirements` the path of a requirements
+    file, relative to the project."""
+
+    python: str = ""
+    packages: tuple[str, ...] = ()
+    requirements: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +111,7 @@ class Policy:
     files: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
+    environment: Environment | None = None
 
 
 DEFAULT_POLICY = Policy()
@@ -113,6 +138,42 @@ class Function:
     name: str
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
+    policy: Policy = DEFAULT_POLICY
+    location: Location | None = field(default=None, compare=False)
+    description: str = field(default="", compare=False)
+
+
+Word = tuple[str | Input, ...]
+"""One argument of a command: text and the component's own inputs, joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """Where an output of a command comes from. `source`: "file" (the file or folder at `path`), "json" (the value under
+    `key` of the JSON object in the file at `path`; without a key the whole of it), "last_line" (of standard output, read
+    as the type), "stdout" (all of it). Paths are relative to the attempt's own folder, where the command runs."""
+
+    name: str
+    type: Type
+    source: str
+    path: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A component: a program and its arguments, or text for a shell. With `argv` no shell sees anything; with `script`
+    (the author wrote `shell: true`) the inputs are environment variables of their names, never pasted into the text.
+    `env` sets variables; `given` maps inputs to files of the attempt's folder that hold their values (text for text,
+    JSON for other parameters, the file itself for an artifact). An artifact in a Word is the path where it lies."""
+
+    name: str
+    argv: tuple[Word, ...]
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[CommandOutput, ...]
+    script: str = ""
+    env: Mapping[str, Word] = field(default_factory=lambda: NO_WORDS)
+    given: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     policy: Policy = DEFAULT_POLICY
     location: Location | None = field(default=None, compare=False)
     description: str = field(default="", compare=False)
