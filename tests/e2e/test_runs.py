@@ -100,6 +100,7 @@ def test_graph(project, golden) -> None:
     project.write("sums.py", SUMS)
     golden("graph_text", project.call("graph", "sums.py"))
     golden("graph_mermaid", project.call("graph", "sums.py", "--format", "mermaid"))
+    golden("graph_svg", project.call("graph", "sums.py", "--format", "svg"))
     done = project.call("graph", "sums.py", "--format", "json")
     assert done.json["root"]["name"] == "sums"
     assert {path.name for path in project.folder.iterdir()} == {"sums.py"}

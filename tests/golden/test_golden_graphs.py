@@ -15,6 +15,7 @@ import pytest
 from penstock.authoring.dsl.pipelines import Pipeline
 from penstock.graph.check import check
 from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
+from penstock.graph.drawing import svg_of
 from penstock.graph.render import graph_mermaid, graph_text
 
 FOLDER = Path(__file__).parent
@@ -69,6 +70,12 @@ def test_authored_pipeline_becomes_this_graph(path: Path, load: object) -> None:
     assert [d for one in made for d in one.diagnostics() if d.severity == "error"] == []
     compare(path.with_suffix(".txt"), "\n".join(graph_text(one.graph()) for one in made))
     compare(path.with_suffix(".mermaid"), "\n".join(graph_mermaid(one.graph()) for one in made))
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_authored_pipeline_is_drawn_so(path: Path, load: object) -> None:
+    for made in pipelines_of(load(path)):  # type: ignore[operator]
+        compare(FOLDER / "drawings" / f"{path.stem}-{made.name}.svg", svg_of(made.graph()))
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)

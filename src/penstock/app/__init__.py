@@ -98,7 +98,7 @@ def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
 
 
 def graph_of_target(target: str, *, form: str) -> str:
-    """A pipeline drawn: `form` is text, json or mermaid."""
+    """A pipeline drawn: `form` is text, json, mermaid or svg."""
     from penstock.app import describing
 
     return describing.graph_of_target(target, form=form)

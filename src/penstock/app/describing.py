@@ -129,6 +129,10 @@ def graph_of_target(text: str, *, form: str) -> str:
         import json
 
         return json.dumps(described.description.graph, indent=2, ensure_ascii=False)
+    if form == "svg":
+        from penstock.graph.drawing import svg_of
+
+        return svg_of(described.graph)
     from penstock.graph.render import graph_mermaid, graph_text
 
     return graph_mermaid(described.graph) if form == "mermaid" else graph_text(described.graph)

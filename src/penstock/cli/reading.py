@@ -192,7 +192,12 @@ def get(
     return SUCCEEDED
 
 
-def graph(target: str, /, *, format: Literal["text", "json", "mermaid"] = "text") -> int:  # noqa: A002 the option's name
+def graph(
+    target: str,
+    /,
+    *,
+    format: Literal["text", "json", "mermaid", "svg"] = "text",  # noqa: A002 the option's name
+) -> int:
     """Draw a pipeline.
 
     Parameters
@@ -200,7 +205,7 @@ def graph(target: str, /, *, format: Literal["text", "json", "mermaid"] = "text"
     target
         file.py, file.py:name or module:name.
     format
-        text, json (what the digest is of, and more) or mermaid.
+        text, json (what the digest is of, and more), mermaid or svg (a picture that needs nothing else).
     """
     from penstock import app
 

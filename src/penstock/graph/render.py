@@ -129,7 +129,7 @@ class _Tree:
             return
         self._place_by_graph[id(graph)] = path
         for spec in graph.inputs:
-            yield f"{indent}input {_input_text(spec)}"
+            yield f"{indent}input {input_text(spec)}"
         for node in graph.nodes:
             yield from self._node(node, indent, f"{path}/{node.name}")
         for output in graph.outputs:
@@ -141,7 +141,7 @@ class _Tree:
             f"{indent}{node.name} = {_what(node)}{_bindings(node)}"
             + (f" -> {outputs}" if outputs else "")
             + _order_text(node)
-            + _policy_text(node)
+            + policy_text(node)
             + _braced(node.labels)
         )
         inner = indent + "  "
@@ -175,10 +175,11 @@ def _what(node: Node) -> str:
             + " "
         )
     prefix = f"finally after {', '.join(node.watch) or 'nothing'}: " if isinstance(node, Finally) else ""
-    return prefix + _component_text(node.component)
+    return prefix + component_text(node.component)
 
 
-def _component_text(component: Function | Graph) -> str:
+def component_text(component: Function | Graph) -> str:
+    """What a node uses, in a word."""
     return f"pipeline {component.name}" if isinstance(component, Graph) else f"{component.module}:{component.name}"
 
 
@@ -193,7 +194,8 @@ def _bound_text(inputs: Mapping[str, Value], *, always: bool = False) -> str:
     return f" ({text})" if text else ""
 
 
-def _input_text(spec: InputSpec) -> str:
+def input_text(spec: InputSpec) -> str:
+    """An input as it is declared."""
     default = "" if spec.default is None else f" = {_constant_text(spec.default.value)}"
     return f"{spec.name}: {spec.type}{default}"
 
@@ -210,7 +212,8 @@ def _order_text(node: Node) -> str:
     return "".join(parts)
 
 
-def _policy_text(node: Node) -> str:
+def policy_text(node: Node) -> str:
+    """How a node is run, in brackets; nothing where nothing was said."""
     component = node.component if isinstance(node, (Call, Finally)) else None
     below = component.policy if isinstance(component, Function) else DEFAULT_POLICY
     own = node.policy
@@ -285,7 +288,7 @@ class _Flowchart:
         ids: dict[str, str] = {}
         for spec in graph.inputs:
             ids[f"<{spec.name}"] = self._id()
-            yield f"  {ids[f'<{spec.name}']}([{_label(_input_text(spec))}])"
+            yield f"  {ids[f'<{spec.name}']}([{_label(input_text(spec))}])"
         yield from self._nodes(graph, "  ", ids)
         for output in graph.outputs:
             end = self._id()
@@ -304,10 +307,10 @@ class _Flowchart:
         bodies = bodies_of(node)
         if not bodies:
             shape = ("{{", "}}") if isinstance(node, Finally) else ("[", "]")
-            below = "" if isinstance(node, Branch) else _component_text(node.component)  # type: ignore[union-attr]
+            below = "" if isinstance(node, Branch) else component_text(node.component)  # type: ignore[union-attr]
             yield f"{indent}{own}{shape[0]}{_label(node.name, below)}{shape[1]}"
             return
-        yield f"{indent}subgraph {own}[{_label(f'{node.name}: {_frame(node)}')}]"
+        yield f"{indent}subgraph {own}[{_label(f'{node.name}: {frame_text(node)}')}]"
         for position, (body, _inputs) in enumerate(bodies):
             if isinstance(node, Branch):
                 case = node.cases[position]
@@ -352,7 +355,8 @@ class _Flowchart:
         return f"n{self._count}"
 
 
-def _frame(node: Node) -> str:
+def frame_text(node: Node) -> str:
+    """How often and when the inside of a node runs, in a few words."""
     if isinstance(node, Map):
         return f"for each of {value_text(node.items)}"
     if isinstance(node, Loop):
@@ -360,7 +364,7 @@ def _frame(node: Node) -> str:
         return f"{until}at most {node.rounds_max} rounds"
     if isinstance(node, Branch):
         return "the first case that holds"
-    return ("finally " if isinstance(node, Finally) else "") + _component_text(node.component)
+    return ("finally " if isinstance(node, Finally) else "") + component_text(node.component)
 
 
 def _label(*lines: str) -> str:
