@@ -6,7 +6,6 @@ Importing this module is cheap: it is on the way of every run."""
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
@@ -81,9 +80,10 @@ def answer_of(settings: Settings, store: StateStore, artifacts: ArtifactStore, *
     """What answers a controller's look-ups from the project's own store. Content of a hit counts as used just now, unless
     it is only looked at."""
     from penstock.controller.answers import Answers, ProjectFiles
+    from penstock.values.reads import digest_of_read
 
     content = cast("ArtifactStore", OnlyLooked(artifacts)) if only_look else artifacts
-    return Answers(store, content, ProjectFiles(settings.project, digest_of_file).digest_at).answer
+    return Answers(store, content, ProjectFiles(settings.project, digest_of_read).digest_at).answer
 
 
 class OnlyLooked:
@@ -99,14 +99,3 @@ def saved_ms(store: StateStore, source: str) -> float | None:
     run_id, _, path = source.partition("/")
     attempts = store.attempts(run_id, path)
     return attempts[-1].duration_us / 1_000 if attempts else None
-
-
-def digest_of_file(path: Path) -> str:
-    """What a file holds now, as the launcher records what was read. Raises OSError."""
-    from blake3 import blake3
-
-    with open(path, "rb") as file:
-        digest = blake3()
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return f"blake3:{digest.hexdigest()}"

@@ -107,9 +107,13 @@ def _read_files(reads: ImportReads, project: str) -> dict[str, list[tuple[int, d
         for path in paths:
             if path not in known:
                 known[path] = project_file_part(path)
-        parts = {f"file:{os.path.relpath(path, project)}": known[path] for path in paths}
+        parts = {f"file:{_inside(path, project)}": known[path] for path in paths}
         answer.setdefault(source, []).append((line, parts))
     return answer
+
+
+def _inside(path: str, project: str) -> str:
+    return os.path.relpath(path, project) + (os.sep if path.endswith(os.sep) else "")
 
 
 # -- digests -----------------------------------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ class _Table:
             part, value = variable_part(name, os.environ.get(name.rpartition(":")[2]))
             parts[part] = value
         for path in getattr(policy, "files", ()) or ():
-            parts[f"file:{path}"] = project_file_part(os.path.join(self._digests.project, path))
+            parts[f"file:{path}"] = project_file_part(os.path.join(self._digests.project, path.rstrip(os.sep)))
         return dict(sorted(parts.items()))
 
     def _unresolved(self, function: Function, bits: int) -> tuple[Unresolved, ...]:

@@ -190,7 +190,10 @@ def _digest_of_folder(folders: list[str]) -> str:
 
 
 def project_file_part(path: str) -> str:
-    """The digest of a file, or of all that is below a folder; `missing` where there is nothing."""
+    """The digest of a file, of all that is below a folder, or, with a slash at the end, of the names in it; `missing` where
+    there is nothing."""
+    if path.endswith(os.sep):
+        return _digest_of_names(path)
     if os.path.isdir(path):
         digest = hashlib.sha256()
         for place, below, files in os.walk(path):
@@ -200,6 +203,14 @@ def project_file_part(path: str) -> str:
                 digest.update(f"{os.path.relpath(file, path)}\0{_digest_of_content(file)}\0".encode())
         return digest.hexdigest()
     return _digest_of_content(path)
+
+
+def _digest_of_names(folder: str) -> str:
+    try:
+        names = sorted(set(os.listdir(folder)) - {".penstock", "__pycache__"})
+    except OSError:
+        return "missing"
+    return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
 def _digest_of_content(path: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 """Part of what facts are kept under: raise it when the same source gives other facts."""
 _DIGEST_BYTES = 32
 

@@ -1,5 +1,6 @@
-"""Which files of the project the author's modules read while they are imported, and in which line: a top-level
-statement that counts by its text counts with what it read (cache rules 6 and 12)."""
+"""Which files of the project the author's modules read while they are imported, which databases they open, which folders
+they list (their paths end with a slash), and in which line: a top-level statement that counts by its text counts with what
+it read (cache rules 6 and 12)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from types import FrameType
 from typing import Any
 
 _NOT_DATA = (".py", ".pyc", ".so", ".pth")
+_LISTINGS = frozenset({"os.listdir", "os.scandir"})
+_EVENTS = _LISTINGS | {"open", "sqlite3.connect"}
+_MACHINERY = frozenset({"_frozen_importlib_external", "importlib", "importlib_metadata", "pkg_resources", "pkgutil"})
 
 
 @dataclass(slots=True)
@@ -34,20 +38,28 @@ class ImportReads:
         self._is_watching = False
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not self._is_watching:
+        if not self._is_watching or event not in _EVENTS:
             return
-        path, mode = arguments[0], arguments[1]
-        if not isinstance(path, (str, bytes, os.PathLike)) or (isinstance(mode, str) and mode[:1] in "wax"):
+        path = arguments[0]
+        if event == "open" and isinstance(arguments[1], str) and arguments[1][:1] in "wax":
+            return
+        if path is None and event in _LISTINGS:
+            path = "."
+        if not isinstance(path, (str, bytes, os.PathLike)):
             return
         name = os.fsdecode(path)
         if name.endswith(_NOT_DATA):
             return
         full = os.path.normpath(os.path.join(os.getcwd(), name))
-        if not full.startswith(self.project + os.sep) or f"{os.sep}.penstock{os.sep}" in full:
+        if not f"{full}{os.sep}".startswith(self.project + os.sep) or f"{os.sep}.penstock{os.sep}" in full:
             return
-        place = self._place(sys._getframe(1))
+        frame = sys._getframe(1)
+        if event in _LISTINGS and frame.f_globals.get("__name__", "").partition(".")[0] in _MACHINERY:
+            return
+        place = self._place(frame)
         if place is not None:
-            self.places.setdefault(place, {})[full] = None
+            found = self.places.setdefault(place, {})
+            found.update(dict.fromkeys(_paths_of(event, full)))
 
     def _place(self, frame: FrameType | None) -> tuple[str, int] | None:
         while frame is not None:
@@ -55,3 +67,9 @@ class ImportReads:
                 return frame.f_code.co_filename, frame.f_lineno
             frame = frame.f_back
         return None
+
+
+def _paths_of(event: str, full: str) -> tuple[str, ...]:
+    if event in _LISTINGS:
+        return (f"{full}{os.sep}",)
+    return (full, f"{full}-wal") if event == "sqlite3.connect" else (full,)

@@ -39,7 +39,7 @@ _NATIVE = re.compile(
     r"polars\.(read|scan)_\w+|pyarrow\.(parquet|csv|feather|json|orc|ipc|dataset)\.(read_\w+|open_\w+|dataset|ParquetFile"
     r"|ParquetDataset)|pyarrow\.(memory_map|OSFile)|duckdb\.(read_\w+|from_\w+|sql|query|execute|connect)"
     r"|pandas\.read_(parquet|feather|orc|hdf)|cv2\.(imread|VideoCapture)|h5py\.File|xarray\.open_\w+|rasterio\.open"
-    r"|netCDF4\.Dataset|sqlite3\.connect|xgboost\.DMatrix|lightgbm\.Dataset|catboost\.Pool|numpy\.(memmap|fromfile)"
+    r"|netCDF4\.Dataset|xgboost\.DMatrix|lightgbm\.Dataset|catboost\.Pool|numpy\.(memmap|fromfile)"
 )
 _QUOTED_PATH = re.compile(r"'([^']+\.[A-Za-z0-9]+)'")
 _WRITES_ENVIRONMENT = frozenset({"update", "__setitem__", "clear", "__delitem__"})
@@ -120,6 +120,9 @@ def _program(reader: Reader, call: ast.Call) -> None:
         reader.found.suspects.append(("the program that is started is not known", call.lineno))
     elif any(_OWN_PROGRAM.search(text) for text in texts if text):
         reader.found.suspects.append(("a script is started as another program", call.lineno))
+    else:
+        words = [word for text in texts if text for word in text.split()]
+        reader.found.natives += [(words[0], word, call.lineno) for word in words[1:]]
 
 
 def _native(reader: Reader, call: ast.Call, name: str) -> None:

@@ -88,23 +88,24 @@ class Answers:
 
 
 class ProjectFiles:
-    """What the files of a project hold now: digests by path in the project, remembered by the files' stat."""
+    """What the files of a project hold now, and which names its folders have: digests by path in the project, remembered
+    by their stat."""
 
-    def __init__(self, project: Path, digest_of_file: Callable[[Path], str]) -> None:
-        self._project = project
-        self._digest_of_file = digest_of_file
+    def __init__(self, project: Path, digest_of_read: Callable[[str], str]) -> None:
+        self._project = str(project)
+        self._digest_of_read = digest_of_read
         self._known: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def digest_at(self, path: str) -> str:
         """Empty where it cannot be read."""
-        full = self._project / path
+        full = os.path.join(self._project, path)
         try:
             stat = os.stat(full)
             identity = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
             known = self._known.get(path)
             if known is not None and known[0] == identity:
                 return known[1]
-            digest = self._digest_of_file(full)
+            digest = self._digest_of_read(full)
         except OSError:
             return ""
         if abs(time.time_ns() - stat.st_ctime_ns) > SETTLED_NS:

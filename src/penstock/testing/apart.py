@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from penstock.authoring.dsl.tasks import Task
+from penstock.base.digests import canonical_json
 from penstock.code.digests import component_codes
 from penstock.code.firstparty import is_first_party, source_paths
 from penstock.code.import_reads import ImportReads
+from penstock.code.model import ComponentCode, codes_to_json
 from penstock.code.pins import Recording
+from penstock.graph.codec import type_to_json
+from penstock.launcher.outer.attempt import Launcher
+from penstock.stores.artifacts.disk import DiskArtifactStore
+from penstock.wire import AttemptRequest, FunctionRequest, Inline, outcome_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,15 @@ class Code:
     units: Mapping[str, str]
     parts: Mapping[str, str]
     functions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """How an attempt ended, what it read and what ran outside of its closure."""
+
+    outcome: Mapping[str, Any]
+    reads: Mapping[str, str]
+    outside: tuple[str, ...]
 
 
 class Apart(Exception):
@@ -69,22 +84,49 @@ def _result(function: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-def _codes(project: Path, module: str, scratch: Path | None) -> Any:
+def attempt_apart(project: Path, module: str, name: str) -> Attempted:
+    """An attempt of a task without inputs, as a worker runs it. Raises Apart."""
+    outcome, reads, outside = _apart(lambda: _attempt(project, module, name), project, {})
+    return Attempted(outcome, reads, tuple(outside))
+
+
+def _attempt(project: Path, module: str, name: str) -> Any:
+    state = project / ".penstock"
+    artifacts = DiskArtifactStore(state / "artifacts")
+    launcher = Launcher(artifacts=artifacts, scratch=state / "scratch", project=project)
+    recording, tasks, codes = _described(project, module, None)
+    code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
+    component = tasks[name].component
+    types = {each.name: type_to_json(each.type) for each in component.outputs}
+    request = FunctionRequest(component.module, component.name, {}, types, recording.end(artifacts), code)
+    given: dict[str, Any] = {each.name: each.default for each in component.inputs}
+    inputs = {each: Inline(bound.value) for each, bound in given.items()}
+    ended = launcher.run(AttemptRequest("r/t#1", request, inputs, seed=0))
+    return [outcome_to_json(ended.outcome), dict(ended.reads), list(ended.outside)]
+
+
+def _described(
+    project: Path, module: str, scratch: Path | None
+) -> tuple[Recording, dict[str, Task], dict[str, ComponentCode]]:
     recording = Recording(project=str(project), paths=source_paths(str(project)))
     recording.begin()
     reads = ImportReads(str(project), is_first_party)
     reads.begin()
     found = import_module(module)
     reads.end()
-    sources = recording.complete()
     tasks = {name: value for name, value in vars(found).items() if isinstance(value, Task)}
     codes = component_codes(
         [task.component for task in tasks.values()],
-        sources=sources,
+        sources=recording.complete(),
         project=str(project),
         scratch=scratch,
         reads=reads,
     )
+    return recording, tasks, codes
+
+
+def _codes(project: Path, module: str, scratch: Path | None) -> Any:
+    _, tasks, codes = _described(project, module, scratch)
     answer = {}
     for name, task in tasks.items():
         code = codes[f"{task.component.module}:{task.component.name}"]

@@ -2,18 +2,23 @@
 changed, does not, or is reported as something that cannot be followed.
 
 In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
-old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment."""
+old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` run:
+`%% file: SQL` is done in a database before, `!! file: SQL` after; `close: file`, `remove: file` and `touch: file` are acts too."""
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from penstock.testing.apart import Code, codes_apart
+from penstock.controller.answers import ProjectFiles
+from penstock.testing.apart import Code, attempt_apart, codes_apart
+from penstock.values.reads import digest_of_read
 
 HERE = Path(__file__).parent
 PAGE = Path(__file__).parents[3] / "docs" / "cache.md"
@@ -27,6 +32,9 @@ class Trap:
     afterwards: dict[str, list[str]] = field(default_factory=dict)
     edits: list[tuple[str, str, str]] = field(default_factory=list)
     variables: list[tuple[str, str, str]] = field(default_factory=list)
+    before: list[tuple[str, str]] = field(default_factory=list)
+    after: list[tuple[str, str]] = field(default_factory=list)
+    runs: bool = False
 
 
 def traps_in(file: Path) -> Iterator[Trap]:
@@ -36,7 +44,7 @@ def traps_in(file: Path) -> Iterator[Trap]:
         if kind == "===":
             if trap is not None:
                 yield trap
-            trap = Trap(rest)
+            trap = Trap(rest, runs=file.stem == "reads")
         elif trap is not None and kind in ("---", "++"):
             lines = (trap.files if kind == "---" else trap.afterwards).setdefault(rest, [])
         elif trap is not None and kind in ("@@", "$$"):
@@ -44,6 +52,9 @@ def traps_in(file: Path) -> Iterator[Trap]:
             old, _, new = change.partition(" => ")
             (trap.edits if kind == "@@" else trap.variables).append((name, old, new.replace("\\n", "\n")))
             lines = []
+        elif trap is not None and kind in ("%%", "!!"):
+            name, _, what = rest.partition(": ")
+            (trap.before if kind == "%%" else trap.after).append((name, what))
         else:
             lines.append(line)
     assert trap is not None
@@ -69,6 +80,42 @@ def change(project: Path, trap: Trap) -> None:
         text = path.read_text()
         assert old in text, f"{trap.name}: {old!r} is not in {name}"
         path.write_text(text.replace(old, new))
+
+
+def act(project: Path, acts: list[tuple[str, str]], connections: dict[str, sqlite3.Connection]) -> None:
+    """Databases stay open, so that what is written ahead stays where it is."""
+    for name, what in acts:
+        if name == "remove":
+            (project / what).unlink()
+        elif name == "touch":
+            os.utime(project / what, ns=(10**18, 10**18))
+        elif name == "close":
+            connections.pop(what).close()
+        else:
+            if name not in connections:
+                connections[name] = sqlite3.connect(project / name, isolation_level=None)
+            connections[name].executescript(what)
+
+
+def outcome_of_reads(project: Path, trap: Trap, scratch: Path) -> str:
+    """The task is run: what it read then must be what there is afterwards."""
+    connections: dict[str, sqlite3.Connection] = {}
+    try:
+        write(project, trap.files)
+        act(project, trap.before, connections)
+        code = look(project, trap, scratch, after=False)
+        first = attempt_apart(project, "m", "fit")
+        assert first.outcome["kind"] == "succeeded", first.outcome
+        change(project, trap)
+        act(project, trap.after, connections)
+        if code.unresolved or first.outside:
+            return REPORTED
+        files = ProjectFiles(project, digest_of_read)
+        same = all(files.digest_at(path) == digest for path, digest in first.reads.items())
+        return DOES_NOT if same and look(project, trap, scratch, after=True).key == code.key else RERUNS
+    finally:
+        for connection in connections.values():
+            connection.close()
 
 
 def look(project: Path, trap: Trap, scratch: Path, *, after: bool) -> Code:
@@ -102,7 +149,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 def test_trap(trap: Trap, tmp_path: Path, scratch: Path) -> None:
-    assert outcome(tmp_path, trap, scratch) == documented()[trap.name]
+    judge = outcome_of_reads if trap.runs else outcome
+    assert judge(tmp_path, trap, scratch) == documented()[trap.name]
 
 
 def test_the_page_names_the_traps_that_are_tried() -> None:

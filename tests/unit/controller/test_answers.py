@@ -18,6 +18,7 @@ from penstock.engine.rows import CacheEntry, Cause, Claim, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.testing.memory_artifacts import MemoryArtifactStore
 from penstock.testing.memory_state import MemoryStateStore
+from penstock.values.reads import digest_of_read
 from penstock.wire import Artifact, Counted, Datum, Inline
 
 NOW = Instant(1_800_000_000_000)
@@ -176,13 +177,13 @@ def test_every_query_has_its_answer_in_order(shelf: Shelf) -> None:
 
 
 def test_files_of_the_project_are_read_again_when_they_change(tmp_path: Path) -> None:
-    read: list[Path] = []
+    read: list[str] = []
 
-    def digest_of_file(path: Path) -> str:
+    def digest_of_read(path: str) -> str:
         read.append(path)
-        return digest_of_bytes(path.read_bytes())
+        return digest_of_bytes(Path(path).read_bytes())
 
-    files = ProjectFiles(tmp_path, digest_of_file)
+    files = ProjectFiles(tmp_path, digest_of_read)
     assert files.digest_at("x") == ""
     (tmp_path / "x").write_text("1")
     first = files.digest_at("x")
@@ -196,18 +197,37 @@ def test_files_of_the_project_are_read_again_when_they_change(tmp_path: Path) ->
 
 
 def test_a_file_that_rests_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Path] = []
+    read: list[str] = []
 
-    def digest_of_file(path: Path) -> str:
+    def digest_of_read(path: str) -> str:
         read.append(path)
-        return digest_of_bytes(path.read_bytes())
+        return digest_of_bytes(Path(path).read_bytes())
 
     (tmp_path / "x").write_text("1")
     written_at = os.stat(tmp_path / "x").st_ctime_ns
     monkeypatch.setattr("time.time_ns", lambda: written_at + 10**9)
-    files = ProjectFiles(tmp_path, digest_of_file)
+    files = ProjectFiles(tmp_path, digest_of_read)
     assert files.digest_at("x") == files.digest_at("x")
     assert len(read) == 1
     os.utime(tmp_path / "x", ns=(1, 1))
     files.digest_at("x")
     assert len(read) == 2
+
+
+def test_the_names_in_a_folder_are_asked_with_a_slash(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    files = ProjectFiles(tmp_path, digest_of_read)
+    empty = files.digest_at("data/")
+    (tmp_path / "data" / "a.csv").write_text("1")
+    (tmp_path / "data" / "__pycache__").mkdir()
+    assert files.digest_at("data/") != empty
+    (tmp_path / "data" / "a.csv").unlink()
+    assert files.digest_at("data/") == empty != files.digest_at("gone/") == ""
+
+
+def test_an_empty_log_beside_a_database_is_none(tmp_path: Path) -> None:
+    files = ProjectFiles(tmp_path, digest_of_read)
+    (tmp_path / "x.db-wal").write_text("")
+    assert files.digest_at("x.db-wal") == "" != files.digest_at("./")
+    (tmp_path / "x.db-wal").write_text("1")
+    assert files.digest_at("x.db-wal") != ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.values.reads import MISSING, digest_of_file
+from penstock.values.reads import MISSING, digest_of_file, digest_of_read
 from penstock.wire import Succeeded
 
 Bench = Any
@@ -43,7 +45,7 @@ def data(bench: Bench, name: str = "data.txt", text: str = "1,2,3") -> str:
     path = bench.project / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    return digest_of_file(path)
+    return digest_of_file(str(path))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,15 @@ def test_a_file_that_is_read_is_told_as_it_was(bench: Bench, body: str) -> None:
         "write('part', 'w'); os.replace('part', 'made.txt'); read('made.txt')",
         "write('data.txt', 'w')",
         "write('data.txt', 'a')",
-        "os.listdir('.'); os.stat('data.txt')",
+        "os.stat('data.txt')",
+        "os.mkdir('made'); os.listdir('made')",
+        "os.makedirs('made/below'); list(os.walk('made'))",
+        "os.listdir('.penstock'); os.listdir(sys.prefix); os.listdir('..')",
+        "os.makedirs('tree/below'); shutil.rmtree('tree')",
+        "import importlib.metadata; importlib.metadata.version('blake3')",
+        "import sqlite3; sqlite3.connect(':memory:').close(); sqlite3.connect('made.db').close(); read('made.db')",
+        "import sqlite3; sqlite3.connect('file::memory:?cache=shared', uri=True).close()",
+        "import sqlite3; sqlite3.connect('file:x?mode=memory', uri=True).close()",
         "read('/proc/self/stat')",
         "read(os.devnull)",
         "read('.penstock/state')",
@@ -99,13 +109,59 @@ def test_a_file_that_is_not_there_counts_too(bench: Bench) -> None:
     assert reads(bench, body) == {"override.json": MISSING}
 
 
+def test_a_file_that_was_not_there_is_still_missing_when_the_task_has_made_it(bench: Bench) -> None:
+    body = "try:\n    read('made.txt')\nexcept OSError:\n    write('made.txt', 'w')"
+    assert reads(bench, body) == {"made.txt": MISSING}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "os.listdir('data')",
+        "os.listdir(b'data'); os.mkdir('data/more'); os.listdir('data')",
+        "os.chdir('data'); os.listdir()",
+        "os.scandir('./data/').close()",
+        "list(Path('data').iterdir())",
+        "import glob; glob.glob('data/*.csv')",
+        "fd = os.open('data', os.O_RDONLY); os.listdir(fd); os.close(fd)",
+        "list(os.fwalk('data'))",
+    ],
+)
+def test_a_folder_that_is_listed_is_told_with_the_names_in_it(bench: Bench, body: str) -> None:
+    data(bench, "data/a.csv")
+    names = digest_of_read(f"{bench.project}/data/")
+    assert reads(bench, body) == {"data/": names}
+
+
+def test_the_project_itself_may_be_listed_and_what_python_keeps_in_it_is_no_name(bench: Bench) -> None:
+    module = bench.module("import os\ndef f(): return len(os.listdir())")
+    (told,) = bench.again(module).reads.items()
+    (bench.project / ".penstock").mkdir(exist_ok=True)
+    (bench.project / "__pycache__").mkdir(exist_ok=True)
+    assert told == ("./", digest_of_read(f"{bench.project}/"))
+
+
+def test_a_folder_that_is_not_there_counts_too(bench: Bench) -> None:
+    assert reads(bench, "list(Path('data').glob('*.csv'))") == {"data/": MISSING}
+    assert reads(bench, "import glob; glob.glob('data/*.csv')") in ({"data/": MISSING}, {})
+
+
+@pytest.mark.parametrize("given", ["'data.db'", "Path('data.db').absolute()", "'file:data.db?mode=ro', uri=True"])
+def test_a_database_is_told_with_its_log(bench: Bench, given: str) -> None:
+    with closing(sqlite3.connect(bench.project / "data.db")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    digest = digest_of_file(str(bench.project / "data.db"))
+    body = f"import sqlite3; c = sqlite3.connect({given}); c.execute('SELECT * FROM t'); c.close()"
+    assert reads(bench, body) == {"data.db": digest, "data.db-wal": MISSING}
+
+
 def test_a_link_in_the_project_counts_by_its_name_and_one_into_it_by_its_target(bench: Bench, tmp_path: Path) -> None:
     digest = data(bench)
     outside = tmp_path / "outside.txt"
     outside.write_text("elsewhere")
     (bench.project / "link.txt").symlink_to(outside)
     (tmp_path / "into").symlink_to(bench.project)
-    assert reads(bench, "read('link.txt')") == {"link.txt": digest_of_file(outside)}
+    assert reads(bench, "read('link.txt')") == {"link.txt": digest_of_file(str(outside))}
     assert reads(bench, f"read('{tmp_path}/into/data.txt')") == {"data.txt": digest}
     assert reads(bench, f"read('{outside}')") == {}
 

@@ -1,6 +1,7 @@
 """Recorded reads (cache rule 12): which files of the project an attempt opened for reading through Python, and what they
-held. An audit hook hears every opening in the process; what the attempt has written itself, what lies in the state folder
-and what is installed does not count. A file that was looked for and not found counts as missing.
+held; which SQLite databases; which folders it listed, and which names these had. An audit hook hears of it all in the
+process; what the attempt has written or made itself, what lies in the state folder and what is installed does not count. A
+file that was looked for and not found counts as missing.
 
 What is read while a module is imported counts for every attempt whose closure holds that module."""
 
@@ -12,18 +13,34 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import takewhile
 from types import FrameType
 from typing import Any
 
 from penstock.code.firstparty import is_first_party
-from penstock.values.reads import MISSING, digest_of_file
+from penstock.values.reads import MISSING, WAL, digest_of_read
 
 READS_MAX = 10_000
 _SOURCES = (".py", ".pyc", ".pyi", ".so", ".pyd")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _MACHINERY = frozenset(
-    {"_frozen_importlib_external", "importlib", "inspect", "linecache", "pkgutil", "runpy", "tokenize", "zipimport"}
+    {
+        "_frozen_importlib_external",
+        "importlib",
+        "importlib_metadata",
+        "inspect",
+        "linecache",
+        "pkg_resources",
+        "pkgutil",
+        "runpy",
+        "tokenize",
+        "zipimport",
+    }
 )
+_GLOBS = frozenset({"pathlib.Path.glob", "pathlib.Path.rglob"})
+_EVENTS = _GLOBS | {"open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "sqlite3.connect"}
+_WALKERS = frozenset({"os", "shutil"})
+"""They open folders, to walk through them, by names that are relative to others."""
 _WRITES = os.O_WRONLY | os.O_RDWR
 _ANYWHERE = ""
 
@@ -32,7 +49,7 @@ _installed = False
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if (event == "open" or event == "os.rename") and _heard is not None:
+    if event in _EVENTS and _heard is not None:
         _heard(event, arguments)
 
 
@@ -65,6 +82,7 @@ class ReadRecorder:
         self._reads: dict[str, int] = {}
         self._digests: dict[str, str] = {}
         self._written: set[str] = set()
+        self._databases: dict[str, tuple[int, ...]] = {}
         self._loaded: dict[str, None] = {}
         self._import_reads: dict[str, dict[str, None]] = {}
         self._known: dict[str, tuple[tuple[int, ...], str]] = {}
@@ -78,6 +96,7 @@ class ReadRecorder:
         global _heard, _installed
         if self._reads or self._written or self._loaded or self._failed:
             self._reads, self._digests, self._written, self._loaded = {}, {}, set(), {}
+            self._databases = {}
             self._failed = ""
         self._sealing = False
         self._began_ns = time.time_ns()
@@ -111,7 +130,7 @@ class ReadRecorder:
             if len(reads) >= READS_MAX:
                 changed.append(f"more than {READS_MAX:,} files (reads_max)")
                 break
-            digest = self._digests.get(path) or self._digest(path, first_ns)
+            digest = self._digests[path] if path in self._digests else self._digest(path, first_ns)
             if digest is None:
                 continue
             if digest == _CHANGED:
@@ -128,17 +147,27 @@ class ReadRecorder:
             return
         try:
             if event == "open":
-                self._opened(arguments[0], arguments[2])
-            else:
+                self._opened(*arguments)
+            elif event == "os.rename":
                 self._renamed(arguments[0], arguments[1])
+            elif event == "os.mkdir":
+                self._made(arguments[0], arguments[2])
+            elif event == "sqlite3.connect":
+                self._connected(arguments[0])
+            elif event in _GLOBS:
+                self._looked_for(arguments[0], arguments[1])
+            else:
+                self._listed(arguments[0])
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here must not become the task's affair
             self._failed = f"reads could not be recorded ({type(error).__name__})"
 
-    def _opened(self, given: Any, flags: Any) -> None:
+    def _opened(self, given: Any, mode: Any, flags: Any) -> None:
         if type(given) is int or len(self._reads) > READS_MAX:
             return
+        if mode is None and sys._getframe(3).f_globals.get("__name__") in _WALKERS:
+            return
         path = _absolute(given)
-        if path.startswith(self._foreign) or any(part in path for part in _INSTALLED) or path in self._written:
+        if self._is_foreign(path) or path in self._written:
             return
         if flags & _WRITES:
             self._opened_for_writing(path, flags)
@@ -151,6 +180,9 @@ class ReadRecorder:
                 self._import_reads.setdefault(module, {})[path] = None
             elif not self._sealing or not self._is_new(path):
                 self._reads[path] = time.time_ns()
+
+    def _is_foreign(self, path: str) -> bool:
+        return path.startswith(self._foreign) or any(part in path for part in _INSTALLED)
 
     def _opened_for_writing(self, path: str, flags: int) -> None:
         """The last moment to see what it held."""
@@ -167,6 +199,61 @@ class ReadRecorder:
             if path in self._reads and path not in self._digests:
                 self._digests[path] = self._digest(path, self._reads[path]) or MISSING
             self._written.add(path)
+
+    def _made(self, given: Any, folder: int) -> None:
+        if folder == -1 and not os.path.lexists(path := _absolute(given)):
+            self._written.add(f"{path}{os.sep}")
+
+    def _listed(self, given: Any) -> None:
+        """A folder is read as it is now: what the task puts into it afterwards changes it."""
+        frame: FrameType | None = sys._getframe(3)
+        if (
+            frame is None
+            or _is_machinery(frame)
+            or len(self._reads) > READS_MAX
+            or (folder := _folder(given, frame)) is None
+        ):
+            return
+        path = f"{folder}{os.sep}"
+        if self._is_foreign(path) or path in self._reads or self._is_in_made(path) or self._relative(path) is None:
+            return
+        module = _importing_module(frame)
+        if module is not None:
+            self._import_reads.setdefault(module, {})[path] = None
+        elif not self._sealing or not self._is_new(path):
+            self._reads[path] = time.time_ns()
+            self._digests[path] = self._digest(path, 0) or MISSING
+
+    def _looked_for(self, folder: Any, pattern: Any) -> None:
+        """A folder that is not there is not listed."""
+        fixed = takewhile(lambda part: not any(sign in part for sign in "*?["), str(pattern).split(os.sep))
+        below = _absolute(os.path.join(folder, *fixed))
+        if not os.path.exists(below):
+            self._listed(below)
+
+    def _is_in_made(self, path: str) -> bool:
+        while path:
+            if path in self._written:
+                return True
+            path = path[: path.rfind(os.sep, 0, -1) + 1]
+        return False
+
+    def _connected(self, given: Any) -> None:
+        """Whether a database is read or written is not told: what held still all the time was read, one that changed can
+        be no part of a key."""
+        path = _database(os.fsdecode(given))
+        if not path or self._is_foreign(path) or path in self._written or self._relative(path) is None:
+            return
+        if not os.path.exists(path):
+            self._written.update((path, f"{path}{WAL}"))
+            return
+        module = _importing_module(sys._getframe(3))
+        for each in (path, f"{path}{WAL}"):
+            if module is not None:
+                self._import_reads.setdefault(module, {})[each] = None
+            elif each not in self._reads:
+                self._reads[each] = 0
+                self._databases[each] = _stat_of(each)
 
     def _imported_from_place(self, path: str) -> None:
         """Python's own import read it: a source that is pinned does not come this way."""
@@ -200,8 +287,8 @@ class ReadRecorder:
         for prefix in self._prefixes:
             if path.startswith(prefix):
                 name = path[len(prefix) :]
-                return None if name.startswith(f".penstock{os.sep}") else name
-        real = os.path.realpath(path)
+                return None if name.startswith(f".penstock{os.sep}") else name or f".{os.sep}"
+        real = os.path.realpath(path) + (os.sep if path.endswith(os.sep) else "")
         return self._relative(real) if real != path and real.startswith(self._prefixes) else None
 
     def _digest(self, path: str, first_ns: int) -> str | None:
@@ -210,14 +297,16 @@ class ReadRecorder:
         self._busy = True
         try:
             status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(status.st_mode) and not path.endswith(os.sep):
                 return None
             if first_ns and status.st_ctime_ns > first_ns:
                 return _CHANGED
+            if path in self._databases and self._databases[path] != _stat_of(path):
+                return MISSING if path.endswith(WAL) and not status.st_size else _CHANGED
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             known = self._known.get(path)
             if known is None or known[0] != identity:
-                known = self._known[path] = (identity, digest_of_file(path))
+                known = self._known[path] = (identity, digest_of_read(path))
                 if os.stat(path).st_ctime_ns != status.st_ctime_ns:
                     del self._known[path]
                     return _CHANGED
@@ -229,6 +318,43 @@ class ReadRecorder:
 
 
 _CHANGED = "changed"
+
+
+def _stat_of(path: str) -> tuple[int, ...]:
+    """How a file looks; nothing of one that is not there. SQLite sets the owner of a write-ahead log when it opens one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns, 0 if path.endswith(WAL) else status.st_ctime_ns
+
+
+def _folder(given: Any, frame: FrameType) -> str | None:
+    """The absolute path of a folder, given as a path, a descriptor, or None for the current one; None for one that is only
+    being removed, or that nobody can name."""
+    if type(given) is not int:
+        return _absolute("." if given is None else given).rstrip(os.sep)
+    if frame.f_globals.get("__name__") == "shutil":
+        return None
+    try:
+        return os.readlink(f"/proc/self/fd/{given}")
+    except OSError:
+        return None
+
+
+def _database(given: str) -> str:
+    """The absolute path that SQLite is given by itself or in a URI (https://www.sqlite.org/uri.html); empty for a database in
+    memory."""
+    if given.startswith("file:") and not os.path.exists(given):
+        from urllib.parse import unquote
+
+        given, _, query = given.removeprefix("file:").partition("?")
+        if "mode=memory" in query:
+            return ""
+        given = unquote(given.partition("#")[0])
+        if given.startswith("//"):
+            given = given[given.find("/", 2) :]
+    return "" if given in ("", ":memory:") else _absolute(given)
 
 
 def _absolute(given: Any) -> str:
