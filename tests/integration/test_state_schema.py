@@ -44,8 +44,8 @@ ADDS_A_COLUMN = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -263,7 +263,7 @@ def with_revision(tmp_path: Path, text: str) -> Path:
     versions.mkdir()
     for file in (SQL.parent / "migrations" / "versions").glob("*.py"):
         (versions / file.name).write_text(file.read_text())
-    (versions / "v0003_next.py").write_text(text)
+    (versions / "v0004_next.py").write_text(text)
     return versions
 
 
@@ -271,14 +271,14 @@ def test_a_migration_keeps_what_is_there(tmp_path: Path) -> None:
     store = open_state(tmp_path / "state.db")
     begun(store)
     store.close()
-    migrate(tmp_path / "state.db", to="0003", versions=with_revision(tmp_path, ADDS_A_COLUMN))
+    migrate(tmp_path / "state.db", to="0004", versions=with_revision(tmp_path, ADDS_A_COLUMN))
     connection = sqlite3.connect(tmp_path / "state.db")
     assert connection.execute("SELECT run_id, seed, note FROM runs").fetchall() == [("run1", str(2**80 + 1), "none")]
     assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (1,)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
-    with pytest.raises(StoreUnavailable, match="schema version 0003; this Penstock knows versions up to 0002"):
+    with pytest.raises(StoreUnavailable, match="schema version 0004; this Penstock knows versions up to 0003"):
         open_state(tmp_path / "state.db")
 
 
@@ -289,7 +289,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
     store.close()
     before = contents(tmp_path / "state.db")
     with pytest.raises(StoreUnavailable, match=re.escape(str(tmp_path / "state.db"))):
-        migrate(tmp_path / "state.db", to="0003", versions=with_revision(tmp_path, text))
+        migrate(tmp_path / "state.db", to="0004", versions=with_revision(tmp_path, text))
     assert contents(tmp_path / "state.db") == before
     store = open_state(tmp_path / "state.db")
     assert store.run("run1") == run_row()
@@ -298,9 +298,9 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
 
 def test_a_new_revision_can_be_written(tmp_path: Path) -> None:
     versions = with_revision(tmp_path, ADDS_A_COLUMN)
-    command.revision(configuration(versions), message="and another", rev_id="0004", version_path=str(versions))
-    written = next(versions.glob("0004*"))
-    assert "down_revision = '0003'" in written.read_text()
+    command.revision(configuration(versions), message="and another", rev_id="0005", version_path=str(versions))
+    written = next(versions.glob("0005*"))
+    assert "down_revision = '0004'" in written.read_text()
 
 
 def test_a_run_imports_neither_sqlalchemy_nor_alembic(tmp_path: Path) -> None:

@@ -16,7 +16,17 @@ from penstock.engine.progress import back_off, end, frame_of, give_up_key, make_
 from penstock.engine.rows import AttemptRow, CacheEntry
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
-from penstock.wire import KIND_BY_OUTCOME, AttemptEnded, AttemptStarted, Outcome, Succeeded, outcome_to_json
+from penstock.wire import (
+    KIND_BY_OUTCOME,
+    Artifact,
+    AttemptEnded,
+    AttemptStarted,
+    Counted,
+    Datum,
+    Outcome,
+    Succeeded,
+    outcome_to_json,
+)
 
 
 def attempt_started(turn: Turn, run: Run, event: AttemptStarted) -> None:
@@ -57,6 +67,7 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
         event.usage,
         event.log,
         row.stop_at,
+        sum(map(size_of, task.inputs.values())),
     )
     turn.move_attempt(task, ended, caused(kind))
     if isinstance(event.outcome, Succeeded):
@@ -101,6 +112,13 @@ def count_success(run: Run, component: str, duration_us: int) -> None:
     stats = run.stats.setdefault(component, [0, 0])
     stats[0] += 1
     stats[1] += duration_us
+
+
+def size_of(datum: Datum) -> int:
+    """Bytes of the artifacts in a datum; parameters are small and count nothing."""
+    if isinstance(datum, Artifact):
+        return datum.size_bytes
+    return sum(map(size_of, datum.items)) if isinstance(datum, Counted) else 0
 
 
 def failure_of(outcome: Outcome) -> dict[str, Any] | None:

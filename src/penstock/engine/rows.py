@@ -111,6 +111,8 @@ class AttemptRow:
     log: LogSegment | None = None
     stop_at: Instant | None = None
     """When it was asked to stop, if it was."""
+    input_bytes: int = 0
+    """How much the artifacts among its inputs are together; set when ended. What a component takes depends on it."""
 
 
 @dataclass(frozen=True, slots=True)

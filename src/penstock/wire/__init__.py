@@ -15,6 +15,7 @@ from penstock.wire.outcomes import OUTCOME_KINDS as OUTCOME_KINDS
 from penstock.wire.outcomes import Cancelled as Cancelled
 from penstock.wire.outcomes import Failed as Failed
 from penstock.wire.outcomes import Failure as Failure
+from penstock.wire.outcomes import Held as Held
 from penstock.wire.outcomes import InputLost as InputLost
 from penstock.wire.outcomes import Lost as Lost
 from penstock.wire.outcomes import NotYet as NotYet

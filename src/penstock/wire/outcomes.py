@@ -39,8 +39,28 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What one function of user code held when memory ran out: `where` names file, line and function, `size_bytes` is the
+    sum over its local names (0: nobody could tell), `largest` the largest of them as (name, bytes)."""
+
+    where: str
+    size_bytes: int = 0
+    largest: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfMemory:
+    """Want of memory, whoever found it: the kernel, the declared limit, an allocator. `peak_bytes` is the largest
+    RssAnon + RssShmem seen, `limit_bytes` the declared limit, `at` ms since the epoch (each 0: not known). `frames`: the
+    innermost frame first when the limit was passed, the largest first where the interpreter could tell sizes. `device`:
+    "" for the machine's memory, "gpu" for a GPU's."""
+
     why: str = ""
+    peak_bytes: int = 0
+    limit_bytes: int = 0
+    at: int = 0
+    frames: tuple[Held, ...] = ()
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,16 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             return {"kind": kind, "after_ms": after_ms, "why": why}
         case InputLost(digest, why):
             return {"kind": kind, "digest": digest, "why": why}
+        case OutOfMemory(why, peak_bytes, limit_bytes, at, frames, device):
+            return {
+                "kind": kind,
+                "why": why,
+                "peak_bytes": peak_bytes,
+                "limit_bytes": limit_bytes,
+                "at": at,
+                "frames": [[held.where, held.size_bytes, [list(each) for each in held.largest]] for held in frames],
+                "device": device,
+            }
         case _:
             return {"kind": kind, "why": outcome.why}
 
@@ -152,5 +182,17 @@ def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
         return NotYet(data["after_ms"], data["why"])
     if kind == "input_lost":
         return InputLost(data["digest"], data["why"])
+    if kind == "out_of_memory":
+        return OutOfMemory(
+            data["why"],
+            data.get("peak_bytes", 0),
+            data.get("limit_bytes", 0),
+            data.get("at", 0),
+            tuple(
+                Held(where, size, tuple((name, held) for name, held in largest))
+                for where, size, largest in data.get("frames", ())
+            ),
+            data.get("device", ""),
+        )
     outcome: Outcome = OUTCOME_KINDS[kind](data["why"])
     return outcome

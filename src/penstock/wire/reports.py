@@ -12,10 +12,14 @@ from penstock.wire.outcomes import Outcome, outcome_from_json, outcome_to_json
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What an attempt used: processor time of its whole process tree, and the largest RssAnon + RssShmem seen (0: not
-    measured, as for attempts shorter than the sampling interval)."""
+    measured, as for attempts shorter than the sampling interval); the most memory taken on its GPUs together, and how
+    busy they were in the mean, in percent; the most that lay below its scratch folder (0: not measured)."""
 
     cpu_ms: float = 0.0
     memory_bytes_peak: int = 0
+    gpu_memory_bytes_peak: int = 0
+    gpu_percent_mean: float = 0.0
+    disk_bytes_peak: int = 0
 
 
 NO_USAGE = Usage()
@@ -87,11 +91,19 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "ended_at": report.ended_at,
         "duration_us": report.duration_us,
         "worker": report.worker,
-        "usage": [report.usage.cpu_ms, report.usage.memory_bytes_peak],
+        "usage": _usage_to_json(report.usage),
         "log": [log.file, log.offset, log.size_bytes] if log else None,
         "reads": dict(report.reads),
         "outside": list(report.outside),
     }
+
+
+def _usage_to_json(usage: Usage) -> list[float]:
+    """The numbers in order, less the zeros at the end of nearly all."""
+    data = [usage.cpu_ms, usage.memory_bytes_peak]
+    if usage.gpu_memory_bytes_peak or usage.gpu_percent_mean or usage.disk_bytes_peak:
+        data += [usage.gpu_memory_bytes_peak, usage.gpu_percent_mean, usage.disk_bytes_peak]
+    return data
 
 
 def report_from_json(data: Mapping[str, Any]) -> Report:

@@ -88,6 +88,10 @@ ATTEMPT_COLUMNS = (
     "log_offset",
     "log_size_bytes",
     "stop_at",
+    "input_bytes",
+    "gpu_memory_bytes_peak",
+    "gpu_percent_mean",
+    "disk_bytes_peak",
 )
 METRIC_COLUMNS = ("run_key", "path", "number", "name", "value", "step", "at")
 LEASE_COLUMNS = ("epoch", "host", "boot_id", "pid", "process_started", "token", "expires_at")
@@ -294,13 +298,18 @@ def encode_attempt(key: int | str, row: AttemptRow) -> Values:
         None if log is None else log.offset,
         None if log is None else log.size_bytes,
         row.stop_at,
+        row.input_bytes,
+        row.usage.gpu_memory_bytes_peak,
+        row.usage.gpu_percent_mean,
+        row.usage.disk_bytes_peak,
     )
 
 
 def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
     """An attempt from values of `ATTEMPT_COLUMNS`."""
     _, path, number, state, executor, amounts, submitted_at, started_at, ended_at, duration_us = values[:10]
-    worker, outcome, failure, cpu_ms, memory_bytes_peak, log_file, log_offset, log_size_bytes, stop_at = values[10:]
+    worker, outcome, failure, cpu_ms, memory_bytes_peak, log_file, log_offset, log_size_bytes, stop_at = values[10:19]
+    input_bytes, *more = values[19:]
     return AttemptRow(
         run_id,
         path,
@@ -315,9 +324,10 @@ def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
         sys.intern(worker),
         outcome if outcome is None else sys.intern(outcome),
         None if failure is None else _json(failure),
-        Usage(cpu_ms, memory_bytes_peak) if cpu_ms or memory_bytes_peak else _NO_USAGE,
+        Usage(cpu_ms, memory_bytes_peak, *more) if cpu_ms or memory_bytes_peak or any(more) else _NO_USAGE,
         None if log_file is None else LogSegment(sys.intern(log_file), log_offset, log_size_bytes),
         stop_at,
+        input_bytes,
     )
 
 

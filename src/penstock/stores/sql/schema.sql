@@ -111,6 +111,10 @@ CREATE TABLE attempts (
 	log_offset INTEGER,
 	log_size_bytes INTEGER,
 	stop_at INTEGER,
+	input_bytes INTEGER DEFAULT '0' NOT NULL,
+	gpu_memory_bytes_peak INTEGER DEFAULT '0' NOT NULL,
+	gpu_percent_mean FLOAT DEFAULT '0' NOT NULL,
+	disk_bytes_peak INTEGER DEFAULT '0' NOT NULL,
 	CONSTRAINT pk_attempts PRIMARY KEY (run_key, path, number),
 	CONSTRAINT ck_attempts_state CHECK (state = 'submitted' OR state = 'started' OR state = 'ended'),
 	CONSTRAINT ck_attempts_outcome CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory' OR outcome = 'lost' OR outcome = 'cancelled' OR outcome = 'skipped' OR outcome = 'not_yet' OR outcome = 'refused' OR outcome = 'input_lost' OR outcome = 'output_invalid'),
@@ -210,4 +214,4 @@ CREATE TABLE task_runs (
 )
  WITHOUT ROWID;
 
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

@@ -136,9 +136,10 @@ def full_attempt(path: str) -> AttemptRow:
         worker="w-1",
         outcome="failed",
         failure={"kind": "failed", "final": False, "message": ODD_TEXT, "bases": ["Exception"]},
-        usage=Usage(12.5, 2**33),
+        usage=Usage(12.5, 2**33, 2**34, 87.5, 2**35),
         log=LogSegment("local/x/log", 10, 20),
         stop_at=Instant(NOW + 5),
+        input_bytes=2**36,
     )
 
 
