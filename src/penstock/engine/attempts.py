@@ -23,14 +23,14 @@ def place(turn: Turn) -> None:
     """Start what is ready and fits."""
     for task, room, ahead in turn.placement.picks(turn.now):
         task.attempt += 1
-        run = task.scope.run
+        run, amounts = task.scope.run, room.named(task.amounts)
         row = AttemptRow(
             run.run_id,
             task.path,
             task.attempt,
             AttemptState.SUBMITTED,
             room.name,
-            task.amounts,
+            amounts,
             turn.now,
         )
         identity = attempt_id(run.run_id, task.path, task.attempt)
@@ -39,9 +39,9 @@ def place(turn: Turn) -> None:
             turn.claims.append(Claim(task.key, run.run_id, task.path))
         turn.move_attempt(task, row, caused("placed"))
         run.in_flight[identity] = task
-        flight = Flight(room.need(task.amounts), turn.now, predicted_ms(task))
+        flight = Flight(room.need(amounts), turn.now, predicted_ms(task))
         if ahead:
-            room.add_ahead(identity, flight, task.amounts)
+            room.add_ahead(identity, flight, amounts)
         else:
             room.add(identity, flight)
         turn.commands.append(StartAttempt(room.name, request_of(task)))
@@ -51,7 +51,7 @@ def request_of(task: TaskRun) -> AttemptRequest:
     """What the current attempt of a task run was asked to do; derived from state, so it can be asked for again."""
     run = task.scope.run
     assert task.current is not None and task.node.request is not None
-    amounts = dict(task.amounts)
+    amounts = dict(task.current.amounts)
     declared = task.node.amounts is None or task.node.memory_bytes_max is not None
     return AttemptRequest(
         attempt_id(run.run_id, task.path, task.current.number),

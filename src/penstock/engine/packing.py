@@ -12,6 +12,7 @@ from penstock.base.instants import Instant
 from penstock.engine.memory import TaskRun
 from penstock.engine.rows import Amounts
 from penstock.engine.states import TaskState
+from penstock.plan.devices import on_devices, placed
 
 SHORT_US = 20_000
 """Attempts of components that take less than this on average may be submitted ahead."""
@@ -68,19 +69,19 @@ class Room:
             self.needs[shape] = known
         return known
 
+    def named(self, shape: Amounts) -> Amounts:
+        """The shape with the GPUs that are best taken now; itself where it asks for none."""
+        if "gpu" not in self.need(shape):
+            return shape
+        devices = on_devices(dict(shape), self.free)
+        assert devices is not None, f"{shape} does not fit into {self.free}"
+        return tuple(sorted(devices.items()))
+
     def fits(self, need: Mapping[str, int]) -> bool:
-        free = self.free
-        for name, amount in need.items():  # plain loops: this is asked several times a task
-            if amount > free.get(name, 0):
-                return False
-        return True
+        return placed(need, self.free) is not None
 
     def could_hold(self, need: Mapping[str, int]) -> bool:
-        total = self.total
-        for name, amount in need.items():
-            if amount > total.get(name, 0):
-                return False
-        return True
+        return placed(need, self.total) is not None
 
     def add(self, attempt_id: str, flight: Flight) -> None:
         self.flights[attempt_id] = flight
@@ -212,9 +213,14 @@ class Placement:
                 candidate = room
         if candidate is None:
             return None
-        if is_short(task) and len(candidate.ahead) < candidate.ahead_max and candidate.joins(shape):
-            return candidate, True
         need = candidate.need(shape)
+        if (
+            is_short(task)
+            and len(candidate.ahead) < candidate.ahead_max
+            and candidate.joins(shape)
+            and "gpu" not in need
+        ):
+            return candidate, True
         reserved[candidate.name] = Reservation(need, task.ready_at or now)
         return None
 
@@ -226,12 +232,12 @@ def _harmless(need: Mapping[str, int], task: TaskRun, room: Room, reservation: R
         start = _start_of(reservation.need, room, now)
         if start is not None and now + predicted <= start:
             return True
-    later = dict(need)
-    for flight in room.flights.values():
-        if flight.submitted_at >= reservation.since:
-            for name, amount in flight.amounts.items():
-                later[name] = later.get(name, 0) + amount
-    return all(amount + later.get(name, 0) <= room.total.get(name, 0) for name, amount in reservation.need.items())
+    left = dict(room.total)
+    later = [flight.amounts for flight in room.flights.values() if flight.submitted_at >= reservation.since]
+    for amounts in (placed(need, room.free) or need, *later):
+        for name, amount in amounts.items():
+            left[name] = left.get(name, 0) - amount
+    return placed(reservation.need, left) is not None
 
 
 def _start_of(need: Mapping[str, int], room: Room, now: Instant) -> float | None:
@@ -245,7 +251,7 @@ def _start_of(need: Mapping[str, int], room: Room, now: Instant) -> float | None
     for end, flight in sorted(ends, key=lambda pair: pair[0]):
         for name, amount in flight.amounts.items():
             free[name] = free.get(name, 0) + amount
-        if all(amount <= free.get(name, 0) for name, amount in need.items()):
+        if placed(need, free) is not None:
             return end
     return None
 

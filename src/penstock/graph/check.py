@@ -32,7 +32,7 @@ from penstock.graph.model import (
 )
 from penstock.graph.names import NAME_FIX, is_name, nearest
 from penstock.graph.parameters import check_parameter
-from penstock.graph.policies import DECLARED, TRUST, check_cache_policy
+from penstock.graph.policies import DECLARED, TRUST, check_cache_policy, check_gpu
 from penstock.graph.types import ANY, Type
 
 _NUMBERS = ("int", "float", "any", "json")
@@ -277,9 +277,9 @@ class _GraphChecker:
     def _check_policy(self, policy: Policy, name: str, location: Location | None) -> None:
         resources, place = policy.resources, Place(name, location)
         if resources is not None:
-            amounts = {"cpu": resources.cpu, "memory": resources.memory_bytes, **resources.custom}
-            for what, amount in amounts.items():
-                self._check_amount(amount, what, 1 if what == "memory" else 0, place)
+            for what, amount in resources.amounts().items():
+                self._check_amount(amount, what, 1 if what in ("memory", "gpu_memory") else 0, place)
+            check_gpu(resources, lambda code, message, fix: self._report(code, f"{name!r} {message}", fix, location))
         self._check_amount(policy.timeout_ms, "timeout", 1, place)
         if id(policy) in self._judged.policies:
             return

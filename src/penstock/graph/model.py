@@ -53,6 +53,10 @@ class Gpu:
     memory_bytes: int | Value | None = None
 
 
+NO_GPU = Gpu(0)
+GPU_NAMES = ("gpu", "gpu_memory")
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What one attempt needs. A Value is evaluated when the task run becomes ready. `memory_bytes` None: not declared,
@@ -64,6 +68,14 @@ class Resources:
     custom: Mapping[str, float | Value] = field(default_factory=dict)
     gpu: Gpu | None = None
     disk_bytes: int | Value | None = None
+
+    def amounts(self) -> dict[str, float | Value]:
+        """All that is asked for, by name, custom resources last: `gpu` counts devices, `gpu_memory` is bytes on each."""
+        gpu = self.gpu or NO_GPU
+        asked = {"cpu": self.cpu, "memory": self.memory_bytes, "gpu_memory": gpu.memory_bytes, **self.custom}
+        if self.gpu is not None:
+            asked["gpu"] = gpu.count
+        return {name: amount for name, amount in asked.items() if amount is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.base.secrets import MARK, is_variable
 from penstock.graph.bindings import Value
-from penstock.graph.model import Policy, Resources, Retry
+from penstock.graph.model import GPU_NAMES, Gpu, Policy, Resources, Retry
 
 VERSION_LENGTH_MAX = 200
 DECLARED_MAX = 1_000
@@ -41,6 +41,9 @@ def policy_to_json(policy: Policy, value_to_json: Callable[[Value], Json]) -> Js
             "memory_bytes": amount(policy.resources.memory_bytes),
             "custom": {name: amount(given) for name, given in policy.resources.custom.items()},
         }
+        gpu = policy.resources.gpu
+        if gpu is not None:
+            data["resources"]["gpu"] = {"count": amount(gpu.count), "memory_bytes": amount(gpu.memory_bytes)}
     if policy.retry is not None:
         retry = policy.retry
         data["retry"] = {name: getattr(retry, name) for name in Retry.__dataclass_fields__}
@@ -64,7 +67,9 @@ def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping
     resources, retry = data.get("resources"), data.get("retry")
     if resources is not None:
         custom = {name: amount(given) for name, given in resources["custom"].items()}
-        resources = Resources(amount(resources["cpu"]), amount(resources["memory_bytes"]), custom)
+        gpu = resources.get("gpu")
+        gpu = None if gpu is None else Gpu(amount(gpu["count"]), amount(gpu["memory_bytes"]))
+        resources = Resources(amount(resources["cpu"]), amount(resources["memory_bytes"]), custom, gpu)
     return Policy(
         resources=resources,
         retry=None if retry is None else Retry(**{**retry, "retry_on": tuple(retry["retry_on"])}),
@@ -78,6 +83,18 @@ def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping
         env=tuple(data.get("env", ())),
         depends=tuple(data.get("depends", ())),
     )
+
+
+def check_gpu(resources: Resources, report: Report) -> None:
+    """Report what is wrong with GPUs beyond the forms of numbers: whole devices or a share of one, and names that are
+    not free."""
+    count = resources.gpu.count if resources.gpu is not None else 0
+    if isinstance(count, _NUMBERS) and count > 1 and count != int(count):
+        report("bad-resources", f"asks for {count:g} GPUs", "Ask for whole GPUs, or for a share of one: gpu=0.5.")
+    taken = [name for name in resources.custom if name in GPU_NAMES or ":" in name]
+    if taken:
+        fix = "Ask for GPUs with gpu=...; give resources of your own other names, without a colon."
+        report("bad-resources", f"has a resource of its own named {taken[0]!r}", fix)
 
 
 def check_cache_policy(policy: Policy, report: Report) -> None:

@@ -28,6 +28,7 @@ from penstock.graph.model import (
     Call,
     Finally,
     Function,
+    Gpu,
     Graph,
     InputSpec,
     Loop,
@@ -224,6 +225,8 @@ def policy_text(node: Node) -> str:
         memory = resources.memory_bytes
         if memory is not None:
             parts.append(f"memory {size_text(memory) if isinstance(memory, int) else value_text(memory)}")
+        if resources.gpu is not None:
+            parts.append(_gpu_text(resources.gpu))
         parts += [f"{name} {_amount_text(amount)}" for name, amount in resources.custom.items()]
     retry = own.retry or below.retry
     if retry is not None:
@@ -233,6 +236,12 @@ def policy_text(node: Node) -> str:
         parts.append(f"timeout {_duration_text(timeout) if isinstance(timeout, int) else value_text(timeout) + ' ms'}")
     parts += _plain_policy(own, below)
     return f" [{', '.join(parts)}]" if parts else ""
+
+
+def _gpu_text(gpu: Gpu) -> str:
+    memory = gpu.memory_bytes
+    each = "" if memory is None else f" with {size_text(memory) if isinstance(memory, int) else value_text(memory)}"
+    return f"gpu {_amount_text(gpu.count)}{each}"
 
 
 def _plain_policy(own: Policy, below: Policy) -> Iterator[str]:

@@ -13,6 +13,7 @@ from penstock.base.sizes import size_text
 from penstock.graph.bindings import Expression, OneOf, Output, StateOf, Text, Value, leaves
 from penstock.graph.codec import type_to_json
 from penstock.graph.model import (
+    GPU_NAMES,
     Branch,
     Call,
     Finally,
@@ -27,6 +28,7 @@ from penstock.graph.model import (
     Retry,
     bodies_of,
 )
+from penstock.plan.devices import gpus_lacking
 from penstock.plan.model import Amounts, Bound, CodeKey, Plan, PlanGraph, PlanNode, Tally
 from penstock.wire import FunctionRequest, Inline
 
@@ -148,9 +150,7 @@ def values_of(node: Node) -> Iterator[Value]:
         if policy.timeout_ms is not None and not isinstance(policy.timeout_ms, int):
             yield policy.timeout_ms
         if policy.resources is not None:
-            for amount in (policy.resources.cpu, policy.resources.memory_bytes, *policy.resources.custom.values()):
-                if amount is not None and not isinstance(amount, (int, float)):
-                    yield amount
+            yield from (a for a in policy.resources.amounts().values() if not isinstance(a, (int, float)))
 
 
 def _policies_of(node: Node) -> tuple[Policy, ...]:
@@ -249,9 +249,7 @@ def _settled(own: Policy, inherited: Policy | None) -> _Settled:
     resources = own.resources or other.resources or DEFAULT_RESOURCES
     timeout = own.timeout_ms if own.timeout_ms is not None else other.timeout_ms
     memory = resources.memory_bytes
-    static = all(
-        isinstance(amount, (int, float)) for amount in (resources.cpu, memory or 0, *resources.custom.values())
-    )
+    static = all(isinstance(amount, (int, float)) for amount in resources.amounts().values())
     return _Settled(
         amounts=amounts_of(resources, _static_number) if static else None,
         memory_bytes_max=memory if isinstance(memory, int) else None,
@@ -275,11 +273,13 @@ def _static_number(amount: object) -> float:
 
 def amounts_of(resources: Resources, number_of: Callable[[float | Value], float]) -> Amounts:
     """What a request takes, once every amount is a number."""
-    amounts = {"cpu": round(number_of(resources.cpu) * 1000)}
-    if resources.memory_bytes is not None:
-        amounts["memory"] = round(number_of(resources.memory_bytes))
-    for name, amount in resources.custom.items():
-        amounts[name] = round(number_of(amount) * 1000)
+    amounts = {
+        name: round(number_of(amount) * (1 if name in ("memory", "gpu_memory") else 1000))
+        for name, amount in resources.amounts().items()
+    }
+    if not amounts.get("gpu", 1):
+        del amounts["gpu"]
+        amounts.pop("gpu_memory", None)
     return tuple(sorted(amounts.items()))
 
 
@@ -374,10 +374,13 @@ def lacking(amounts: Amounts, capacity: Mapping[str, int]) -> str:
     """What of a request is more than the largest that there is, as text; empty when it fits."""
     complaints = []
     for name, amount in amounts:
+        if name in GPU_NAMES:
+            continue
         largest = capacity.get(name, 0)
         if amount > largest:
             complaints.append(f"{amount_text(name, amount)}, the largest there is: {amount_text(name, largest)}")
-    return "; ".join(complaints)
+    without = gpus_lacking(dict(amounts), capacity)
+    return "; ".join([*complaints, without] if without else complaints)
 
 
 def amount_text(name: str, amount: int) -> str:

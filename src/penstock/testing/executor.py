@@ -34,6 +34,17 @@ Performer = Callable[[AttemptRequest], tuple[Outcome, int | None]]
 Beside = Callable[[AttemptRequest, Outcome], tuple[Mapping[str, str], tuple[str, ...]]]
 """What an attempt reports beside its outcome: what it read, and what ran outside its closure."""
 
+AMOUNTS = {
+    "cpu": 4_000,
+    "memory": 8_000_000_000,
+    "licence": 1_000,
+    "gpu:A": 1_000,
+    "gpu:B": 1_000,
+    "gpu_memory:A": 16 << 30,
+    "gpu_memory:B": 40 << 30,
+}
+"""What a simulated machine has, unless it is said otherwise."""
+
 REPEAT_MS = 400
 """How long an executor waits for an acknowledgement before it reports an end again."""
 

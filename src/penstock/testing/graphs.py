@@ -30,6 +30,7 @@ from penstock.graph.model import (
     Case,
     Finally,
     Function,
+    Gpu,
     Graph,
     GraphOutput,
     InputSpec,
@@ -269,11 +270,16 @@ class _Maker:
         custom = {"licence": self.rng.choice((1.0, 0.5))} if self._often(0.1) else {}
         timeout_ms = 3_000 if behaviour == "slow" else (86_400_000 if self._often(0.05) else None)
         return Policy(
-            resources=Resources(cpu, memory, custom),
+            resources=Resources(cpu, memory, custom, self._gpu()),
             retry=retry,
             timeout_ms=timeout_ms,
             fresh=True if self._often(0.05) else None,
         )
+
+    def _gpu(self) -> Gpu | None:
+        if self._often(0.85):
+            return None
+        return Gpu(self.rng.choice((1.0, 0.5, 2.0)), self.rng.choice((None, None, 10 << 30)))
 
     def _node_policy(self, scope: _Scope, *, holds_graph: bool) -> Policy:
         policy = DEFAULT_POLICY

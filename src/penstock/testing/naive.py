@@ -95,7 +95,7 @@ def values_in(node: Node) -> Iterator[Value]:
 def _values_in_policy(policy: Policy) -> Iterator[Value]:
     asked: list[Any] = [policy.timeout_ms]
     if policy.resources is not None:
-        asked += [policy.resources.cpu, policy.resources.memory_bytes, *policy.resources.custom.values()]
+        asked += policy.resources.amounts().values()
     yield from (each for each in asked if each is not None and not isinstance(each, (int, float)))
 
 

@@ -7,7 +7,7 @@
     choose?{one | two}       a branch; case n is taken when what comes in is n, the last one otherwise
     prepare{clean}           a nested pipeline
     end!                     a finally, watching what points at it
-    fit[cpu=2 retry=3 trigger=all_ended priority=1 timeout=500 memory=100 gpu=1 cache=no expires=1000]
+    fit[cpu=2 retry=3 trigger=all_ended priority=1 timeout=500 memory=100 gpu=1 gpu_memory=50 cache=no expires=1000]
 
 Every function is `notation:NAME` with one output `out` of any type; a node with a body gives its last node's `out`. A
 map without an upstream goes over `[0, 1, 2]`, or `[0 .. n-1]` when written `name*n`."""
@@ -26,6 +26,7 @@ from penstock.graph.model import (
     Case,
     Finally,
     Function,
+    Gpu,
     Graph,
     GraphOutput,
     InputSpec,
@@ -187,12 +188,14 @@ def _cases(bodies: list[Graph], value: Value) -> tuple[Case, ...]:
 
 def _policy(options: Mapping[str, str]) -> Policy:
     known = {"retry", "trigger", "priority", "timeout", "parallel", "failures", "backoff", "cpu", "memory"}
-    known |= {"cache", "expires"}
+    known |= {"cache", "expires", "gpu", "gpu_memory"}
     custom = {name: float(amount) for name, amount in options.items() if name not in known}
     resources, retry = None, None
-    if custom or "cpu" in options or "memory" in options:
+    if custom or not options.keys().isdisjoint(("cpu", "memory", "gpu", "gpu_memory")):
         memory = int(options["memory"]) if "memory" in options else None
-        resources = Resources(float(options.get("cpu", 1)), memory, custom)
+        gpu_memory = int(options["gpu_memory"]) if "gpu_memory" in options else None
+        gpu = Gpu(float(options.get("gpu", 1)), gpu_memory) if "gpu" in options or gpu_memory else None
+        resources = Resources(float(options.get("cpu", 1)), memory, custom, gpu)
     if "retry" in options:
         retry = Retry(int(options["retry"]), int(options.get("backoff", 1_000)))
     return Policy(

@@ -26,13 +26,12 @@ from penstock.plan.model import Plan
 from penstock.plan.passes import make_plan
 from penstock.testing import checkers, graphs, naive, reuse
 from penstock.testing.clock import FakeClock
-from penstock.testing.executor import Mishaps, World
+from penstock.testing.executor import AMOUNTS, Mishaps, World
 from penstock.testing.faults import Alive, Crash, Faults, WatchedExecutor, WatchedStore, some_faults
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, Inline
 
-AMOUNTS = {"cpu": 4_000, "memory": 8_000_000_000, "licence": 1_000}
 LEASE_MS = 10_000
 STEPS_MAX = 6_000
 SIZE = 20
@@ -378,7 +377,8 @@ class Simulation:
             self.note(f"the clock jumps by {by} ms")
             self.clock.jump(by)
         if self.chance("resize"):
-            self.world.amounts = {**AMOUNTS, "cpu": rng.choice((1_000, 2_000, 3_000, 8_000))}
+            cpu, gpu = rng.choice((1_000, 2_000, 3_000, 8_000)), rng.choice((0, 500, 1_000))
+            self.world.amounts = {**AMOUNTS, "cpu": cpu, "gpu:A": gpu}
             self.note(f"capacity is {self.world.amounts}")
         if self.alive and self.chance("pause"):
             self.put_to_sleep(rng.choice(self.alive))

@@ -26,9 +26,9 @@ from penstock import Resources, Retry, pipeline, task
 from penstock.authoring.dsl.annotations import public_name, type_of_annotation
 from penstock.authoring.dsl.tasks import Task
 from penstock.base.diagnostics import Location
-from penstock.base.errors import InvalidInput
+from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.graph.bindings import Constant, Output
-from penstock.graph.model import Call, InputSpec, OutputSpec
+from penstock.graph.model import Call, Gpu, InputSpec, OutputSpec
 from penstock.graph.model import Resources as ModelResources
 from penstock.graph.model import Retry as ModelRetry
 from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Type, enum_of, list_of
@@ -301,6 +301,38 @@ def test_unknown_options_are_refused_like_unknown_keywords() -> None:
         task(cpus=3)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="belongs to a use of a task"):
         task(after=[])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (1, Gpu(1.0)),
+        (0.5, Gpu(0.5)),
+        ({"count": 2, "memory": "40GiB"}, Gpu(2.0, 40 << 30)),
+        ({"memory": "10GiB"}, Gpu(1, 10 << 30)),
+    ],
+)
+def test_gpus_are_whole_devices_or_a_share_of_one(given: Any, expected: Gpu) -> None:
+    @pipeline
+    def made() -> None:
+        add.options(gpu=given)(1)
+        add.options(resources={"gpu": given, "licence": 2})(1)
+        add.options(resources=Resources(gpu=given))(1)
+
+    first, second, third = (node.policy.resources for node in made.graph().nodes)
+    assert first == third == ModelResources(gpu=expected)
+    assert second == ModelResources(custom={"licence": 2.0}, gpu=expected)
+
+
+@pytest.mark.parametrize("given", [1.5, -1, "two", True, {}, {"counts": 1}, {"count": 1, "memory": "much"}])
+def test_gpus_of_the_wrong_form_are_told(given: Any) -> None:
+    @pipeline
+    def made() -> None:
+        add.options(gpu=given)(1)
+
+    with pytest.raises(InvalidPipeline) as raised:
+        made.graph()
+    assert {diagnostic.code for diagnostic in raised.value.diagnostics} == {"bad-resources"}
 
 
 def test_handles_are_bound_in_resources() -> None:

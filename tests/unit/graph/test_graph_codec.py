@@ -42,6 +42,7 @@ from penstock.graph.model import (
     Case,
     Finally,
     Function,
+    Gpu,
     Graph,
     GraphOutput,
     InputSpec,
@@ -95,6 +96,7 @@ def everything() -> Graph:
         Branch("branch", (Case(MORE, body("one"), {"x": Constant(1)}), Case(None, body("two"), {"x": Constant(2)}))),
         Loop("loop", body(), {"x": Round()}, {"x": "x"}, Output("", "x"), 5, "fail"),
         Finally("last", FIT, {"x": Constant(3)}, ("fit", "map")),
+        Call("on-gpu", FIT, {"x": Constant(1)}, policy=Policy(Resources(gpu=Gpu(2, Output("fit", "output"))))),
     )
     outputs = (
         GraphOutput("first", INT, OneOf((Output("fit", "output"), Output("branch", "x")))),

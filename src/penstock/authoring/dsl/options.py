@@ -25,18 +25,20 @@ Report = Callable[[str, str, str], None]
 
 class Resources:
     """What one attempt of a task needs: `cpu` cores (fractions allowed), `memory` as bytes or text such as `"4GiB"`,
-    and amounts of named resources that the settings declare: `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a
-    pipeline each may be a handle (`memory` then in bytes)."""
+    `gpu` as a number of GPUs, a share of one (`0.5`), or `{"count": 2, "memory": "40GiB"}` (memory on each), and amounts of named
+    resources that the settings declare: `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a pipeline each may be a handle
+    (`memory` then in bytes)."""
 
-    __slots__ = ("cpu", "custom", "memory")
+    __slots__ = ("cpu", "custom", "gpu", "memory")
 
-    def __init__(self, *, cpu: Any = None, memory: Any = None, **custom: Any) -> None:
+    def __init__(self, *, cpu: Any = None, memory: Any = None, gpu: Any = None, **custom: Any) -> None:
         self.cpu = cpu
         self.memory = memory
+        self.gpu = gpu
         self.custom = custom
 
     def __repr__(self) -> str:
-        given = {"cpu": self.cpu, "memory": self.memory, **self.custom}
+        given = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu, **self.custom}
         return f"Resources({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
 
 
@@ -85,6 +87,7 @@ class Options:
     resources: Any = None
     cpu: Any = None
     memory: Any = None
+    gpu: Any = None
     retry: Any = None
     timeout: Any = None
     priority: Any = None
@@ -206,9 +209,14 @@ def limit_of(what: str, given: Any, minimum: int, report: Report) -> int | None:
 _FIX_BY_AMOUNT: Mapping[str, str] = {
     "cpu": "Give a number of cores, such as cpu=2 or cpu=0.5.",
     "memory": 'Give bytes or text, such as memory="4GiB".',
+    "gpu": 'Give a number of GPUs, a share of one, or both parts: gpu=1, gpu=0.5, gpu={"count": 2, "memory": "40GiB"}.',
+    "gpu memory": 'Give bytes or text, such as gpu={"count": 1, "memory": "40GiB"}.',
     "timeout": 'Give seconds or text, such as timeout="10m".',
     "resource": "Give a number.",
 }
+
+
+_OWN_NAMES = ("cpu", "memory", "gpu")
 
 
 def _graph_policy(component: model.Function | model.Graph | None) -> model.Policy:
@@ -226,7 +234,8 @@ def _resources(
 ) -> model.Resources | None:
     given: dict[str, Any] = {}
     if isinstance(options.resources, Resources):
-        given = {"cpu": options.resources.cpu, "memory": options.resources.memory, **options.resources.custom}
+        own = options.resources
+        given = {"cpu": own.cpu, "memory": own.memory, "gpu": own.gpu, **own.custom}
     elif isinstance(options.resources, Mapping):
         given = {str(name): value for name, value in options.resources.items()}
     elif options.resources is not None:
@@ -235,9 +244,7 @@ def _resources(
             f"resources: {options.resources!r} is neither a dict nor Resources(...)",
             'Write resources={"licence": 1} or resources=Resources(cpu=2, licence=1).',
         )
-    given.update(
-        {name: value for name, value in (("cpu", options.cpu), ("memory", options.memory)) if value is not None}
-    )
+    given.update({name: getattr(options, name) for name in _OWN_NAMES if getattr(options, name) is not None})
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return None
@@ -248,9 +255,31 @@ def _resources(
             made = replace(made, cpu=_or(amount("cpu", value, _number), made.cpu))
         elif name == "memory":
             made = replace(made, memory_bytes=_or(amount("memory", value, _memory), made.memory_bytes))
+        elif name == "gpu":
+            made = replace(made, gpu=_or(_gpu(value, amount, report), made.gpu))
         else:
             custom[name] = _or(amount("resource", value, _number), 0.0)
     return replace(made, custom=custom)
+
+
+def _gpu(given: Any, amount: Callable[[str, Any, Callable[[Any], float]], Any], report: Report) -> model.Gpu | None:
+    """GPUs as a number, or as `{"count": ..., "memory": ...}` with memory for each; None for a mistake."""
+    parts = given if isinstance(given, Mapping) else {"count": given}
+    unknown = sorted(str(name) for name in parts if name not in ("count", "memory"))
+    if unknown or not parts:
+        what = f"gpu: no such part: {', '.join(unknown)}" if unknown else "gpu: an empty dict says nothing"
+        report("bad-resources", what, _FIX_BY_AMOUNT["gpu"])
+        return None
+    count = amount("gpu", parts.get("count", 1), _gpus)
+    memory = amount("gpu memory", parts["memory"], _memory) if parts.get("memory") is not None else None
+    return None if count is None else model.Gpu(count, memory)
+
+
+def _gpus(given: Any) -> float:
+    count = _number(given)
+    if count > 1 and count != int(count):
+        raise ValueError(f"{count:g} is neither whole devices nor a share of one")
+    return count
 
 
 def _retry(given: Any, report: Report) -> model.Retry:

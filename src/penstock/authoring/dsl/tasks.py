@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import update_wrapper
 from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
@@ -51,7 +51,7 @@ class Task(Generic[P, R]):
 
         How the node stands in the graph: `name`, `after` (handles to wait for), `when` (a condition), `trigger` (such
         as "all_ended"), `labels`. A call takes these itself where the function has no such parameter. How attempts are
-        made: `resources`, `cpu`, `memory`, `retry`, `timeout`, `priority`, `fresh`. What the cache is told: `cache`,
+        made: `resources`, `cpu`, `memory`, `gpu`, `retry`, `timeout`, `priority`, `fresh`. What the cache is told: `cache`,
         `version`, `expires`. Raises TypeError for any other name.
         """
         return Configured(self, NO_OPTIONS.with_more(use_options(given)))
@@ -157,6 +157,7 @@ def task(
     *,
     cpu: float | None = None,
     memory: int | str | None = None,
+    gpu: float | Mapping[str, Any] | None = None,
     resources: Any = None,
     retry: Any = None,
     timeout: float | str | None = None,
@@ -175,8 +176,9 @@ def task(function: Any = None, /, **options: Any) -> Any:
     """Mark a function as a task: `@task`, or `@task(cpu=2, memory="4GiB", retry=3, timeout="10m")`.
 
     Its parameters are the inputs, its return annotation the outputs: one named `output`, or the fields of a NamedTuple
-    or dataclass. `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or
-    `Retry(...)`; `timeout` bounds each attempt, in seconds or as text; `fresh` gives each attempt a process of its own.
+    or dataclass. `gpu` is a number of GPUs, a share of one (`0.5`), or `{"count": 2, "memory": "40GiB"}` (memory on each);
+    `resources` is a dict of named amounts or `Resources(...)`; `retry` a number of attempts in all or `Retry(...)`;
+    `timeout` bounds each attempt, in seconds or as text; `fresh` gives each attempt a process of its own.
 
     What the cache is told: `cache=False` always runs it, `cache="trust"` caches it though something in it cannot be
     followed; another `version` makes it run again; `expires` is how long its results hold. Beside its code and inputs it
