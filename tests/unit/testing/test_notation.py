@@ -6,7 +6,7 @@ import pytest
 
 from penstock.graph.bindings import Item, Output, StateOf
 from penstock.graph.check import check
-from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map, Trigger
+from penstock.graph.model import Branch, Call, Finally, Function, Gpu, Graph, Loop, Map, Trigger
 from penstock.testing.notation import graph
 
 EXAMPLE = """
@@ -58,7 +58,7 @@ def test_options_become_order_and_policy() -> None:
     assert d.order.trigger is Trigger.ALL_ENDED
     assert d.policy.timeout_ms == 500
     assert d.policy.resources is not None
-    assert d.policy.resources.custom == {"gpu": 1.0}
+    assert d.policy.resources.gpu == Gpu(1.0)
 
 
 def test_what_it_makes_is_valid() -> None:
