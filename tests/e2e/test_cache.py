@@ -207,6 +207,38 @@ def test_plan_before_the_first_run(project, golden) -> None:
     assert wrong.status == 2 and "count" in wrong.err
 
 
+def test_plan_lists_the_body_of_a_map_whose_items_nobody_knows(project) -> None:
+    project.write(
+        "often.py",
+        """
+        import time
+        from penstock import map_over, pipeline, task
+
+        @task
+        def numbers(first: int) -> list[int]:
+            return [first + i for i in range(4)]
+
+        @task
+        def slow(number: int) -> int:
+            time.sleep(0.05)
+            return number
+
+        @pipeline
+        def often(first: int = 0) -> list[int]:
+            return map_over(slow, numbers(first))
+        """,
+    )
+    assert project.call("run", "often.py").status == 0
+    shown = project.call("plan", "often.py", "-p", "first=10", "--json", PENSTOCK_CPU="1").json
+    assert {task["path"]: task["verdict"] for task in shown["task_runs"]} == {
+        "numbers": "run",
+        "slow": "maybe",
+        "slow/*/slow": "maybe",
+    }
+    assert shown["predicted_ms_max"] >= 200, "as many items as last time, at 50 ms each, on one core"
+    assert shown["predicted_ms"] < 50
+
+
 def test_plan_of_conditions(project, golden) -> None:
     project.write(
         "choose.py",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import DATABASE, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, aside, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
 from penstock.settings import Settings
@@ -100,8 +100,7 @@ def describe_aside(text: str) -> Described:
     target = parse_target(text)
     settings = project_settings(target.folder)
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        aside = replace(settings, state=Path(folder))
-        with closing(open_executor(aside)) as executor:
+        with closing(open_executor(aside(settings, Path(folder)))) as executor:
             return describe(executor, target, settings)
 
 

@@ -3,6 +3,9 @@ nothing is made by a verb that only reads."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 DATABASE = "state.db"
 ARTIFACTS = "artifacts"
 SCRATCH = "scratch"
+KEPT = ("code", "compiled")
+"""Folders of the scratch folder that keep what was worked out about sources."""
 
 
 def project_settings(start: Path) -> Settings:
@@ -41,6 +46,31 @@ def make_state_folder(settings: Settings) -> bool:
             fix="Give it another place: PENSTOCK_STATE, or `state` below [tool.penstock] in pyproject.toml.",
         ) from None
     return made
+
+
+def aside(settings: Settings, folder: Path) -> Settings:
+    """The same settings with their state in another, empty folder, for what must leave nothing in the project. What is
+    known there of sources that have not changed is lent: such files are replaced, never written to."""
+    import shutil
+
+    for name in KEPT:
+        lent = settings.state / SCRATCH / name
+        if lent.is_dir():
+            with contextlib.suppress(
+                OSError, shutil.Error
+            ):  # a run may be at it; without them it takes longer, no more
+                shutil.copytree(lent, folder / SCRATCH / name, copy_function=_link)
+    return replace(settings, state=folder)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        with contextlib.suppress(FileNotFoundError):
+            import shutil
+
+            shutil.copyfile(source, target)
 
 
 def remove_if_unused(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import answer_of, codes_of
 from penstock.app.describing import describe
-from penstock.app.places import DATABASE, open_artifacts, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import plan_for, refuse_unmeetable
 from penstock.app.rehearsing import Rehearsed, rehearse
 from penstock.app.running import bind_texts
@@ -76,12 +76,12 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
     settings = project_settings(target.folder)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
-        aside = replace(settings, state=Path(folder))
-        executor = stack.enter_context(closing(open_executor(aside)))
+        elsewhere = aside(settings, Path(folder))
+        executor = stack.enter_context(closing(open_executor(elsewhere)))
         described = describe(executor, target, settings)
         inputs = bind_texts(described.graph, texts)
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
-        code, aside_artifacts = described.description.code, open_artifacts(aside)
+        code, aside_artifacts = described.description.code, open_artifacts(elsewhere)
         plan = plan_for(
             described.graph,
             pin=described.description.pin,
@@ -117,7 +117,8 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
             answer = _at(now, answer_of(settings, known, open_artifacts(settings), only_look=True))
         short = rehearse(run, plan, respond=foresight.respond, capacity=executor.largest, answer=answer)
         verdicts = tuple(verdicts_of(plan, short, foresight))
-        longest = _longest(run, foresight, short, answer=answer)
+        may_differ = any(verdict.verdict == "maybe" for verdict in verdicts)
+        longest = _longest(run, foresight, short, answer=answer) if may_differ else short.took_ms
         return Preview(
             described.graph.name,
             verdicts,
@@ -140,8 +141,6 @@ def _at(now: Instant, answer: Answer) -> Answer:
 
 def _longest(run: RunRow, foresight: Foresight, short: Rehearsed, *, answer: Answer | None) -> float:
     """How long the run would take if everything ran that may run."""
-    if not foresight.has_maybe():
-        return short.took_ms
     foresight.maybe_runs = True
     for row in short.task_runs:
         node = node_at(foresight.plan.root, row.path) if row.cause.code == "condition_error" else None

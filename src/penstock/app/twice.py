@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import answer_of
 from penstock.app.describing import describe
 from penstock.app.differing import Stored, data_differences
-from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, SCRATCH, aside, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import plan_for, refuse_unmeetable
 from penstock.app.rehearsing import rehearse
 from penstock.app.running import bind_texts
@@ -69,12 +69,12 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
     settings = project_settings(target.folder)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
-        aside = replace(settings, state=Path(folder))
-        executor = stack.enter_context(closing(open_executor(aside)))
+        elsewhere = aside(settings, Path(folder))
+        executor = stack.enter_context(closing(open_executor(elsewhere)))
         described = describe(executor, target, settings)
         inputs = bind_texts(described.graph, texts)
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
-        artifacts = open_artifacts(aside)
+        artifacts = open_artifacts(elsewhere)
         description = described.description
         plan = plan_for(
             described.graph,
@@ -104,7 +104,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
         trying = Trying(executor, task, frozenset(_needed(plan, task)))
         rehearse(run, plan, respond=trying.respond, capacity=executor.largest, answer=answer)
         marks = known.nondeterministic() if known is not None else {}
-        return trying.told(Stored(artifacts, aside.state / SCRATCH), marked=frozenset(marks))
+        return trying.told(Stored(artifacts, elsewhere.state / SCRATCH), marked=frozenset(marks))
 
 
 def _require_function(plan: Plan, task: str) -> None:

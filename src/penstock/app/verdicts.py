@@ -24,7 +24,7 @@ from penstock.code.model import ComponentCode
 from penstock.engine.caching import identities_of, key_of
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.model import Branch, Finally, Loop, Map
-from penstock.wire import AttemptEnded, AttemptRequest, Outcome, Succeeded
+from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Counted, Inline, Outcome, Succeeded
 
 if TYPE_CHECKING:
     from penstock.base.instants import Instant
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from penstock.executors.local.executor import LocalExecutor
     from penstock.plan.model import CodeKey, Plan, PlanGraph, PlanNode
     from penstock.values.store import ArtifactStore
+    from penstock.wire import Datum
 
 # So many entries of a component are looked through for the nearest one, and for one that holds what is known.
 NEAREST_OF = 50
@@ -119,9 +120,6 @@ class Foresight:
     _codes: dict[tuple[str, str], ComponentCode | None] = field(default_factory=dict)
     _resolved: dict[str, AttemptEnded] = field(default_factory=dict)
 
-    def has_maybe(self) -> bool:
-        return any(verdict.verdict == "maybe" for verdict in self.verdicts.values())
-
     def largest(self) -> Mapping[str, int]:
         return self.executor.largest
 
@@ -133,7 +131,19 @@ class Foresight:
         if known is None:
             known = self.verdicts[path] = self._judged(path, request)
         took_ms = 0.0 if known.verdict == "maybe" and not self.maybe_runs else known.predicted_ms or 0.0
-        return Succeeded(unknown_outputs(request)), took_ms
+        outputs = unknown_outputs(request)
+        if self.maybe_runs:
+            outputs = {name: self._as_long_as_before(datum, name, known.component) for name, datum in outputs.items()}
+        return Succeeded(outputs), took_ms
+
+    def _as_long_as_before(self, datum: Datum, name: str, component: str) -> Datum:
+        """A list that nobody knows yet is taken to be as long as the component's last one: so long is the map over it."""
+        newest = self.entries_of(component)[:1]
+        before = newest[0].outputs.get(name) if newest else None
+        listed = before.value if isinstance(before, Inline) else getattr(before, "items", None)
+        if not isinstance(listed, (list, tuple)) or not isinstance(datum, Artifact):
+            return datum
+        return Counted(tuple(replace(datum, digest=f"{datum.digest}[{index}]") for index in range(len(listed))))
 
     # -- sources
 
@@ -283,6 +293,7 @@ def verdicts_of(plan: Plan, rehearsed: Rehearsed, foresight: Foresight) -> Itera
     for row in rehearsed.task_runs:
         reading.read(row)
     foresight.verdicts.update({path: each for path, each in reading.verdicts.items() if each.is_function})
+    reading.look_inside()
     return iter(sorted(reading.verdicts.values(), key=lambda verdict: verdict.path))
 
 
@@ -308,6 +319,30 @@ class _Reading:
         parts = row.path.split("/")
         for end in range(1, len(parts)):
             self._inside.setdefault("/".join(parts[:end]), set()).add(verdict.verdict)
+
+    def look_inside(self) -> None:
+        """List what nodes hold of which nobody can say yet how often it runs, or whether: a line for each function."""
+        for path, verdict in list(self.verdicts.items()):
+            node = node_at(self._plan.root, path)
+            if verdict.verdict == "maybe" and node is not None and path not in self._inside:
+                self._list_bodies(path, node)
+
+    def _list_bodies(self, path: str, node: PlanNode) -> None:
+        for index, body in enumerate(node.bodies):
+            prefix, why = path, "only if its pipeline runs"
+            if isinstance(node.node, Map):
+                prefix, why = f"{path}/*", "once for each item"
+            elif isinstance(node.node, Branch):
+                prefix, why = f"{path}/{index}", "only if its case is taken"
+            elif isinstance(node.node, Loop):
+                prefix, why = f"{path}/*", "once in each round"
+            for inner in body.nodes:
+                below = f"{prefix}/{inner.name}"
+                if inner.bodies:
+                    self._list_bodies(below, inner)
+                else:
+                    verdict = Verdict(below, inner.component, "maybe", why)
+                    self.verdicts[below] = self._foresight.predicted(verdict, inner)
 
     def _verdict(self, row: TaskRunRow) -> Verdict:
         path, component, cause = row.path, row.component, row.cause
