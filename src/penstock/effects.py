@@ -255,8 +255,9 @@ class StateStore(Protocol):
 
     # the cache
 
-    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
-        """What there is under these keys; a key with nothing is missing in the answer."""
+    def look_up(self, keys: Sequence[str], *, now: Instant, ahead: int = 0) -> Mapping[str, Found]:
+        """What there is under these keys; a key with nothing is missing in the answer. `ahead`: the answer may hold
+        about so many other keys, those that were written next to the last one, as they are likely to be asked for."""
         ...
 
     def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:

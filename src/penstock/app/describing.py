@@ -93,19 +93,26 @@ def _load_what_drives_a_run() -> None:
     import penstock.stores.sql  # noqa: F401
 
 
-def describe_aside(text: str) -> Described:
-    """Describe a target without touching its project: state goes into a temporary folder."""
+def describe_aside(text: str, *, meetable: bool = False) -> Described:
+    """Describe a target without touching its project: state goes into a temporary folder. `meetable`: raise
+    InvalidPipeline for requests that this machine could never meet."""
     import tempfile
 
     target = parse_target(text)
     settings = project_settings(target.folder)
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         with closing(open_executor(aside(settings, Path(folder)))) as executor:
-            return describe(executor, target, settings)
+            described = describe(executor, target, settings)
+            if meetable:
+                from penstock.app.planning import refuse_unmeetable
+                from penstock.plan.passes import make_plan
+
+                refuse_unmeetable(make_plan(described.graph, pin="", capacity=executor.largest))
+            return described
 
 
 def check_target(text: str) -> Checked:
-    described = describe_aside(text)
+    described = describe_aside(text, meetable=True)
     graph = described.graph
     return Checked(graph.name, _count_nodes(graph), diagnostics_of(described.description), _marked(text, graph))
 

@@ -21,7 +21,7 @@ from penstock.app.explaining import (
 from penstock.app.rehearsing import Rehearsed, is_unknown, unknown_outputs
 from penstock.base.ids import split_attempt_id
 from penstock.code.model import ComponentCode
-from penstock.engine.caching import identities_of, key_of
+from penstock.engine.caching import Identities, key_of
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.model import Branch, Finally, Loop, Map
 from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Counted, Inline, Outcome, Succeeded
@@ -119,6 +119,7 @@ class Foresight:
     _memory: dict[str, int | None] = field(default_factory=dict)
     _codes: dict[tuple[str, str], ComponentCode | None] = field(default_factory=dict)
     _resolved: dict[str, AttemptEnded] = field(default_factory=dict)
+    _identities: Identities = field(default_factory=Identities)
 
     def largest(self) -> Mapping[str, int]:
         return self.executor.largest
@@ -193,7 +194,7 @@ class Foresight:
             return "run", f"its code cannot be followed: {unresolved[0]}" if unresolved else "its code is not known"
         assert code is not None
         unknown = sorted(name for name, datum in request.inputs.items() if is_unknown(datum))
-        inputs = identities_of({name: datum for name, datum in request.inputs.items() if name not in unknown})
+        inputs = self._identities.of({name: datum for name, datum in request.inputs.items() if name not in unknown})
         if not self.entries_of(component):
             return "run", "it has not been computed before"
         parts = Parts(component, code.digest, code.environment, inputs, code=self._code_now(component))
@@ -201,7 +202,7 @@ class Foresight:
             if self._holds(parts, inputs):
                 return "maybe", f"only if {' or '.join(unknown)} {'changes' if len(unknown) == 1 else 'change'}"
             return "run", self._compared(parts, path, unknown=frozenset(unknown))
-        lost = self._why_invalid(key_of(node.key_base, request.inputs))
+        lost = self._why_invalid(key_of(node.key_base, inputs))
         return "run", lost or self._compared(parts, path)
 
     def entries_of(self, component: str) -> list[CacheEntry]:

@@ -20,6 +20,9 @@ SETTLED_NS = 100_000_000
 
 NOTHING_FOUND = Found()
 
+AHEAD_MAX = 256
+"""So many entries at most are read before anybody asks for them."""
+
 
 class Answers:
     """Reads the cache for a controller. `digest_at` says what a file of the project holds now, by its path in it: the
@@ -29,15 +32,33 @@ class Answers:
         self._store = store
         self._artifacts = artifacts
         self._digest_at = digest_at
+        self._ahead: dict[str, Found] = {}
+        """Answers of this moment that nobody has asked for yet."""
+        self._ahead_at = Instant(0)
+        self._reach = 0
 
     def answer(self, queries: Sequence[LookUp], now: Instant) -> list[LookedUp]:
         """One answer for each query, in order. Raises what the stores raise."""
         adoptable = self._adoptable(queries)
-        found = self._store.look_up(list(dict.fromkeys(query.key for query in queries)), now=now)
+        found = self._look_up(list(dict.fromkeys(query.key for query in queries)), now)
         return [
             self._answer(query, adoptable.get(query.adopt_from or "", {}), found.get(query.key, NOTHING_FOUND), now)
             for query in queries
         ]
+
+    def _look_up(self, keys: Sequence[str], now: Instant) -> Mapping[str, Found]:
+        """Keys that come one at a time, each known only when the hit before it is, are mostly those that one run wrote
+        one after the other: as long as that proves right, more and more of them are read at once."""
+        if now != self._ahead_at:
+            self._ahead, self._ahead_at = {}, now
+        if len(keys) == 1 and keys[0] in self._ahead:
+            return {keys[0]: self._ahead.pop(keys[0])}
+        reads_ahead = self._reach if len(keys) == 1 and not self._ahead else 0
+        found = self._store.look_up(keys, now=now, ahead=reads_ahead)
+        self._ahead = {key: one for key, one in found.items() if key not in keys}
+        is_hit = len(keys) == 1 and keys[0] in found
+        self._reach = min(AHEAD_MAX, max(8, 2 * reads_ahead)) if is_hit else 0
+        return found
 
     def _answer(self, query: LookUp, adoptable: Mapping[str, TaskRunRow], found: Found, now: Instant) -> LookedUp:
         run_id, path, key = query.run_id, query.path, query.key

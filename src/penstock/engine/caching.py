@@ -24,8 +24,6 @@ LIST_LONG = 32
 
 def identity_of(datum: Datum) -> str:
     """The digest by which an input counts in a key: content, type, form, and the code that the content names."""
-    if isinstance(datum, Counted) and len(datum.items) >= LIST_LONG:
-        return _identity_of_long_list(datum)
     return digest_of(_parts_of(datum))
 
 
@@ -40,26 +38,32 @@ def _parts_of(datum: Datum) -> list[Any]:
     return ["artifact", datum.digest, datum.type, datum.form, datum.code, name]
 
 
-_lists: dict[int, tuple[Counted, str]] = {}
-"""Identities of long lists used lately, by object: every item of a map may be given the same one."""
+class Identities:
+    """Identities of inputs. Remembers those of long lists used lately, by object: every item of a map may be given the
+    same one."""
+
+    __slots__ = ("_lists",)
+
+    def __init__(self) -> None:
+        self._lists: dict[int, tuple[Counted, str]] = {}
+
+    def of(self, inputs: Mapping[str, Datum]) -> dict[str, str]:
+        return {name: self._identity(datum) for name, datum in inputs.items()}
+
+    def _identity(self, datum: Datum) -> str:
+        if not isinstance(datum, Counted) or len(datum.items) < LIST_LONG:
+            return identity_of(datum)
+        known = self._lists.get(id(datum))
+        if known is None:
+            if len(self._lists) >= LISTS_REMEMBERED:
+                del self._lists[next(iter(self._lists))]
+            known = self._lists[id(datum)] = (datum, identity_of(datum))
+        return known[1]
 
 
-def _identity_of_long_list(datum: Counted) -> str:
-    known = _lists.get(id(datum))
-    if known is None:
-        if len(_lists) >= LISTS_REMEMBERED:
-            del _lists[next(iter(_lists))]
-        known = _lists[id(datum)] = (datum, digest_of(_parts_of(datum)))
-    return known[1]
-
-
-def identities_of(inputs: Mapping[str, Datum]) -> dict[str, str]:
-    return {name: identity_of(datum) for name, datum in inputs.items()}
-
-
-def key_of(base: str, inputs: Mapping[str, Datum]) -> str:
+def key_of(base: str, identities: Mapping[str, str]) -> str:
     """The cache key of a task run: its component's part from the plan, and the identities of its inputs by name."""
-    return digest_of([KEY_EPOCH, base, identities_of(inputs)])
+    return digest_of([KEY_EPOCH, base, identities])
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class Flights:
     """Those whose look-up has not been answered, by run and path."""
     elsewhere: dict[tuple[str, str], TaskRun] = field(default_factory=dict)
     """Those whose key another controller computes, until they are looked up again."""
+    identities: Identities = field(default_factory=Identities)
 
     def lead(self, key: str, task: TaskRun) -> bool:
         """Whether the task run computes the key; otherwise it waits for the one that does."""

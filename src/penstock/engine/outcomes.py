@@ -9,7 +9,6 @@ from typing import Any
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.attempts import deadline_of
-from penstock.engine.caching import identities_of
 from penstock.engine.judge import Again, Tried, Unsuccessful, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
 from penstock.engine.progress import back_off, end, frame_of, give_up_key, make_ready, restore_request
@@ -99,7 +98,7 @@ def enter(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Succeeded) ->
             outcome.outputs,
             code.digest,
             code.environment,
-            identities_of(task.inputs),
+            turn.flights.identities.of(task.inputs),
             event.reads,
             turn.now,
             expires_at,

@@ -164,7 +164,7 @@ def _begin_node(turn: Turn, task: TaskRun) -> None:
         return
     task.inputs = inputs
     if task.node.key_base is not None:
-        task.key = key_of(task.node.key_base, inputs)
+        task.key = key_of(task.node.key_base, turn.flights.identities.of(inputs))
     turn.move(task, TaskState.READY, caused("inputs_exist"))
     take_up_ready(turn, task.scope, task.node.index)
 

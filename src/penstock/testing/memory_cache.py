@@ -74,6 +74,20 @@ class MemoryCache:
                 found[key] = Found(lasting[0] if lasting else None, claimed_by, bool(entries) and not lasting)
         return found
 
+    def next_to(self, key: str, count: int) -> list[str]:
+        """Keys that the run which wrote the newest entry of this key wrote right after it."""
+        if key not in self.entries:
+            return []
+        number, values = self.entries[key][-1]
+        run_id = cache_codec.decode_entry(values).run_id
+        later = [
+            (other, name)
+            for name, written in self.entries.items()
+            for other, row in written
+            if number < other <= number + count and cache_codec.decode_entry(row).run_id == run_id
+        ]
+        return [name for _, name in sorted(later)]
+
     def of_key(self, key: str) -> list[CacheEntry]:
         """Newest first."""
         return [cache_codec.decode_entry(values) for _, values in reversed(self.entries.get(key, ()))]

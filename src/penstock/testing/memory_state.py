@@ -336,9 +336,10 @@ class MemoryStateStore:
 
     # -- the cache
 
-    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
+    def look_up(self, keys: Sequence[str], *, now: Instant, ahead: int = 0) -> Mapping[str, Found]:
         with self._call("look_up") as state:
-            return state.cache.look_up(keys, now=now, is_live=self._is_live)
+            wanted = [*keys, *state.cache.next_to(keys[-1], ahead)] if keys and ahead else keys
+            return state.cache.look_up(wanted, now=now, is_live=self._is_live)
 
     def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
         with self._call("entries") as state:

@@ -17,7 +17,7 @@ from penstock.base.instants import Instant
 from penstock.controller import Controller
 from penstock.controller.answers import Answers
 from penstock.effects import Holder, Message, Submission
-from penstock.engine.caching import identities_of
+from penstock.engine.caching import Identities
 from penstock.engine.rows import RunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.codec import graph_digest, graph_to_json
@@ -91,7 +91,7 @@ class World:
 
         def respond(request: AttemptRequest) -> tuple[Outcome, float]:
             component = f"{request.component.module}:{request.component.name}"
-            made = digest_of([component, codes.get(component, "c0"), identities_of(request.inputs)])
+            made = digest_of([component, codes.get(component, "c0"), Identities().of(request.inputs)])
             return Succeeded({name: Inline(int(made[:8], 16) % 3) for name in request.component.outputs}), 5.0
 
         clock = PlayedClock(row.created_at)

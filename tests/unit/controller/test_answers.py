@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from penstock.base.digests import digest_of_bytes
 from penstock.base.instants import Instant
 from penstock.controller.answers import Answers, ProjectFiles
-from penstock.effects import Commit, Holder, Lease, Message, Submission
+from penstock.effects import Commit, Found, Holder, Lease, Message, Submission
 from penstock.engine.events import LookUp, Transition
 from penstock.engine.rows import CacheEntry, Cause, Claim, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
@@ -174,6 +174,33 @@ def test_every_query_has_its_answer_in_order(shelf: Shelf) -> None:
     queries = [replace(QUERY, path=path, key=key) for path, key in (("a", "none"), ("b", "key"), ("c", "key"))]
     answers = shelf.answers.answer(queries, NOW)
     assert [(answer.path, answer.how) for answer in answers] == [("a", "miss"), ("b", "hit"), ("c", "hit")]
+
+
+def test_keys_that_come_one_by_one_are_read_ahead(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(100):
+        shelf.enter({"out": Inline(number)}, key=f"k{number}", path=f"n{number}")
+    asked = []
+    look_up = shelf.store.look_up
+
+    def counted(keys: Sequence[str], *, now: Instant, ahead: int = 0) -> Mapping[str, Found]:
+        asked.append((tuple(keys), ahead))
+        return look_up(keys, now=now, ahead=ahead)
+
+    monkeypatch.setattr(shelf.store, "look_up", counted)
+    for number in range(100):
+        assert shelf.found(replace(QUERY, key=f"k{number}"))[1] == f"old/n{number}"
+    assert [ahead for _, ahead in asked] == [0, 8, 16, 32, 64]
+    assert shelf.found(replace(QUERY, key="none")) == MISS
+    assert shelf.found(replace(QUERY, key="k0"))[1] == "old/n0"
+    assert asked[-1] == (("k0",), 0), "after a miss nothing is expected"
+
+
+def test_what_was_read_ahead_counts_for_the_moment_alone(shelf: Shelf) -> None:
+    for number in range(4):
+        shelf.enter({"out": Inline(number)}, key=f"k{number}", path=f"n{number}")
+    assert [shelf.found(replace(QUERY, key=f"k{number}"))[1] for number in (0, 1)] == ["old/n0", "old/n1"]
+    shelf.enter(TWO, key="k2", path="newer")
+    assert shelf.found(replace(QUERY, key="k2"), now=NOW + 1)[1] == "old/newer"
 
 
 def test_files_of_the_project_are_read_again_when_they_change(tmp_path: Path) -> None:

@@ -58,8 +58,11 @@ def _claim(connection: Connection, commit: Commit, key_by_run: Mapping[str, int]
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def look_up(connection: Connection, keys: Sequence[str], now: Instant) -> dict[str, Found]:
+def look_up(connection: Connection, keys: Sequence[str], now: Instant, *, ahead: int = 0) -> dict[str, Found]:
     wanted = list(dict.fromkeys(keys))
+    if ahead:
+        following = connection.execute(sql.SELECT_NEXT_KEYS, (wanted[-1], ahead))
+        wanted = list(dict.fromkeys([*wanted, *(key for (key,) in following)]))
     any_claims = connection.execute(sql.HAS_CLAIMS).fetchone() is not None
     found: dict[str, Found] = {}
     for first in range(0, len(wanted), sql.KEYS_MAX):

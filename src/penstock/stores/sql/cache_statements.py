@@ -35,6 +35,14 @@ DELETE_ENTRIES = "DELETE FROM cache_entries WHERE key = ?"
 SELECT_UNWRITTEN = "SELECT key FROM cache_entries GROUP BY key HAVING max(created_at) < ? ORDER BY key"
 
 
+# What the same run wrote next.
+SELECT_NEXT_KEYS = """\
+SELECT later.key FROM cache_entries AS later JOIN
+  (SELECT entry_key, run_id FROM cache_entries WHERE key = ? ORDER BY entry_key DESC LIMIT 1) AS newest
+ON later.entry_key > newest.entry_key AND later.entry_key <= newest.entry_key + ? AND later.run_id = newest.run_id
+ORDER BY later.entry_key"""
+
+
 @lru_cache(maxsize=KEYS_MAX)
 def select_newest(count: int) -> str:
     """The newest entry of each of `count` keys."""

@@ -267,8 +267,8 @@ class SqlStateStore:
 
     # -- the cache
 
-    def look_up(self, keys: Sequence[str], *, now: Instant) -> Mapping[str, Found]:
-        return self._database.read(lambda connection: cache.look_up(connection, keys, now)) if keys else {}
+    def look_up(self, keys: Sequence[str], *, now: Instant, ahead: int = 0) -> Mapping[str, Found]:
+        return self._database.read(lambda link: cache.look_up(link, keys, now, ahead=ahead)) if keys else {}
 
     def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
         return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES, (key, limit)))

@@ -81,6 +81,21 @@ def the_newest_entry_of_a_key_wins(open_store: OpenStore) -> None:
     assert list(store.entries(KEYS[3])) == []
 
 
+def what_was_written_next_may_be_answered_as_well(open_store: OpenStore) -> None:
+    store = open_store()
+    lease, other = begun(store), begun(store, "run2")
+    commit(store, lease, entries=tuple(entry(key, path=f"t/{n}") for n, key in enumerate(KEYS)))
+    newer = replace(entry(KEYS[2]), attempt=2)
+    commit(store, lease, entries=(newer,), claims=(Claim(KEYS[3], "run1", "x"),))
+    commit(store, other, entries=(replace(entry("f" * 64), run_id="run2"),))
+    found = store.look_up([KEYS[0]], now=NOW, ahead=3)
+    assert found.items() <= store.look_up(KEYS, now=NOW).items()
+    assert KEYS[0] in found
+    assert len(found) <= 4
+    assert store.look_up([KEYS[2]], now=NOW, ahead=3) == {KEYS[2]: Found(newer)}
+    assert store.look_up(["e" * 64], now=NOW, ahead=3) == {}
+
+
 def an_entry_counts_until_it_expires(open_store: OpenStore) -> None:
     store = open_store()
     lease = begun(store)
@@ -374,6 +389,7 @@ def a_new_run_is_not_taken_for_a_deleted_one(open_store: OpenStore) -> None:
 CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     every_field_of_an_entry_comes_back,
     the_newest_entry_of_a_key_wins,
+    what_was_written_next_may_be_answered_as_well,
     an_entry_counts_until_it_expires,
     many_keys_are_asked_for_at_once,
     entries_of_a_component_are_newest_first,
