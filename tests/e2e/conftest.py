@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
+import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -181,3 +188,90 @@ def sales(project: Project) -> Project:
     project.write("data/sales.csv", "item,price\na,1\nb,2\nc,3\nd,4\n")
     assert project.ran("sales.py") == {"source-sales", "load", "net", "total"}
     return project
+
+
+# -- a terminal --------------------------------------------------------------------------------------------------------
+
+ROWS, COLUMNS = 30, 110
+
+
+class Terminal:
+    """`penstock` in a session of its own on a terminal of its own, so that keys such as Ctrl-C reach it as signals."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        import pyte
+
+        self.screen = pyte.HistoryScreen(COLUMNS, ROWS, history=1_000)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.status: int | None = None
+        self._pid, self._master = pty.fork()
+        if self._pid == 0:
+            try:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+                os.chdir(folder)
+                command = [sys.executable, "-m", "penstock.cli.main", *arguments]
+                os.execve(sys.executable, command, {"TERM": "xterm-256color", **environment})
+            finally:
+                os._exit(127)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on the screen, empty lines left out."""
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def until(self, condition: Callable[[str], object], *, within_s: float = 60) -> str:
+        """Read on until the screen satisfies the condition; the screen's text then."""
+        end = time.monotonic() + within_s
+        while not condition("\n".join(self.lines)):
+            assert self._read(end), "\n".join(["it did not come true; the screen:", *self.lines])
+        return "\n".join(self.lines)
+
+    def ended(self, *, within_s: float = 60) -> int:
+        """Read on until the program has ended; its exit status."""
+        end = time.monotonic() + within_s
+        while self._read(end):
+            pass
+        if self.status is None:
+            assert time.monotonic() < end, "\n".join(["it did not end; the screen:", *self.lines])
+            _, status = os.waitpid(self._pid, 0)
+            self.status = os.waitstatus_to_exitcode(status)
+            os.close(self._master)
+        return self.status
+
+    def kill(self) -> None:
+        """End what a test that failed has left."""
+        if self.status is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self.ended()
+
+    def _read(self, end: float) -> bool:
+        """Take in what is printed next; False once nobody prints any more, or it is too late."""
+        ready, _, _ = select.select([self._master], [], [], max(end - time.monotonic(), 0))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._master, 65_536)
+        except OSError:  # the other end is closed
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+
+@pytest.fixture
+def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
+    """Starts the program on a terminal: `terminal("run", "a.py", NO_COLOR="1")`."""
+    pytest.importorskip("pyte", reason="pyte reads what a terminal shows")
+    started: list[Terminal] = []
+
+    def start(*arguments: str, **environment: str) -> Terminal:
+        started.append(Terminal(project.folder, arguments, {**project.environment, **environment}))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()

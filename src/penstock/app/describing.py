@@ -55,10 +55,18 @@ class Described:
     """The target as it is recorded: relative to the project where it lies in it."""
 
 
-def describe(executor: LocalExecutor, target: Target, settings: Settings) -> Described:
-    """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run."""
+def describe(
+    executor: LocalExecutor, target: Target, settings: Settings, *, meanwhile: Callable[[], None] = lambda: None
+) -> Described:
+    """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run. `meanwhile` is done while the
+    worker is at work."""
     request = DescribeRequest(target.text, str(settings.project))
-    description = _meanwhile(lambda: executor.describe(request), _load_what_drives_a_run)
+
+    def work() -> None:
+        _load_what_drives_a_run()
+        meanwhile()
+
+    description = _meanwhile(lambda: executor.describe(request), work)
     shown = target.text.removeprefix(f"{settings.project}{os.sep}")
     require_graph(description, target=shown)
     assert description.graph is not None

@@ -16,7 +16,7 @@ from penstock.app.caching import answer_of, saved_ms
 from penstock.app.logs import tail_of
 from penstock.app.marks import mark_nondeterministic
 from penstock.app.planning import plan_for
-from penstock.app.progress import Progress
+from penstock.app.progress import Outlook, Progress
 from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
 from penstock.app.stops import Stops, counted_stops
@@ -60,7 +60,7 @@ class Driving:
         """The plan of a stored run, made from its own graph and pin."""
         if run.run_id not in self.plans:
             graph = graph_from_json(dict(self.store.graph(run.graph_digest)))
-            return plan_for(
+            self.plans[run.run_id] = plan_for(
                 graph,
                 pin=run.pin,
                 code=run.code,
@@ -68,7 +68,7 @@ class Driving:
                 artifacts=self.artifacts,
                 executor=self.executor,
             )
-        return self.plans.pop(run.run_id)
+        return self.plans[run.run_id]
 
 
 def submit(
@@ -109,13 +109,16 @@ def drive(driving: Driving, run: RunRow, *, how: str, cancel: bool = False, forc
     how `run` ended."""
     settings, store, progress = driving.settings, driving.store, driving.progress
     with counted_stops() as stops, _controller(driving) as controller:
-        _take(driving, controller, run, how=how)
-        if cancel:
-            controller.request_cancel(run.run_id, force=force)
-        else:
-            for other in _interrupted_runs(store, besides=run.run_id):
-                _take(driving, controller, other, how="alongside")
-        _turn_until_ended(controller, run.run_id, stops=stops, progress=progress)
+        try:
+            _take(driving, controller, run, how=how)
+            if cancel:
+                controller.request_cancel(run.run_id, force=force)
+            else:
+                for other in _interrupted_runs(store, besides=run.run_id):
+                    _take(driving, controller, other, how="alongside")
+            _turn_until_ended(controller, run.run_id, stops=stops, progress=progress)
+        finally:
+            progress.finished()
     ended = store.run(run.run_id)
     assert ended is not None, run.run_id
     return result_of(store, settings, ended)
@@ -131,7 +134,17 @@ def _take(driving: Driving, controller: Controller, run: RunRow, *, how: str) ->
             how=how,
             tail=lambda attempt: tail_of(settings, attempt),
             saved=lambda source: saved_ms(driving.store, source),
+            outlook=_outlook(driving, run, how=how),
         )
+
+
+def _outlook(driving: Driving, run: RunRow, *, how: str) -> Outlook:
+    return Outlook(
+        plan=driving.plan_of(run),
+        capacity=driving.executor.largest,
+        rows=tuple(driving.store.task_runs(run.run_id)) if how != "new" else (),
+        usage=driving.executor.usage,
+    )
 
 
 @contextmanager
@@ -145,6 +158,7 @@ def _controller(driving: Driving) -> Iterator[Controller]:
         grace_ms=driving.settings.grace_ms,
         lease_ms=driving.settings.lease_ms,
         observer=lambda transitions, now: _committed(driving, transitions, now),
+        heard=driving.progress.observed,
         answer=answer_of(driving.settings, driving.store, driving.artifacts),
     )
     try:
@@ -172,6 +186,7 @@ def _turn_until_ended(controller: Controller, main: str, *, stops: Stops, progre
             controller.request_cancel(main, force=seen > 1)
         try:
             controller.step(TURN_MS)
+            progress.refresh()
         except StoreUnavailable as error:
             if main in active:
                 raise

@@ -4,6 +4,7 @@ steady rate, only counts are shown, now and then."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from penstock.cli.words import duration, indented, shortened
 
 if TYPE_CHECKING:
-    from penstock.app.progress import AttemptRow, RunRow, Saved, Tail, TaskRunRow, Transition
+    from penstock.app.progress import AttemptRow, Observation, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
+    from penstock.cli.live import LiveProgress
 
 ENDED = ("succeeded", "failed", "skipped", "cancelled")
 # Lines in hand at the start, and how many come back per second: a pipeline of tasks is told line by line, a map is
@@ -42,11 +44,29 @@ class Lines:
         return self._in_hand >= 0
 
 
-class ProgressLines:
-    """Implements `app.progress.Progress` over a text stream."""
+def progress_for(*, quiet: bool) -> ProgressLines | LiveProgress:
+    """What shows progress here: a live view on a terminal that can move its cursor, lines anywhere else."""
+    stream = sys.stderr
+    is_terminal = stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    if quiet or not is_terminal or "utf" not in (stream.encoding or "").lower():
+        return ProgressLines(stream, quiet=quiet)
+    from penstock.cli.live import LiveProgress
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    return LiveProgress(stream)
+
+
+class ProgressLines:
+    """Implements `app.progress.Progress` with lines of text. Quiet: failures and warnings only."""
+
+    def __init__(
+        self, stream: TextIO | None = None, *, quiet: bool = False, say: Callable[[str], None] | None = None
+    ) -> None:
+        """`say` takes lines instead of the stream."""
+        self._stream = stream if stream is not None else sys.stderr
+        self._say = say
+        self._is_quiet = quiet
+        self._open: set[str] = set()
+        """Attempts that have not ended."""
         self._tails: dict[str, Tail] = {}
         self._saved: Saved = lambda source: None
         self._main = ""
@@ -57,24 +77,31 @@ class ProgressLines:
         self.ended: Counter[str] = Counter()
         """How many task runs of the main run have ended while they were watched, by state; hits are `cached`."""
 
+    def prepare(self) -> None:
+        pass
+
     # -- what a run tells ----------------------------------------------------------------------------------------------
 
-    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved) -> None:
+    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved, outlook: Outlook | None = None) -> None:
         self._tails[run.run_id] = tail
         self._saved = saved
         if how == "alongside":
-            self._line(f"run {run.run_id} of {run.pipeline} was interrupted: resumed alongside")
+            self._news(f"run {run.run_id} of {run.pipeline} was interrupted: resumed alongside")
             return
         self._main = run.run_id
         news = {"resumed": ": resumed", "cancelled": ": being cancelled"}.get(how, "")
         again = f" (again, after {run.retry_of})" if run.retry_of and how == "new" else ""
-        self._line(f"run {run.run_id} of {run.pipeline}{again}{news}")
+        self._news(f"run {run.run_id} of {run.pipeline}{again}{news}")
 
     def committed(self, transitions: Sequence[Transition]) -> None:
         attempts: dict[tuple[str, str], Any] = {}
         for transition in transitions:
-            if transition.machine == "attempt" and transition.after == "ended":
-                attempts[transition.run_id, transition.id.rpartition("#")[0]] = transition.row
+            if transition.machine == "attempt":
+                if transition.after == "ended":
+                    attempts[transition.run_id, transition.id.rpartition("#")[0]] = transition.row
+                    self._open.discard(f"{transition.run_id}/{transition.id}")
+                else:
+                    self._open.add(f"{transition.run_id}/{transition.id}")
         for transition in transitions:
             if transition.machine == "task":
                 row: Any = transition.row
@@ -84,16 +111,22 @@ class ProgressLines:
             elif transition.machine == "run" and transition.after in ENDED:
                 self._flush_counts()
                 if transition.run_id != self._main:
-                    self._line(f"run {transition.run_id} {transition.after}")
+                    self._news(f"run {transition.run_id} {transition.after}")
         self._counts_now_and_then()
 
+    def observed(self, observations: Sequence[Observation]) -> None:
+        pass
+
+    def refresh(self) -> None:
+        pass
+
+    def finished(self) -> None:
+        pass
+
     def stopping(self, *, force: bool) -> None:
-        if force:
-            self._line("killing everything now")
-        else:
-            self._line(
-                "cancelling: nothing new starts, running tasks are asked to end (once more: kill everything now)"
-            )
+        from penstock.app.drawing import stopping_text
+
+        self._news(stopping_text(len(self._open), force=force))
 
     def said(self, text: str) -> None:
         self._line(text)
@@ -163,12 +196,22 @@ class ProgressLines:
 
     # -- lines and counts ----------------------------------------------------------------------------------------------
 
+    def _news(self, text: str) -> None:
+        """What a quiet one does not say."""
+        if not self._is_quiet:
+            self._line(text)
+
     def _line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        if self._say is not None:
+            self._say(text)
+        else:
+            print(text, file=self._stream, flush=True)
 
     def _quiet_line(self, path: str, name: str, *, text: str | Callable[[], str], kind: str) -> None:
         """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted). A text that
         takes a look into the store is made only if it is shown."""
+        if self._is_quiet:
+            return
         if (self._inner if "/" in path else self._outer).take(time.monotonic()):
             self._line(f"{name} {text if isinstance(text, str) else text()}")
         elif kind:

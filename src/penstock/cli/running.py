@@ -12,14 +12,20 @@ from cyclopts import Parameter
 
 from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.cli.main import CANCELLED, FAILED, INVALID, SUCCEEDED
-from penstock.cli.progress import ProgressLines
+from penstock.cli.progress import progress_for
 from penstock.cli.words import count, duration, shortened, value
 
 if TYPE_CHECKING:
     from penstock.app.results import RunResult
     from penstock.app.twice import Twice
+    from penstock.cli.live import LiveProgress
+    from penstock.cli.progress import ProgressLines
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
+Quiet = Annotated[
+    bool,
+    Parameter(name=["-q", "--quiet"], negative="", help="No progress: failures and warnings only.", show_default=False),
+]
 Force = Annotated[bool, Parameter(negative="", help="Kill at once: no grace, no finally tasks.", show_default=False)]
 
 
@@ -97,6 +103,7 @@ def run(
         bool,
         Parameter(negative="", help="Use nothing of the cache; results still go into it.", show_default=False),
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Run a pipeline until it ends. Ctrl-C cancels it; twice kills everything at once.
@@ -108,13 +115,13 @@ def run(
     """
     from penstock import app
 
-    progress = ProgressLines()
+    progress = progress_for(quiet=quiet)
     cache = "write" if no_cache else "use"
     result = app.run_target(target, parameters_by_name(parameters or []), progress=progress, cache=cache)
-    return _tell(result, progress, json=json)
+    return _tell(result, progress, quiet=quiet, json=json)
 
 
-def retry(run: str, /, *, json: Json = False) -> int:
+def retry(run: str, /, *, quiet: Quiet = False, json: Json = False) -> int:
     """Resume an interrupted run; of a failed or cancelled one, make a new run from the code on disk.
 
     Parameters
@@ -124,14 +131,14 @@ def retry(run: str, /, *, json: Json = False) -> int:
     """
     from penstock import app
 
-    progress = ProgressLines()
+    progress = progress_for(quiet=quiet)
     result, did = app.retry_run(run, progress=progress)
     if not did:
         print(f"run {result.run_id} has succeeded already: there is nothing to do again", file=sys.stderr)
         if json:
             print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return SUCCEEDED
-    return _tell(result, progress, json=json)
+    return _tell(result, progress, quiet=quiet, json=json)
 
 
 def cancel(
@@ -139,6 +146,7 @@ def cancel(
     /,
     *,
     force: Force = False,
+    quiet: Quiet = False,
 ) -> int:
     """Stop a run: nothing new starts, tasks get SIGTERM and after the grace SIGKILL, finally tasks run.
 
@@ -149,7 +157,7 @@ def cancel(
     """
     from penstock import app
 
-    result, did = app.cancel_run(run, force=force, progress=ProgressLines())
+    result, did = app.cancel_run(run, force=force, progress=progress_for(quiet=quiet))
     print(f"run {result.run_id} {'is' if did else 'had ended already: it is'} {result.state}", file=sys.stderr)
     return SUCCEEDED
 
@@ -168,7 +176,7 @@ def parameters_by_name(texts: list[str]) -> dict[str, str]:
     return given
 
 
-def _tell(result: RunResult, progress: ProgressLines, *, json: bool) -> int:
+def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: bool, json: bool) -> int:
     row = result.row
     took_ms = max(row.ended_at - row.started_at, 0) if row.ended_at and row.started_at else None
     took = f" in {duration(took_ms)}" if took_ms is not None else ""
@@ -176,7 +184,8 @@ def _tell(result: RunResult, progress: ProgressLines, *, json: bool) -> int:
     why = f" ({shortened(row.cause.text)})" if row.cause.text and not is_told else ""
     states = [state for state in progress.ended if progress.ended[state]]
     counts = ", ".join(f"{progress.ended[state]:,} {state}" for state in states) or "no task runs"
-    print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)
+    if not quiet or result.state != "succeeded":
+        print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)
     if result.state != "succeeded":
         print(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.", file=sys.stderr)
     if json:

@@ -30,7 +30,7 @@ from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import TRANSITIONS_MAX
 from penstock.plan.model import Plan
-from penstock.wire import AttemptRequest, Report
+from penstock.wire import AttemptRequest, Observation, Report
 
 LEASE_MS = 30_000
 INBOX_MS = 200
@@ -40,6 +40,7 @@ CAPACITY_MS = 1_000
 """How often executors are asked for their capacity."""
 
 Observer = Callable[[Sequence[Transition], Instant], None]
+Heard = Callable[[Sequence[Observation]], None]
 Answer = Callable[[Sequence[LookUp], Instant], Sequence[LookedUp]]
 
 
@@ -70,7 +71,8 @@ class Outcomes:
 class Controller:
     """Runs the runs that it has taken. Not thread-safe; `step` is called in a loop by whoever owns it.
 
-    `plan_of` makes the plan of a stored run. `observer` sees every committed transition. Raises `StoreUnavailable` from
+    `plan_of` makes the plan of a stored run. `observer` sees every committed transition, `heard` what attempts logged, once
+    it is kept. Raises `StoreUnavailable` from
     `step` when the state store cannot be used: nothing is lost, and a later controller goes on from what is stored.
     """
 
@@ -85,6 +87,7 @@ class Controller:
         grace_ms: int = GRACE_MS,
         lease_ms: int = LEASE_MS,
         observer: Observer | None = None,
+        heard: Heard | None = None,
         answer: Answer | None = None,
     ) -> None:
         self._store = store
@@ -95,6 +98,7 @@ class Controller:
         self._grace_ms = grace_ms
         self._lease_ms = lease_ms
         self._observer = observer
+        self._heard = heard
         self._answer = answer or _nothing_found
         self._engine = Engine(grace_ms=grace_ms)
         self._leases: dict[str, Lease] = {}
@@ -243,6 +247,8 @@ class Controller:
         observations = [o for executor in self._executors.values() for o in executor.observations()]
         if observations:
             self._store.observe(observations)
+            if self._heard is not None:
+                self._heard(observations)
 
     # -- commit and perform
 

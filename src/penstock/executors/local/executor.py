@@ -167,6 +167,12 @@ class LocalExecutor:
             observations, self._observations = self._observations, []
             return observations
 
+    def usage(self) -> Mapping[str, Usage]:
+        """What the attempts that run now have used so far at most, by attempt id; nothing of those not looked at yet."""
+        with self._lock:
+            begun = [(hand.slot, now) for hand in self._roster.hands.values() if (now := hand.slot.begun())]
+            return {now.attempt_id: Usage(0.0, peak) for slot, now in begun if (peak := slot.peak_of(now.sequence))}
+
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:
         with self._lock:
             ids = list(attempt_ids)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.cli.words import artifact, duration, shortened, table, value
+from penstock.app.words import artifact, duration, shortened, table, value
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,485 @@
+"""What there is to see of a run while it runs: takes committed rows and progress, answers with a frozen frame to draw.
+
+Pure: no clock, no terminal. What is told is only put aside, the last of each row; it is taken in when a frame is wanted, so
+that a task run that comes and goes between two frames costs little more than being counted. What has ended below a node
+with a graph is counted and forgotten: memory and frames are as large as what is open, never as large as the run."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from penstock.engine.states import Origin, TaskState
+
+if TYPE_CHECKING:
+    from penstock.engine.events import Transition
+    from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
+    from penstock.plan.model import Plan, PlanGraph, PlanNode
+    from penstock.wire import Usage
+
+# So many rows are put aside at most before they are taken in, whether or not a frame is wanted.
+ASIDE_MAX = 20_000
+# So many nodes of the pipeline are looked at, at most, for the next ones that wait.
+SCANNED_MAX = 500
+# Of the nodes that have ended, so many are kept to be shown; the rest are counted.
+ENDED_KEPT_MAX = 100
+
+# So many lines of what runs below one node are wished for; so many lines are left for what has ended and what comes next.
+BELOW_MAX = 12
+AROUND_MIN = 4
+
+ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
+CACHED = "cached"
+SHOWN_ORDER = ("succeeded", CACHED, "failed", "skipped", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line below the head. `state` is a task run's, `cached` for a hit, or `more` for a line that stands for `count`
+    others. `done` of `total`: what the author's `track` says, or functions below a node with a graph; `took_ms` until now
+    or in all; `usual_ms` the mean of earlier runs; `saved` names the task run whose result a hit has."""
+
+    depth: int
+    name: str
+    state: str
+    done: float | None = None
+    total: float | None = None
+    took_ms: float | None = None
+    usual_ms: float | None = None
+    memory_bytes: int = 0
+    memory_bytes_max: int = 0
+    gpu_bytes: int = 0
+    note: str = ""
+    source: str = ""
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All that is drawn at one moment. `done` of `known` functions; `saved_ms` what hits saved as far as history tells;
+    `amounts`: (resource, in use, capacity); `stopping`: "", "cancel" or "kill"."""
+
+    pipeline: str
+    run_id: str
+    state: str
+    took_ms: float
+    done: int
+    known: int
+    counts: tuple[tuple[str, int], ...]
+    saved_ms: float
+    attempts: int
+    amounts: tuple[tuple[str, int, int], ...]
+    lines: tuple[Line, ...]
+    stopping: str = ""
+
+
+@dataclass(slots=True)
+class Twig:
+    """A node of the tree that is open, or that belongs to the pipeline itself. `done`, `known`, `failed` and `cached` count
+    functions at every depth below."""
+
+    path: str
+    name: str
+    node: PlanNode | None
+    holder: Twig | None
+    row: TaskRunRow | None = None
+    attempt: AttemptRow | None = None
+    tracked: tuple[float, float | None, str] | None = None
+    open: dict[str, Twig] = field(default_factory=dict)
+    done: int = 0
+    known: int = 0
+    failed: int = 0
+    cached: int = 0
+
+
+class View:
+    """What a person sees of one run. `plan` is the run's; `capacity` what its executors have; `rows` those that it had when
+    it was taken up again."""
+
+    def __init__(
+        self, run: RunRow, plan: Plan, *, capacity: Mapping[str, int], rows: Sequence[TaskRunRow] = ()
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._capacity = dict(capacity)
+        self._usual_ms = {name: mean / 1000 for name, (count, mean) in plan.duration_us_by_component.items() if count}
+        self._leaves: dict[int, int] = {}
+        self._root = Twig("", "", None, None, known=self._leaves_of(plan.root))
+        self._twigs: dict[str, Twig] = {}
+        self._ended: deque[Twig] = deque(maxlen=ENDED_KEPT_MAX)
+        self._ended_count: Counter[str] = Counter()
+        self._entered: set[str] = set()
+        self._cursor = 0
+        self._flights: dict[str, AttemptRow] = {}
+        self._used: Counter[str] = Counter()
+        self._aside: dict[str, TaskRunRow] = {}
+        self._attempts_aside: dict[str, AttemptRow] = {}
+        self._saved_ms = 0.0
+        self._stopping = ""
+        self.ended: Counter[str] = Counter()
+        """How many task runs have ended, by state; hits are `cached`. Complete after `settle`."""
+        for row in rows:
+            self._task(row)
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def tell(self, transitions: Sequence[Transition]) -> None:
+        aside, attempts, run_id = self._aside, self._attempts_aside, self._run.run_id
+        for transition in transitions:
+            if transition.run_id != run_id:
+                continue
+            row: Any = transition.row
+            if transition.machine == "task":
+                aside[transition.id] = row
+            elif transition.machine == "attempt":
+                attempts[transition.id] = row
+            else:
+                self._run = row
+        if len(aside) + len(attempts) > ASIDE_MAX:
+            self.settle()
+
+    def track(self, path: str, *, done: float, total: float | None, text: str = "") -> None:
+        """What the code of a task run says about how far it is; of one that has ended it is dropped."""
+        self.settle()
+        twig = self._twigs.get(path)
+        if twig is not None:
+            twig.tracked = (done, total, text)
+
+    def stop(self, *, force: bool) -> None:
+        self._stopping = "kill" if force else self._stopping or "cancel"
+
+    @property
+    def open_attempts(self) -> int:
+        """How many attempts are submitted and have not ended."""
+        self.settle()
+        return len(self._flights)
+
+    def settle(self) -> None:
+        """Take in what was put aside."""
+        aside, self._aside = self._aside, {}
+        attempts, self._attempts_aside = self._attempts_aside, {}
+        for row in aside.values():
+            self._task(row)
+        for attempt_id, attempt in attempts.items():
+            self._attempt(attempt_id, attempt)
+
+    def _task(self, row: TaskRunRow) -> None:
+        has_ended = row.state in ENDED
+        twig = self._twigs.get(row.path)
+        if twig is None:
+            name, node, holder = self._place(row.path)
+            if has_ended and holder is not self._root and node is not None and not node.bodies:
+                self._count(holder, row)
+                return
+            twig = self._twigs[row.path] = holder.open[row.path] = Twig(row.path, name, node, holder)
+            if holder is self._root:
+                self._entered.add(name)
+        before, twig.row = twig.row, row
+        if twig.node is not None and twig.node.bodies:
+            self._learn(twig, before, row)
+        if has_ended:
+            self._end(twig, row)
+
+    def _learn(self, twig: Twig, before: TaskRunRow | None, row: TaskRunRow) -> None:
+        """How many functions a node with a graph turns out to hold: a map's length, a branch's case, a loop's rounds are
+        known only now."""
+        assert twig.node is not None
+        leaves = [self._leaves_of(body) for body in twig.node.bodies]
+        was, now = (before.detail if before is not None else {}), row.detail
+        more = 0
+        if before is None and type(twig.node.node).__name__ in ("Call", "Finally"):
+            twig.known = leaves[0]  # counted in what holds it from the start
+        elif "length" in now and "length" not in was:
+            more = now["length"] * leaves[0]
+        elif now.get("case") is not None and was.get("case") is None:
+            more = leaves[now["case"]]
+        elif "round" in now:
+            more = (now["round"] - was.get("round", 0)) * leaves[0]
+        if more:
+            _add_known(twig, more)
+
+    def _end(self, twig: Twig, row: TaskRunRow) -> None:
+        holder = twig.holder
+        assert holder is not None
+        holder.open.pop(twig.path, None)
+        is_leaf = twig.node is None or not twig.node.bodies
+        if is_leaf:
+            self._count(holder, row)
+        else:
+            # What it held and never came to be is not waited for any more.
+            _add_known(twig, twig.done - twig.known)
+            self.ended[_state_of(row)] += 1
+        if holder is self._root:
+            if len(self._ended) == ENDED_KEPT_MAX:
+                self._twigs.pop(self._ended[0].path, None)
+            self._ended.append(twig)
+            self._ended_count[_state_of(row)] += 1
+        else:
+            del self._twigs[twig.path]
+
+    def _count(self, holder: Twig, row: TaskRunRow) -> None:
+        """A function's task run has ended."""
+        state = _state_of(row)
+        self.ended[state] += 1
+        is_cached, is_failed = state == CACHED, state == "failed"
+        if is_cached:
+            self._saved_ms += self._usual_ms.get(row.component, 0.0)
+        above: Twig | None = holder
+        while above is not None:
+            above.done += 1
+            above.cached += is_cached
+            above.failed += is_failed
+            above = above.holder
+
+    def _attempt(self, attempt_id: str, row: AttemptRow) -> None:
+        known = self._flights.get(attempt_id)
+        if row.state != "ended":
+            if known is None:
+                self._used.update(dict(row.amounts))
+            self._flights[attempt_id] = row
+        elif known is not None:
+            del self._flights[attempt_id]
+            self._used.subtract(dict(known.amounts))
+        twig = self._twigs.get(row.path)
+        if twig is not None:
+            twig.attempt = row
+
+    # -- the tree ------------------------------------------------------------------------------------------------------
+
+    def _place(self, path: str) -> tuple[str, PlanNode | None, Twig]:
+        """Of a task run: its name below its holder, its node in the plan, its holder. Paths are made as semantics 5
+        says: items, cases and rounds are numbers, and no name begins with a digit."""
+        above, _, name = path.rpartition("/")
+        if not above:
+            return name, _node_in(self._plan.root, name), self._root
+        head, _, last = above.rpartition("/")
+        key = last if last[0].isdigit() else ""
+        base = head if key else above
+        generation = base.rfind("~")
+        if generation > base.rfind("/"):
+            base = base[:generation]
+        holder = self._twigs.get(base)
+        if holder is None:
+            shown, node, over = self._place(base)
+            holder = self._twigs[base] = over.open[base] = Twig(base, shown, node, over)
+        bodies = holder.node.bodies if holder.node is not None else ()
+        chosen = int(key) if key and len(bodies) > 1 else 0
+        node = _node_in(bodies[chosen], name) if chosen < len(bodies) else None
+        return (f"{key}/{name}" if key else name), node, holder
+
+    def _leaves_of(self, graph: PlanGraph) -> int:
+        """The functions of a graph that are known to come, whatever its values are."""
+        known = self._leaves.get(id(graph))
+        if known is None:
+            known = 0
+            for node in graph.nodes:
+                if not node.bodies:
+                    known += 1
+                elif type(node.node).__name__ in ("Call", "Finally"):
+                    known += self._leaves_of(node.bodies[0])
+            self._leaves[id(graph)] = known
+        return known
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def frame(self, now: int, *, lines_max: int, usage: Mapping[str, Usage] | None = None) -> Frame:
+        """What there is to see at `now` (ms since the epoch). `usage` is what running attempts use, by attempt id."""
+        self.settle()
+        run = self._run
+        began = run.started_at if run.started_at is not None else run.created_at
+        until = run.ended_at if run.ended_at is not None else now
+        amounts = tuple((name, self._used[name], self._capacity[name]) for name in sorted(self._capacity))
+        return Frame(
+            pipeline=run.pipeline,
+            run_id=run.run_id,
+            state=run.state.value,
+            took_ms=max(until - began, 0),
+            done=self._root.done,
+            known=max(self._root.known, self._root.done),
+            counts=tuple((state, self.ended[state]) for state in SHOWN_ORDER if self.ended[state]),
+            saved_ms=self._saved_ms,
+            attempts=len(self._flights),
+            amounts=amounts,
+            lines=tuple(_Lines(self, now, usage or {}).chosen(lines_max))[:lines_max],
+            stopping=self._stopping,
+        )
+
+    def waiting(self, count: int) -> list[PlanNode]:
+        """The next nodes of the pipeline, in written order, that have not left `waiting`."""
+        nodes = self._plan.root.nodes
+        while self._cursor < len(nodes) and nodes[self._cursor].name in self._entered:
+            self._cursor += 1
+        found: list[PlanNode] = []
+        for node in nodes[self._cursor : self._cursor + SCANNED_MAX]:
+            if len(found) == count:
+                break
+            if node.name not in self._entered:
+                found.append(node)
+        return found
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._plan.root.nodes) - len(self._entered)
+
+    @property
+    def root(self) -> Twig:
+        return self._root
+
+    def recent(self, count: int) -> list[Twig]:
+        """The nodes of the pipeline that ended last, oldest first."""
+        return list(self._ended)[-count:] if count > 0 else []
+
+    @property
+    def ended_count(self) -> Counter[str]:
+        """How many nodes of the pipeline itself have ended, by state."""
+        return self._ended_count
+
+    def usual_ms(self, component: str) -> float | None:
+        return self._usual_ms.get(component)
+
+    def order_of(self, twig: Twig) -> int:
+        return twig.node.index if twig.node is not None else len(self._plan.root.nodes)
+
+    def lacking(self, amounts: Mapping[str, int]) -> list[str]:
+        """The resources that are in use to such an amount that these do not fit."""
+        capacity = self._capacity
+        return [
+            name
+            for name, amount in sorted(amounts.items())
+            if name in capacity and self._used[name] + amount > capacity[name]
+        ]
+
+
+class _Lines:
+    """Chooses what fits: what is active first, then what ended last and what comes next; the rest in lines that count."""
+
+    def __init__(self, view: View, now: int, usage: Mapping[str, Usage]) -> None:
+        self._view = view
+        self._now = now
+        self._usage = usage
+
+    def chosen(self, lines_max: int) -> Iterator[Line]:
+        view = self._view
+        room = max(lines_max - 2, 1)  # a line for what has ended and one for what waits
+        active = sorted(view.root.open.values(), key=view.order_of)
+        shown, cut = active[:room], active[room:]
+        room -= len(shown) + bool(cut)
+        # What runs within the nodes that run is worth more than what has ended, and that as much as what comes next.
+        holders = [twig for twig in shown if twig.open]
+        wanted = sum(min(len(twig.open), BELOW_MAX) for twig in holders)
+        below_room = min(wanted, max(room // 2, room - AROUND_MIN))
+        below = self._all_below(holders, below_room)
+        room -= sum(len(lines) for lines in below.values())
+        waiting = view.waiting(max(room - min(len(view.recent(room)), room // 2), 0))
+        ended = view.recent(room - len(waiting))
+        left = sum(view.ended_count.values()) - len(ended)
+        if left > 0:
+            yield Line(0, "", "more", note="ended", count=left)
+        rows = [(view.order_of(twig), [self._line(twig, 0), *below.get(twig.path, ())]) for twig in (*ended, *shown)]
+        rows += [(node.index, [Line(0, node.name, "waiting")]) for node in waiting]
+        for _, lines in sorted(rows, key=lambda row: row[0]):
+            yield from lines
+        if cut:
+            yield Line(0, "", "more", note="running or ready", count=len(cut))
+        left = view.waiting_count - len(waiting)
+        if left > 0:
+            yield Line(0, "", "more", note="waiting", count=left)
+
+    def _all_below(self, holders: Sequence[Twig], room: int) -> dict[str, list[Line]]:
+        found = {}
+        for number, twig in enumerate(holders):
+            lines = list(self._below(twig, 1, room // (len(holders) - number)))
+            room -= len(lines)
+            found[twig.path] = lines
+        return found
+
+    def _below(self, twig: Twig, depth: int, room: int) -> Iterator[Line]:
+        """What is open below a node with a graph: what runs before what is ready, the longest first."""
+        if room < 1:
+            return
+        running = [each for each in twig.open.values() if each.row is None or each.row.state != "ready"]
+        for each in running:
+            if room < 1:
+                return
+            yield self._line(each, depth)
+            below = list(self._below(each, depth + 1, room - 1)) if each.open else []
+            yield from below
+            room -= 1 + len(below)
+
+    def _line(self, twig: Twig, depth: int) -> Line:
+        row, attempt = twig.row, twig.attempt
+        if row is None:
+            return Line(depth, twig.name, "running")
+        state = _state_of(row)
+        done: float | None = None
+        total: float | None = None
+        note = ""
+        if twig.node is not None and twig.node.bodies:
+            done, total, note = twig.done, max(twig.known, twig.done), _counted(twig)
+        elif twig.tracked is not None and row.state not in ENDED:
+            done, total, note = twig.tracked
+        used = self._usage.get(f"{row.run_id}/{row.path}#{row.attempt}")
+        if used is None and attempt is not None:
+            used = attempt.usage
+        return Line(
+            depth,
+            twig.name,
+            state,
+            done=done,
+            total=total,
+            took_ms=self._took_ms(row, attempt),
+            usual_ms=self._view.usual_ms(row.component),
+            memory_bytes=used.memory_bytes_peak if used is not None else 0,
+            memory_bytes_max=dict(attempt.amounts).get("memory", 0) if attempt is not None else 0,
+            gpu_bytes=getattr(used, "gpu_memory_bytes_peak", 0) or 0,
+            note=note or self._note(twig, row),
+            source=row.cause.by if row.origin is Origin.CACHED else "",
+        )
+
+    def _took_ms(self, row: TaskRunRow, attempt: AttemptRow | None) -> float | None:
+        if row.state in ENDED:
+            if attempt is not None and attempt.duration_us:
+                return attempt.duration_us / 1000
+            return row.ended_at - row.started_at if row.ended_at is not None and row.started_at is not None else None
+        if row.state != "running":
+            return None
+        began = row.started_at
+        if attempt is not None and attempt.number == row.attempt:
+            began = attempt.started_at or attempt.submitted_at
+        return max(self._now - began, 0) if began is not None else None
+
+    def _note(self, twig: Twig, row: TaskRunRow) -> str:
+        if row.state == "ready" and twig.node is not None and twig.node.amounts:
+            lacking = self._view.lacking(dict(twig.node.amounts))
+            return f"waits for {' and '.join(lacking)}" if lacking else ""
+        if row.state == "backoff" and row.retry_at is not None:
+            return f"again in {max(row.retry_at - self._now, 0) / 1000:.0f} s"
+        if row.state == "running" and row.attempt > 1:
+            return f"attempt {row.attempt}"
+        if row.state in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED):
+            return row.cause.text or row.cause.code.replace("_", " ")
+        return ""
+
+
+def _node_in(graph: PlanGraph, name: str) -> PlanNode | None:
+    index = graph.index_by_name.get(name)
+    return graph.nodes[index] if index is not None else None
+
+
+def _add_known(twig: Twig, more: int) -> None:
+    above: Twig | None = twig
+    while above is not None:
+        above.known += more
+        above = above.holder
+
+
+def _state_of(row: TaskRunRow) -> str:
+    return CACHED if row.origin is Origin.CACHED and row.state is TaskState.SUCCEEDED else row.state.value
+
+
+def _counted(twig: Twig) -> str:
+    running = sum(each.row is not None and each.row.state == "running" for each in twig.open.values())
+    parts = [(running, "running"), (twig.cached, "cached"), (twig.failed, "failed")]
+    return ", ".join(f"{number:,} {word}" for number, word in parts if number)

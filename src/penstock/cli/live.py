@@ -1,0 +1,143 @@
+"""The live view on a terminal: frames of `app.viewing`, drawn by rich below what is said for good (failures, warnings).
+
+Draws when it is told that time has passed, never by a thread of its own, and the rarer the dearer a frame is: drawing takes at
+most a hundredth of a core."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+from penstock.cli.progress import ProgressLines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.live import Live
+    from rich.text import Text
+
+    from penstock.app.drawing import Row
+    from penstock.app.progress import Observation, Outlook, RunRow, Saved, Tail, Transition
+    from penstock.app.viewing import View
+
+# A run that ends sooner shows no frame.
+FIRST_FRAME_S = 0.3
+FRAME_S = 0.125
+# After a frame that took 3 ms of processor time comes none for 300 ms.
+SHARE_MAX = 0.01
+LINES_MAX = 40
+AROUND_LINES = 4
+COLOURS = {"good": "green", "bad": "bold red", "warn": "yellow", "live": "cyan", "dim": "dim", "bold": "bold"}
+
+
+class LiveProgress:
+    """Implements `app.progress.Progress` on a terminal."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._lines = ProgressLines(stream, quiet=True, say=self._said_above)
+        self._view: View | None = None
+        self._outlook: Outlook | None = None
+        self._live: Live | None = None
+        self._due_s = 0.0
+
+    @property
+    def failures_count(self) -> int:
+        return self._lines.failures_count
+
+    @property
+    def ended(self) -> Counter[str]:
+        """How many task runs of the main run have ended while they were watched, by state; hits are `cached`."""
+        if self._view is None:
+            return Counter()
+        self._view.settle()
+        return self._view.ended
+
+    def prepare(self) -> None:
+
+        import penstock.app.drawing
+        import penstock.app.viewing  # noqa: F401
+
+    def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved, outlook: Outlook) -> None:
+        self._lines.begun(run, how=how, tail=tail, saved=saved)
+        if how == "alongside":
+            self._said_above(f"run {run.run_id} of {run.pipeline} was interrupted: resumed alongside")
+            return
+        from penstock.app.viewing import View
+
+        self._view = View(run, outlook.plan, capacity=outlook.capacity, rows=outlook.rows)
+        self._outlook = outlook
+        self._due_s = time.monotonic() + FIRST_FRAME_S
+
+    def committed(self, transitions: Sequence[Transition]) -> None:
+        if self._view is not None:
+            self._view.tell(transitions)
+        if any(transition.after == "failed" for transition in transitions):
+            self._lines.committed(transitions)
+
+    def observed(self, observations: Sequence[Observation]) -> None:
+        pass
+
+    def stopping(self, *, force: bool) -> None:
+        if self._view is not None:
+            self._view.stop(force=force)
+            self._due_s = 0.0
+
+    def said(self, text: str) -> None:
+        self._said_above(text)
+
+    def refresh(self) -> None:
+        now_s = time.monotonic()
+        if self._view is None or now_s < self._due_s:
+            return
+        live = self._live or self._start()
+        begun_s = time.thread_time()
+        self._draw(self._view, live)
+        cost_s = time.thread_time() - begun_s
+        self._due_s = now_s + max(FRAME_S, cost_s / SHARE_MAX)
+
+    def finished(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._due_s = float("inf")
+
+    def _start(self) -> Live:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream, force_terminal=True, highlight=False)
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+        return self._live
+
+    def _draw(self, view: View, live: Live) -> None:
+        from penstock.app.drawing import drawn
+
+        size = live.console.size
+        usage = self._outlook.usage() if self._outlook is not None else {}
+        lines_max = max(min(size.height - AROUND_LINES, LINES_MAX), 1)
+        frame = view.frame(time.time_ns() // 1_000_000, lines_max=lines_max, usage=usage)
+        live.update(_text(drawn(frame, width=size.width - 1)), refresh=True)
+
+    def _said_above(self, text: str) -> None:
+        if self._live is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._live.console.print(text, markup=False, soft_wrap=True)
+
+
+def _text(rows: list[Row]) -> Text:
+    from rich.text import Text
+
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for number, row in enumerate(rows):
+        if number:
+            text.append("\n")
+        for span, style in row:
+            text.append(span, COLOURS.get(style))
+    return text
