@@ -266,7 +266,7 @@ def test_the_second_ctrl_c_kills_at_once(project) -> None:
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     assert process.stderr is not None
-    until(lambda: "cancelling" in process.stderr.readline())
+    until(lambda: "stopping: waiting for" in process.stderr.readline())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 3, err
