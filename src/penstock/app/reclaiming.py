@@ -1,9 +1,9 @@
 """Giving space back: runs beyond those that are kept, cache entries that no kept run needs, content that nothing names.
 
 What is kept are roots, and what they name stays: the newest runs of every pipeline (setting `runs_kept`), the last one
-that succeeded, those that have not ended or that one of these retries, those whose pipeline has the label `keep`; and the
-entries that these wrote or used. Rows go first, each in a transaction, content last: an interruption leaves content
-that nothing names, which the next call removes."""
+that succeeded, those that have not ended or that one of these retries, those whose pipeline has the label `keep`; the
+entries that these wrote or used; and the checkpoint folders of their task runs that have not succeeded. Rows go first,
+each in a transaction, content last: an interruption leaves content that nothing names, which the next call removes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.base.instants import Instant
 from penstock.controller import SystemClock
-from penstock.engine.states import TERMINAL_RUN_STATES, RunState
+from penstock.engine.states import TERMINAL_RUN_STATES, RunState, TaskState
+from penstock.launcher.inner.checkpoints import CHECKPOINTS, reclaim
 from penstock.settings import Settings
 from penstock.values.store import UNUSED_MS
 
@@ -69,13 +70,14 @@ def collect_garbage(*, dry_run: bool) -> Reclaimed:
         left = [run for run in runs if run.run_id not in gone]
         entries_count = _delete_entries(store, left, now)
         # What is in use is asked for last: whatever a run names by then stays.
+        checkpoint_bytes = _delete_checkpoints(store, settings, dry_run=dry_run)
         unused_ms = _unused_ms(store, now)
         in_use = set(store.digests_in_use())
         return _delete_content(
             settings,
             in_use,
             unused_ms=unused_ms,
-            told=Reclaimed(dry_run, tuple(sorted(gone)), len(left), entries_count, 0, 0, 0, 0),
+            told=Reclaimed(dry_run, tuple(sorted(gone)), len(left), entries_count, 0, checkpoint_bytes, 0, 0),
         )
 
 
@@ -133,6 +135,20 @@ def _delete_entries(store: StateStore, left: Sequence[RunRow], now: Instant) -> 
     return sum(store.delete_entries(unneeded[first : first + KEYS_AT_ONCE]) for first in firsts)
 
 
+def _delete_checkpoints(store: StateStore, settings: Settings, *, dry_run: bool) -> int:
+    """Checkpoint folders that no task run of a kept run would go on from. How many bytes they have."""
+    root = settings.state / CHECKPOINTS
+    if not root.is_dir():
+        return 0
+    living: set[str] = set()
+    for run in store.runs(limit=RUNS_MAX):
+        for row in store.task_runs(run.run_id):
+            if row.state is not TaskState.SUCCEEDED:
+                living.add(f"{run.run_id}/{row.path}")
+                living.add(row.key or "")
+    return reclaim(root, living, dry_run=dry_run)
+
+
 def _unused_ms(store: StateStore, now: Instant) -> int:
     """How long content must have been left alone: since before the oldest run that has not ended. What its attempts have
     stored is named by nothing until they are committed."""
@@ -157,7 +173,7 @@ def _delete_content(settings: Settings, in_use: set[str], *, unused_ms: int, tol
         told.runs_kept_count,
         told.entries_count,
         count,
-        freed,
+        told.freed_bytes + freed,
         len(unneeded) - count,
         len(there) - len(unneeded),
     )

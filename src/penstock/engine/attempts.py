@@ -52,22 +52,26 @@ def request_of(task: TaskRun) -> AttemptRequest:
     run = task.scope.run
     assert task.current is not None and task.node.request is not None
     amounts = dict(task.current.amounts)
+    key = task.key if task.key is not None and task.node.cache else ""
     declared = task.node.amounts is None or task.node.memory_bytes_max is not None
     return AttemptRequest(
         attempt_id(run.run_id, task.path, task.current.number),
         task.node.request,
         task.inputs,
-        seed_of(run.fixed.seed, task.path),
+        seed_of(run.fixed.seed, task.path, key),
         amounts,
         amounts.get("memory") if declared else None,
         task.node.fresh,
         run.fixed.pipeline,
+        key,
     )
 
 
-def seed_of(run_seed: int, path: str) -> int:
-    """The seed of a task run's attempts: the same in every attempt, 32 bits."""
-    return int.from_bytes(hashlib.sha256(f"{run_seed}\0{path}".encode()).digest()[:4], "big")
+def seed_of(run_seed: int, path: str, key: str = "") -> int:
+    """The seed of a task run's attempts, 32 bits: the same in every attempt, and in every run for the same key. Without
+    a key it follows from the path, so that two draws of one task differ."""
+    text = f"key\0{key}" if key else f"{run_seed}\0{path}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def stop_attempt(turn: Turn, task: TaskRun, grace_ms: int, cause: Cause) -> None:

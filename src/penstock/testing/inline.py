@@ -24,6 +24,7 @@ from penstock.graph.parameters import bind_parameters
 from penstock.graph.types import ANY, JSON, Type
 from penstock.launcher.inner import context as contexts
 from penstock.launcher.inner.binding import load_component, named_outputs
+from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
 from penstock.launcher.inner.outcomes import outcome_of
 from penstock.launcher.inner.seeds import seed_all
 from penstock.testing.naive import Result, evaluate
@@ -142,21 +143,24 @@ class _Calls:
         tries = self.tries.setdefault(path, _Tries())
         tries.count += 1
         before = random.getstate()
-        contexts.enter(self._context(path, tries))
+        checkpoint = Checkpoint(self.scratch.folder / CHECKPOINTS, path)
+        contexts.enter(self._context(path, tries, checkpoint))
+        succeeded = False
         try:
             outcome = self._outcome(function, inputs, path)
-            tries.error = None
+            tries.error, succeeded = None, isinstance(outcome, Succeeded)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is its answer
             outcome, tries.error = outcome_of(error), error
         finally:
             contexts.enter(None)
+            checkpoint.release(remove=succeeded)
             random.setstate(before)
         tries.not_yet += isinstance(outcome, NotYet)
         if tries.not_yet > NOT_YET_MAX:
             return Failed(Failure("penstock:NotYet", f"not there after {NOT_YET_MAX} tries"), final=True)
         return outcome
 
-    def _context(self, path: str, tries: _Tries) -> contexts.Context:
+    def _context(self, path: str, tries: _Tries, checkpoint: Checkpoint) -> contexts.Context:
         folder = self.scratch.folder / f"{path.replace('/', '.')}-{tries.count}"
         identity = attempt_id(RUN, path, tries.count)
         return contexts.Context(
@@ -165,6 +169,7 @@ class _Calls:
             seed=seed_of(0, path),
             fresh=lambda: folder,
             observe=tries.metrics.append,
+            checkpoint=checkpoint,
         )
 
     def _outcome(self, function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:

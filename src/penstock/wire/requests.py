@@ -40,6 +40,8 @@ class AttemptRequest:
     memory_bytes_max: int | None = None
     fresh: bool = False
     pipeline: str = ""
+    key: str = ""
+    """The cache key, which addresses its checkpoint folder; empty where it has none, or is not cached."""
 
 
 def request_to_json(request: AttemptRequest) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def request_to_json(request: AttemptRequest) -> dict[str, Any]:
         "memory_bytes_max": request.memory_bytes_max,
         "fresh": request.fresh,
         "pipeline": request.pipeline,
+        "key": request.key,
     }
 
 
@@ -74,4 +77,5 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
         memory_bytes_max=data["memory_bytes_max"],
         fresh=data["fresh"],
         pipeline=data["pipeline"],
+        key=data["key"],
     )

@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.base.ids import split_attempt_id
+from penstock.launcher.inner.checkpoints import PARTIAL, Checkpoint, replacing
 from penstock.values import scratch
 from penstock.wire import Observation
 
 if TYPE_CHECKING:
     import logging
 
+    from penstock.values.chance import Generator
+
 LOGGER = "penstock.task"
 METRIC_NAME_LENGTH_MAX = 200
 
 
 class Context:
-    """Ids, logger, metrics and scratch folder of one attempt. Ids differ between runs: nothing that a task returns
+    """Ids, logger, metrics, scratch and checkpoint folder of one attempt. Ids differ between runs: nothing that a task returns
     may depend on them."""
 
-    __slots__ = ("_fresh", "_observe", "_scratch", "attempt_id", "pipeline", "seed")
+    __slots__ = ("_checkpoint", "_fresh", "_observe", "_scratch", "attempt_id", "pipeline", "seed")
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class Context:
         seed: int,
         fresh: Callable[[], Path],
         observe: Callable[[Observation], None],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.attempt_id = attempt_id
         """`RUN/PATH#NUMBER`."""
@@ -41,6 +46,7 @@ class Context:
         """What `random` and numpy are seeded with; the same for the same task and inputs."""
         self._fresh = fresh
         self._observe = observe
+        self._checkpoint = checkpoint
         self._scratch: Path | None = None
 
     @property
@@ -71,6 +77,31 @@ class Context:
             folder.mkdir()
             self._scratch = folder
         return self._scratch
+
+    def rng(self) -> Generator:
+        """A new generator of random numbers, seeded with `seed`: the same numbers in every attempt of the same task on
+        the same inputs. Raises ImportError where there is no numpy."""
+        from penstock.values.chance import numpy_generator
+
+        return numpy_generator(self.seed)
+
+    @property
+    def checkpoint(self) -> Path:
+        """A folder that outlives the attempt. A later attempt of the same task on the same inputs, in this run or
+        another, finds in it what this one left; changed code or inputs begin with an empty one, and it is removed when
+        the attempt succeeds. No other attempt has it at the same time. Raises OSError where it cannot be made."""
+        if self._checkpoint is None:
+            root = self._fresh().parent
+            self._checkpoint = Checkpoint(root, f"{self.run_id}/{self.task_path}")
+        return self._checkpoint.folder()
+
+    def saving(self, name: str) -> AbstractContextManager[Path]:
+        """A path to write a file of the checkpoint folder to: `with context().saving("model.pt") as path: ...`. When the
+        block ends, the file has its name, whole and durable, in place of an earlier one; a kill or an exception before
+        that leaves the earlier one. Raises ValueError for what is not the name of a file."""
+        if not name or name in (".", "..") or "/" in name or name.startswith(PARTIAL):
+            raise ValueError(f"the name of a file in the checkpoint folder, not {name!r:.80}")
+        return replacing(self.checkpoint / name)
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record a number under a name, at most 200 characters long; `step` orders the numbers of one name. Raises

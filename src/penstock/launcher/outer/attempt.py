@@ -19,6 +19,7 @@ from penstock.code.firstparty import extend_path, source_paths
 from penstock.launcher.inner import context as contexts
 from penstock.launcher.inner.arrivals import Arrivals
 from penstock.launcher.inner.binding import Component, load_component, named_outputs
+from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
 from penstock.launcher.inner.outcomes import Stopped, outcome_of
 from penstock.launcher.inner.resetting import ProcessState, show_logging
 from penstock.launcher.inner.seeds import SEEDERS, seed_all
@@ -69,6 +70,7 @@ class Launcher:
         self._pid = os.getpid()
         self._attempts_count = 0
         self._seed = 0
+        self._checkpoint: Checkpoint | None = None
         self._pinned = pins.served_pin() is not None
         if not self._pinned:
             extend_path(source_paths(str(project)))
@@ -87,8 +89,16 @@ class Launcher:
             except IndexError:
                 return taken
 
+    def settle(self, *, succeeded: bool) -> None:
+        """The outcome of the last attempt is recorded: others may have its checkpoint folder, which goes with a
+        success. Before that a crash would leave neither the outcome nor what it was made from."""
+        if self._checkpoint is not None:
+            self._checkpoint.release(remove=succeeded)
+            self._checkpoint = None
+
     def run(self, request: AttemptRequest) -> AttemptEnded:
         """Run an attempt to its end. Raises nothing but `Stopped`, and that only between two lines of its own."""
+        self.settle(succeeded=False)
         started_at = time.time_ns() // 1_000_000
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
@@ -118,6 +128,8 @@ class Launcher:
 
     def _outcome(self, request: AttemptRequest, staging: Staging) -> Outcome:
         self._seed = request.seed
+        address = request.key or request.attempt_id.rpartition("#")[0]
+        self._checkpoint = Checkpoint(self._scratch.with_name(CHECKPOINTS), address)
         contexts.enter(
             contexts.Context(
                 request.attempt_id,
@@ -125,6 +137,7 @@ class Launcher:
                 seed=request.seed,
                 fresh=staging.fresh,
                 observe=self._observations.append,
+                checkpoint=self._checkpoint,
             )
         )
         try:

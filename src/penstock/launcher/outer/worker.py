@@ -73,6 +73,8 @@ class Launcher(Protocol):
 
     def observations(self) -> list[Observation]: ...
 
+    def settle(self, *, succeeded: bool) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -242,7 +244,8 @@ class Worker:
         )
         if launcher.retire:
             self._leaving = True
-        self._record(ended, launcher.observations())
+        is_recorded = self._record(ended, launcher.observations())
+        launcher.settle(succeeded=is_recorded and isinstance(ended.outcome, Succeeded))
 
     def _run(self, launcher: Launcher, request: AttemptRequest, now_ms: int) -> AttemptEnded:
         try:
@@ -256,7 +259,9 @@ class Worker:
             ended = AttemptEnded(request.attempt_id, Cancelled("stopped"), started_at=now_ms, ended_at=now)
         return ended
 
-    def _record(self, ended: AttemptEnded, observations: list[Observation]) -> None:
+    def _record(self, ended: AttemptEnded, observations: list[Observation]) -> bool:
+        """Whether the outcome is recorded."""
+        is_recorded = False
         text = _TO_JSON(report_to_json(ended))
         durable = ended.duration_us > DURABLE_US or _has_artifacts(ended)
         try:
@@ -271,11 +276,13 @@ class Worker:
             self._leaving = True
         else:
             self._slot.end(self._records_bytes)
+            is_recorded = True
         if observations:
             self._unsent.append(_TO_JSON(_observed(observations)))
         self._unsent.append(text)
         if self._records_bytes > RECORDS_BYTES_MAX:
             self._leaving = True
+        return is_recorded
 
     def _describe(self, text: bytes, artifacts: Any) -> None:
         from penstock.launcher.outer.describe import describe
