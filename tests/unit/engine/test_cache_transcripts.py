@@ -78,7 +78,7 @@ def test_a_key_is_made_of_code_and_of_inputs_by_name() -> None:
         key_of("base", {"x": "2", "y": "1"}),
     ]
     assert len(set(keys)) == len(keys)
-    assert key_of("base", {"y": "1", "x": "2"}) == keys[4]
+    assert key_of("base", {"y": "2", "x": "1"}) == keys[4]
 
 
 def test_a_key_needs_no_name_of_a_node_and_no_policy() -> None:
