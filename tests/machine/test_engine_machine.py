@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from penstock.engine.events import CancelRequested, CapacityReported, TimePassed
 from penstock.testing import checkers, fakes, graphs, naive, reuse
 from penstock.testing.alone import EngineAlone
+from penstock.testing.executor import AMOUNTS
 from penstock.wire import AttemptStarted, Lost, Refused, Succeeded
 
-ROOM = {"cpu": 2_000, "memory": 8_000_000_000, "licence": 1_000}
+ROOM = {**AMOUNTS, "cpu": 2_000}
 
 
 class EngineMachine(RuleBasedStateMachine):
