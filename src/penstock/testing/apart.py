@@ -107,7 +107,7 @@ def _attempt(project: Path, module: str, name: str) -> Any:
 
 def _described(
     project: Path, module: str, scratch: Path | None
-) -> tuple[Recording, dict[str, Task], dict[str, ComponentCode]]:
+) -> tuple[Recording, dict[str, Task[..., Any]], dict[str, ComponentCode]]:
     recording = Recording(project=str(project), paths=source_paths(str(project)))
     recording.begin()
     reads = ImportReads(str(project), is_first_party)

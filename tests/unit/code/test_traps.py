@@ -3,7 +3,7 @@ changed, does not, or is reported as something that cannot be followed.
 
 In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
 old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` run:
-`%% file: SQL` is done in a database before, `!! file: SQL` after; `close: file`, `remove: file` and `touch: file` are acts too."""
+`%% file: SQL` is done in a database before, `!! file: SQL` after; `close: file`, `remove: file` and `touch: file` act too."""
 
 from __future__ import annotations
 
