@@ -163,6 +163,26 @@ def test_two_at_once_compute_a_key_once(project) -> None:
     assert sorted(project.origins(run)["slow"] for run in runs) == ["cached", "computed"]
 
 
+def test_content_that_proves_corrupt_fails_the_run_and_is_computed_again_by_retry(sales) -> None:
+    """Semantics 34."""
+    sales.call("run", "sales.py")
+    stored = Path(sales.call("get", "latest", "net").out.splitlines()[-1])
+    digest = stored.parent.name + stored.name
+    stored.chmod(0o600)
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+    program = sales.folder / "sales.py"
+    program.write_text(program.read_text().replace("int(table.price.sum())", "int(table.price.sum()) + 0"))
+    failed = sales.call("run", "sales.py")
+    assert failed.status == 1
+    assert digest in failed.err and "corrupt" in failed.err
+    again = sales.call("retry", "latest")
+    assert again.status == 0, again.err
+    assert sales.computed() >= {"net", "total"}
+    assert "load" not in sales.computed()
+
+
 # -- plan ----------------------------------------------------------------------------------------------------------------
 
 
