@@ -3,7 +3,7 @@ pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -304,6 +304,10 @@ class StateStore(Protocol):
         """Each address that the rows of runs and entries name, all as of one moment: pins, code, inputs, outputs,
         carried values. Rather one too many than one too few: text of a user's that looks like an address is one. What
         an artifact itself may name is not followed."""
+        ...
+
+    def log_files(self) -> Set[str]:
+        """Files that hold what attempts of the runs here have printed, by their path below the state folder."""
         ...
 
     def keys_unwritten_since(self, at: Instant) -> Sequence[str]:

@@ -33,6 +33,39 @@ def test_gc_keeps_what_is_needed_and_says_its_bytes(sales) -> None:
     assert sales.call("get", "latest", "net").status == 0
 
 
+def test_gc_removes_what_the_runs_that_went_have_printed(project) -> None:
+    project.write(
+        "told.py",
+        """
+        from penstock import pipeline, task
+
+        @task(cache=False)
+        def told(text: str) -> str:
+            print("told", text)
+            return text
+
+        @pipeline
+        def main(text: str = "a") -> str:
+            return told(text)
+        """,
+    )
+    logs = project.folder / ".penstock" / "logs"
+    assert [project.call("run", "told.py", "-p", f"text={text}").status for text in "abc"] == [0, 0, 0]
+    old = project.call("gc", "--json", PENSTOCK_RUNS_KEPT="1").json
+    assert (len(old["runs"]), old["files"]) == (2, 0), "they were written a moment ago"
+    there = {path for path in logs.rglob("*.log") if path.read_text()}
+    assert len(there) == 3
+    day_ago = time.time() - 86_400
+    for path in logs.rglob("*.log"):
+        os.utime(path, (day_ago, day_ago))
+    assert project.call("gc", "--json", "--dry-run").json["files"] >= 2
+    assert {path for path in there if path.exists()} == there, "a dry run removes nothing"
+    assert project.call("gc", "--json").json["files"] >= 2
+    (kept,) = (path for path in there if path.exists())
+    assert kept.read_text() == "told c\n"
+    assert project.call("logs", "latest").out.endswith("told c\n")
+
+
 def test_gc_leaves_what_a_running_task_may_need(project) -> None:
     project.write(
         "slow.py",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.leftovers import leftovers, remove
 from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.base.instants import Instant
 from penstock.controller import SystemClock
@@ -34,17 +35,19 @@ KEEP = "keep"
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
-    """What went, or would go: ids of runs, how many cache entries, how many pieces of content and their bytes.
-    `recent_count` pieces are left for now, since they were used lately; `in_use_count` are needed."""
+    """What went, or would go: ids of runs, how many cache entries, how many pieces of content and old files (logs,
+    modules of notebooks), and the bytes of all of it, checkpoints included. `recent_count` pieces of content are left
+    for now, since they were used lately; `in_use_count` are needed."""
 
     is_dry: bool
     runs: tuple[str, ...]
     runs_kept_count: int
     entries_count: int
-    content_count: int
-    freed_bytes: int
-    recent_count: int
-    in_use_count: int
+    content_count: int = 0
+    freed_bytes: int = 0
+    recent_count: int = 0
+    in_use_count: int = 0
+    files_count: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +56,7 @@ class Reclaimed:
             "runs_kept": self.runs_kept_count,
             "entries": self.entries_count,
             "content": self.content_count,
+            "files": self.files_count,
             "freed_bytes": self.freed_bytes,
             "recent": self.recent_count,
             "in_use": self.in_use_count,
@@ -73,12 +77,17 @@ def collect_garbage(*, dry_run: bool) -> Reclaimed:
         checkpoint_bytes = _delete_checkpoints(store, settings, dry_run=dry_run)
         unused_ms = _unused_ms(store, now)
         in_use = set(store.digests_in_use())
-        return _delete_content(
-            settings,
-            in_use,
-            unused_ms=unused_ms,
-            told=Reclaimed(dry_run, tuple(sorted(gone)), len(left), entries_count, 0, checkpoint_bytes, 0, 0),
+        told = Reclaimed(dry_run, tuple(sorted(gone)), len(left), entries_count)
+        told = _delete_content(settings, in_use, unused_ms=unused_ms, told=told)
+        files = leftovers(
+            settings.state,
+            logs=store.log_files(),
+            targets={str(run.provenance.get("target")) for run in left},
+            before_s=(now - unused_ms) / 1_000,
         )
+        files_count, files_bytes = remove(files, dry_run=dry_run)
+        freed_bytes = told.freed_bytes + checkpoint_bytes + files_bytes
+        return replace(told, files_count=files_count, freed_bytes=freed_bytes)
 
 
 @contextmanager
@@ -167,13 +176,10 @@ def _delete_content(settings: Settings, in_use: set[str], *, unused_ms: int, tol
     else:
         each = [artifacts.delete(digest, unused_ms=unused_ms) for digest in unneeded]
         count, freed = sum(one > 0 for one in each), sum(each)
-    return Reclaimed(
-        told.is_dry,
-        told.runs,
-        told.runs_kept_count,
-        told.entries_count,
-        count,
-        told.freed_bytes + freed,
-        len(unneeded) - count,
-        len(there) - len(unneeded),
+    return replace(
+        told,
+        content_count=count,
+        freed_bytes=freed,
+        recent_count=len(unneeded) - count,
+        in_use_count=len(there) - len(unneeded),
     )

@@ -27,7 +27,8 @@ def gc(
     runs = f"{count(len(reclaimed.runs), 'run')} of {reclaimed.runs_kept_count + len(reclaimed.runs):,}"
     entries = f"{reclaimed.entries_count:,} cache {'entry' if reclaimed.entries_count == 1 else 'entries'}"
     content = f"{count(reclaimed.content_count, 'piece')} of content"
-    print(f"{verb} {size_text(reclaimed.freed_bytes)}: {runs}, {entries}, {content}")
+    files = f", {count(reclaimed.files_count, 'old log')}" if reclaimed.files_count else ""
+    print(f"{verb} {size_text(reclaimed.freed_bytes)}: {runs}, {entries}, {content}{files}")
     if reclaimed.recent_count:
         left = count(reclaimed.recent_count, "piece")
         was = "was" if reclaimed.recent_count == 1 else "were"

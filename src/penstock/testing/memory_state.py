@@ -6,7 +6,7 @@ everything that is read has been through the codec."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -402,6 +402,11 @@ class MemoryStateStore:
                 for values in stored.task_runs.values():
                     texts += _picked(codec.TASK_RUN_COLUMNS, values, cache_codec.TASK_RUN_TEXTS)
             return iter(sorted({digest for text in texts for digest in cache_codec.addresses_in(text)}))
+
+    def log_files(self) -> Set[str]:
+        with self._call("log_files") as state:
+            rows = (row for run_id, stored in state.runs.items() for row in _attempts(run_id, stored))
+            return {row.log.file for row in rows if row.log is not None}
 
     def keys_unwritten_since(self, at: Instant) -> Sequence[str]:
         with self._call("keys_unwritten_since") as state:

@@ -107,6 +107,7 @@ SELECT_TEXTS = (
     f"SELECT {columns_of(TASK_RUN_TEXTS)} FROM task_runs WHERE outputs <> '{{}}' OR detail <> '{{}}'",
     "SELECT outputs FROM cache_entries WHERE outputs <> '{}'",
 )
+SELECT_LOGS = "SELECT DISTINCT log_file FROM attempts WHERE log_file IS NOT NULL"
 # A run that has ended and whose lease nobody holds.
 SELECT_FREE_RUN = """\
 SELECT runs.run_key, runs.graph_digest, runs.state FROM runs LEFT JOIN leases ON leases.run_key = runs.run_key

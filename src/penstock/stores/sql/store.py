@@ -7,7 +7,7 @@ ours may make (a transition without a lease, a message consumed twice), with not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
@@ -314,6 +314,9 @@ class SqlStateStore:
 
     def digests_in_use(self) -> Iterator[str]:
         return iter(sorted(self._database.read(cache.addresses)))
+
+    def log_files(self) -> Set[str]:
+        return {name for (name,) in self._database.read(lambda c: c.execute(cache_statements.SELECT_LOGS).fetchall())}
 
     def keys_unwritten_since(self, at: Instant) -> Sequence[str]:
         return [

@@ -325,6 +325,7 @@ def artifacts_know_who_made_and_who_was_given_them(open_store: OpenStore) -> Non
 def whatever_rows_name_is_in_use(open_store: OpenStore) -> None:
     store = open_store()
     assert list(store.digests_in_use()) == []
+    assert store.log_files() == set()
     pinned = replace(run_row(), pin="blake3:" + "0" * 64, inputs={"rows": table("1")})
     store.submit(*submission(pinned))
     lease = store.acquire("run1", ADA, now=NOW, lease_ms=LEASE_MS)
@@ -351,6 +352,7 @@ def a_run_is_deleted_once_nobody_needs_it(open_store: OpenStore) -> None:
     rows = (full_task_run("fit"), full_attempt("fit"), replace(_ended(), pin="blake3:" + "0" * 64), _ended("run2"))
     claim, made = Claim(KEYS[2], "run1", "fit"), entry(KEYS[1])
     commit(store, leases, *(changed(row, "") for row in rows), uses=(use,), claims=(claim,), entries=(made,))
+    assert store.log_files() == {"local/x/log"}
     store.observe([Observation("run1/fit#1", "loss", 0.5, None, NOW)])
     assert other.task_runs("run1"), "the other knows the run, too"
     assert list(store.delete_runs(["run1", "run2", "run3"], now=NOW)) == [], "their leases are held"
@@ -366,6 +368,7 @@ def a_run_is_deleted_once_nobody_needs_it(open_store: OpenStore) -> None:
     assert other.entry_of("run1", "fit") is None
     assert other.graph("a" * 64), "run3 has the same graph"
     assert set(other.digests_in_use()) == {run_row().code}
+    assert other.log_files() == set()
 
 
 def a_new_run_is_not_taken_for_a_deleted_one(open_store: OpenStore) -> None:
