@@ -24,6 +24,8 @@ FILE = re.compile(r"# ([\w/]+\.py)\n")
 
 def plain(text: str) -> str:
     """Without what differs from run to run."""
+    # Where the time went is told of runs that took a second.
+    text = re.sub(r"(?m)^  slowest\n(    .*\n|  (critical|waited|\d+ hits?).*\n)*", "", text)
     text = re.sub(r"\b1[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)
     text = re.sub(r"\b\d+ min \d\d s\b|\b\d+(\.\d)? m?s\b", "TIME", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)

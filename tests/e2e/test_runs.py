@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -494,3 +495,43 @@ def test_a_log_is_followed_while_it_is_printed(project) -> None:
     out, err = following.communicate(timeout=30)
     assert (following.returncode, out) == (0, "after\n"), err
     assert process.communicate(timeout=30)[0] == "output = 1\n"
+
+
+TIMED = """
+    import time
+    from penstock import pipeline, task
+
+
+    @task
+    def slow(number: int) -> int:
+        time.sleep(0.7)
+        return number
+
+
+    @task
+    def add(one: int, two: int) -> int:
+        return one + two
+
+
+    @pipeline
+    def timed() -> int:
+        return add(slow(1, name="one"), slow(2, name="two"))
+"""
+
+
+def test_where_the_time_went(project) -> None:
+    project.write("timed.py", TIMED)
+    done = project.call("run", "timed.py", PENSTOCK_CPU="1")
+    assert done.status == 0, done.err
+    assert "  slowest\n" in done.err
+    assert re.search(r"\n    for cpu: 1 task run, [\d.]+ m?s together: (one|two)\n", done.err), done.err
+    told = project.call("show", "latest")
+    assert "\nslowest\n" in told.out
+    assert re.search(r"\ncritical path: [\d.]+ m?s of [\d.]+ s\n  (one|two) ", told.out), told.out
+    summary = project.call("show", "latest", "--json").json["summary"]
+    assert {each["path"] for each in summary["slowest"]} == {"one", "two", "add"}
+    assert [each["resource"] for each in summary["waits"]] == ["cpu"]
+    assert summary["critical_path"]["task_runs"][-1]["path"] == "add"
+    again = project.call("run", "timed.py", "--json", PENSTOCK_CPU="1")
+    assert again.json["summary"]["hits"]["count"] == 3
+    assert again.json["summary"]["hits"]["saved_ms"] > 1_300

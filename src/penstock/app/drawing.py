@@ -5,13 +5,14 @@ A line is a tuple of spans, each a text and a style: "", "bold", "dim", "good", 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.app.words import count, duration, shortened
 from penstock.base.sizes import size_text
 
 if TYPE_CHECKING:
+    from penstock.app.summary import Summary, Timed
     from penstock.app.viewing import Frame, Line
 
 Span = tuple[str, str]
@@ -30,6 +31,10 @@ MARKS = {
     "more": ("…", "dim"),
 }
 BAR_WIDTH = 12
+# Of a critical path, so many task runs are told: those that took longest.
+CRITICAL_SHOWN_MAX = 8
+# A shorter wait is not told.
+WAIT_MS_MIN = 50
 NAME_WIDTH_MIN, NAME_WIDTH_MAX = 12, 36
 # Of a running task that takes longer than this many times its usual duration, the time is marked.
 SLOW_TIMES = 2.0
@@ -41,6 +46,44 @@ def drawn(frame: Frame, *, width: int) -> list[Row]:
     name_width = min(max(name_width, NAME_WIDTH_MIN), NAME_WIDTH_MAX, max(width // 2, 8))
     rows = [*_head(frame), *(_row(line, name_width) for line in frame.lines), *_foot(frame)]
     return [cut(row, width) for row in rows]
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """What there is to say of a run that has ended, as lines; none of a run in which nothing took time."""
+    lines: list[str] = []
+    if summary.slowest:
+        lines += ["slowest", *_timed_lines(summary.slowest, waited=False)]
+    if summary.critical:
+        share = f"{duration(summary.critical_ms)} of {duration(summary.took_ms)}"
+        longest = sorted(summary.critical, key=lambda each: -each.took_ms)[:CRITICAL_SHOWN_MAX]
+        shown = [each for each in summary.critical if each in longest]
+        lines += [f"critical path: {share}", *_timed_lines(shown, waited=True)]
+        left = len(summary.critical) - len(shown)
+        if left:
+            rest = summary.critical_ms - sum(each.took_ms for each in shown)
+            lines.append(f"  … and {count(left, 'shorter one')}, {duration(rest)} together")
+    for number, wait in enumerate(summary.waits):
+        lines += [] if number else ["waited"]
+        what = (
+            f"for {wait.resource}" if wait.resource != "other" else "for other runs, or for room kept for a larger task"
+        )
+        longest_text = (
+            f", the longest {wait.longest}: {duration(wait.longest_ms)}" if wait.count > 1 else f": {wait.longest}"
+        )
+        lines.append(f"  {what}: {count(wait.count, 'task run')}, {duration(wait.total_ms)} together{longest_text}")
+    if summary.hits:
+        lines.append(f"{count(summary.hits, 'hit')} saved {duration(summary.saved_ms)}")
+    return lines
+
+
+def _timed_lines(timed: Sequence[Timed], *, waited: bool) -> list[str]:
+    width = min(max(len(each.path) for each in timed), NAME_WIDTH_MAX)
+    lines = []
+    for each in timed:
+        usual = f"  usually {duration(each.usual_ms)}" if each.usual_ms is not None else ""
+        wait = f"  after {duration(each.waited_ms)} without room" if waited and each.waited_ms >= WAIT_MS_MIN else ""
+        lines.append(f"  {each.path:<{width}}  {duration(each.took_ms)}{usual}{wait}")
+    return lines
 
 
 def plain(rows: list[Row]) -> str:

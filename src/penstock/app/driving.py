@@ -72,7 +72,13 @@ class Driving:
 
 
 def submit(
-    store: StateStore, described: Described, inputs: Mapping[str, Datum], *, retry_of: str | None, cache: str
+    store: StateStore,
+    described: Described,
+    inputs: Mapping[str, Datum],
+    *,
+    capacity: Mapping[str, int],
+    retry_of: str | None,
+    cache: str,
 ) -> RunRow:
     """Put a new run into the store; from then on it exists, and is resumed whatever happens here. `cache` is "use", or
     "write" for a run that reads nothing of the cache."""
@@ -88,7 +94,7 @@ def submit(
         created_at=now,
         retry_of=retry_of,
         labels=dict(graph.labels),
-        provenance=_provenance(described),
+        provenance={**_provenance(described), "capacity": dict(capacity)},
         code=described.description.code,
         cache=cache,
     )

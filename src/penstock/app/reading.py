@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
@@ -21,6 +21,9 @@ from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.settings import Settings
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
+
+if TYPE_CHECKING:
+    from penstock.app.summary import Summary
 
 
 def list_runs(*, limit: int) -> Sequence[RunResult]:
@@ -74,17 +77,44 @@ def shown_state(store: StateStore, run: RunRow) -> str:
 
 
 def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
+    # The result may outlive the store that it was made with.
     def task_runs() -> tuple[TaskRunResult, ...]:
-        # The result may outlive the store that it was made with.
         with closing(open_store(settings)) as reopened:
             return _task_runs(reopened, run)
+
+    def summary() -> Summary | None:
+        with closing(open_store(settings)) as reopened:
+            return _summary(reopened, run)
 
     return RunResult(
         run,
         state=shown_state(store, run),
         outputs=open_outputs(settings, open_artifacts(settings), run.outputs),
         load=task_runs,
+        summarise=summary,
     )
+
+
+def _summary(store: StateStore, run: RunRow) -> Summary | None:
+    """None while a run has not ended, and of one whose graph is gone."""
+    if run.state not in TERMINAL_RUN_STATES:
+        return None
+    from penstock.app.planning import history_of
+    from penstock.app.playing import graph_of
+    from penstock.app.summary import Stored, summarised
+    from penstock.plan.passes import make_plan
+
+    graph = graph_of(store, run)
+    rows = store.task_runs(run.run_id)
+    made = _made(store, rows)
+    saved = {
+        row.path: made[row.cause.by].duration_us / 1000
+        for row in rows
+        if row.origin is Origin.CACHED and row.cause.by in made
+    }
+    usual = {name: mean_us / 1000 for name, (_, mean_us) in history_of(store, graph).items()}
+    capacity = run.provenance.get("capacity", {})
+    return summarised(Stored(run, rows, store.attempts(run.run_id), capacity, usual, saved), make_plan(graph))
 
 
 def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:

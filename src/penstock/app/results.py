@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.base.errors import PenstockError
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import Origin
 from penstock.wire import Artifact, Datum, Inline, data_to_json, parameter_to_json
+
+if TYPE_CHECKING:
+    from penstock.app.summary import Summary
 
 
 class RunFailed(PenstockError):
@@ -134,7 +137,13 @@ class RunResult:
     task runs are read when they are asked for: there may be very many."""
 
     def __init__(
-        self, row: RunRow, *, state: str, outputs: Outputs, load: Callable[[], tuple[TaskRunResult, ...]]
+        self,
+        row: RunRow,
+        *,
+        state: str,
+        outputs: Outputs,
+        load: Callable[[], tuple[TaskRunResult, ...]],
+        summarise: Callable[[], Summary | None],
     ) -> None:
         self.row = row
         self.run_id: str = row.run_id
@@ -142,6 +151,8 @@ class RunResult:
         self.state = state
         self.outputs = outputs
         self._load = load
+        self._summarise = summarise
+        self._summary: list[Summary | None] = []
         self._task_runs: tuple[TaskRunResult, ...] | None = None
 
     @property
@@ -153,6 +164,13 @@ class RunResult:
         if self._task_runs is None:
             self._task_runs = self._load()
         return self._task_runs
+
+    @property
+    def summary(self) -> Summary | None:
+        """Slowest task runs, critical path, waits, what hits saved; None while the run has not ended."""
+        if not self._summary:
+            self._summary.append(self._summarise())
+        return self._summary[0]
 
     def raise_for_state(self) -> RunResult:
         """Itself when the run succeeded. Raises RunFailed otherwise, naming the task runs that failed."""
@@ -167,7 +185,12 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `run`, `show` and `retry`."""
-        return {**self.brief_json(), "task_runs": [task.to_json() for task in self.task_runs], **self.made_json()}
+        return {
+            **self.brief_json(),
+            "task_runs": [task.to_json() for task in self.task_runs],
+            **self.made_json(),
+            "summary": self.summary.to_json() if self.summary is not None else None,
+        }
 
     def brief_json(self) -> dict[str, Any]:
         """What can be told without reading task runs: an entry of `runs`."""

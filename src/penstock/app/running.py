@@ -87,5 +87,5 @@ def run_new(
         for diagnostic in diagnostics_of(described.description):
             progress.said(str(diagnostic))
         store = known or stack.enter_context(closing(open_store(settings)))
-        run = submit(store, described, inputs, retry_of=retry_of, cache=cache)
+        run = submit(store, described, inputs, capacity=executor.largest, retry_of=retry_of, cache=cache)
         return drive(Driving(settings, store, artifacts, executor, progress, {run.run_id: plan}), run, how="new")

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.paths import place_of
 from penstock.engine.states import Origin, TaskState
+from penstock.plan.devices import on_devices
 
 if TYPE_CHECKING:
     from penstock.engine.events import Transition
@@ -249,17 +251,10 @@ class View:
     # -- the tree ------------------------------------------------------------------------------------------------------
 
     def _place(self, path: str) -> tuple[str, PlanNode | None, Twig]:
-        """Of a task run: its name below its holder, its node in the plan, its holder. Paths are made as semantics 5
-        says: items, cases and rounds are numbers, and no name begins with a digit."""
-        above, _, name = path.rpartition("/")
-        if not above:
+        """Of a task run: its name below its holder, its node in the plan, its holder."""
+        base, key, name, _ = place_of(path)
+        if not base:
             return name, _node_in(self._plan.root, name), self._root
-        head, _, last = above.rpartition("/")
-        key = last if last[0].isdigit() else ""
-        base = head if key else above
-        generation = base.rfind("~")
-        if generation > base.rfind("/"):
-            base = base[:generation]
         holder = self._twigs.get(base)
         if holder is None:
             shown, node, over = self._place(base)
@@ -290,7 +285,6 @@ class View:
         run = self._run
         began = run.started_at if run.started_at is not None else run.created_at
         until = run.ended_at if run.ended_at is not None else now
-        amounts = tuple((name, self._used[name], self._capacity[name]) for name in sorted(self._capacity))
         return Frame(
             pipeline=run.pipeline,
             run_id=run.run_id,
@@ -301,10 +295,20 @@ class View:
             counts=tuple((state, self.ended[state]) for state in SHOWN_ORDER if self.ended[state]),
             saved_ms=self._saved_ms,
             attempts=len(self._flights),
-            amounts=amounts,
+            amounts=self._amounts(),
             lines=tuple(_Lines(self, now, usage or {}).chosen(lines_max))[:lines_max],
             stopping=self._stopping,
         )
+
+    def _amounts(self) -> tuple[tuple[str, int, int], ...]:
+        """What is in use of each resource; of GPUs, of all of them together."""
+        together: dict[str, tuple[int, int]] = {}
+        for name, capacity in sorted(self._capacity.items()):
+            kind, of_device, _ = name.partition(":")
+            if not (of_device and kind == "gpu_memory"):
+                used, all_ = together.get(kind, (0, 0))
+                together[kind] = (used + self._used[name], all_ + capacity)
+        return tuple((name, used, all_) for name, (used, all_) in together.items())
 
     def waiting(self, count: int) -> list[PlanNode]:
         """The next nodes of the pipeline, in written order, that have not left `waiting`."""
@@ -344,12 +348,11 @@ class View:
 
     def lacking(self, amounts: Mapping[str, int]) -> list[str]:
         """The resources that are in use to such an amount that these do not fit."""
-        capacity = self._capacity
-        return [
-            name
-            for name, amount in sorted(amounts.items())
-            if name in capacity and self._used[name] + amount > capacity[name]
-        ]
+        free = {name: amount - self._used[name] for name, amount in self._capacity.items()}
+        short = [name for name, amount in sorted(amounts.items()) if name in free and amount > free[name]]
+        if "gpu" in amounts and on_devices(amounts, free) is None:
+            short.append("gpu")
+        return short
 
 
 class _Lines:

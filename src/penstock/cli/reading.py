@@ -71,6 +71,11 @@ def show(run: str = "latest", /, *, json: Json = False) -> int:
         print(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
     _print_task_runs(result)
+    if result.summary is not None:
+        from penstock.app.drawing import summary_lines
+
+        lines = summary_lines(result.summary)
+        print("\n".join(["", *lines]) if lines else "", end="\n" if lines else "")
     _print_named("outputs", shown["outputs"])
     _print_provenance(shown["provenance"])
     return SUCCEEDED
@@ -107,12 +112,22 @@ def _print_provenance(provenance: dict[str, Any]) -> None:
         return
     print("\nmade of")
     for name, known in provenance.items():
-        if name == "distributions" and isinstance(known, dict):
+        if name == "capacity" and isinstance(known, dict):
+            print(f"  capacity: {', '.join(_amount(kind, amount) for kind, amount in known.items())}")
+        elif name == "distributions" and isinstance(known, dict):
             print(f"  {name}: {count(len(known), 'distribution')} (--json lists them)")
         elif isinstance(known, dict):
             print(f"  {name}: {', '.join(f'{key} {text}' for key, text in known.items())}")
         elif known not in (None, ""):
             print(f"  {name}: {known}")
+
+
+def _amount(kind: str, amount: int) -> str:
+    from penstock.base.sizes import size_text
+
+    if kind.startswith(("memory", "gpu_memory")):
+        return f"{kind} {size_text(amount)}"
+    return f"{kind} {amount / 1000:g}"
 
 
 def logs(

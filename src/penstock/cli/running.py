@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from penstock.cli.live import LiveProgress
     from penstock.cli.progress import ProgressLines
 
+# Of a run that takes less, there is nothing to say of where its time went.
+SUMMARY_MS_MIN = 1_000
+
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
 Quiet = Annotated[
     bool,
@@ -188,6 +191,11 @@ def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: b
         print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)
     if result.state != "succeeded":
         print(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.", file=sys.stderr)
+    if not quiet and took_ms is not None and took_ms >= SUMMARY_MS_MIN and result.summary is not None:
+        from penstock.app.drawing import summary_lines
+
+        for line in summary_lines(result.summary):
+            print(f"  {line}", file=sys.stderr)
     if json:
         print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:
