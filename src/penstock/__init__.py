@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
+    from penstock.authoring.dsl.forms import Form
     from penstock.authoring.dsl.options import Resources, Retry
     from penstock.authoring.dsl.pipelines import pipeline
     from penstock.authoring.dsl.sources import File, Folder, Table, Url
@@ -22,6 +23,7 @@ __all__ = [
     "Fail",
     "File",
     "Folder",
+    "Form",
     "NotYet",
     "Resources",
     "Retry",
@@ -43,6 +45,7 @@ _MODULE_BY_NAME = {
     "Fail": "launcher.inner.answers",
     "File": "authoring.dsl.sources",
     "Folder": "authoring.dsl.sources",
+    "Form": "authoring.dsl.forms",
     "NotYet": "launcher.inner.answers",
     "Resources": "authoring.dsl.options",
     "Retry": "authoring.dsl.options",

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.digests import digest_of
+from penstock.base.firstparty import is_first_party
 from penstock.base.secrets import variable_part
 from penstock.code.closure import BY_TEXT, Closure, reach_by_key
 from penstock.code.distributions import Installed, project_file_part
 from penstock.code.facts import VERSION, Facts, Kept, facts_from_data, facts_to_data
-from penstock.code.firstparty import is_first_party
 from penstock.code.import_reads import ImportReads
 from penstock.code.linking import Linked, link
 from penstock.code.live_values import without_digest
@@ -34,7 +34,7 @@ from penstock.graph.types import Type
 
 _INTERPRETER = f"{VERSION}-{sys.implementation.cache_tag}-{sys.hexversion:x}"
 # What reads and writes the values of a package beside the package itself (rule 9).
-_WRITTEN_WITH = {"pandas": ("pyarrow",), "sklearn": ("joblib",), "scipy": ("numpy",)}
+_WRITTEN_WITH = {"pandas": ("pyarrow",), "sklearn": ("joblib", "skops"), "scipy": ("numpy",)}
 
 
 def component_codes(

@@ -1,29 +1,11 @@
-"""Which sources are the author's own (cache rule 1): those that are neither of the standard library, nor installed into
-site-packages, nor Penstock's. Editable installs are first-party, since their files stand elsewhere."""
+"""Where the author's own sources are found, and how a file is called as a module."""
 
 from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 
-_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-
-
-@cache
-def _foreign_roots() -> tuple[str, ...]:
-    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    library = os.path.dirname(os.path.abspath(os.__file__))
-    roots = {ours, os.path.realpath(ours), library, os.path.realpath(library)}
-    return tuple(f"{root}{os.sep}" for root in sorted(roots))
-
-
-def is_first_party(file: str | None) -> bool:
-    """Whether a file is Python source of the author's own. `file` is an absolute path as a module's `__file__` gives
-    it."""
-    if not file or not file.endswith(".py") or any(part in file for part in _INSTALLED):
-        return False
-    return not file.startswith(_foreign_roots())
+from penstock.base.firstparty import INSTALLED
 
 
 def source_root(file: str) -> tuple[str, str]:
@@ -47,6 +29,6 @@ def extend_path(paths: list[str]) -> None:
     called like a module of the library hides it from nobody. The current folder is on it only if it is one of
     them."""
     kept = [path for path in sys.path if path not in paths and path != ""]
-    installed = (index for index, path in enumerate(kept) if any(part in f"{path}{os.sep}" for part in _INSTALLED))
+    installed = (index for index, path in enumerate(kept) if any(part in f"{path}{os.sep}" for part in INSTALLED))
     position = next(installed, len(kept))
     sys.path[:] = [*kept[:position], *paths, *kept[position:]]

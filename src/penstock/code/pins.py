@@ -20,9 +20,10 @@ from typing import Any, Protocol
 
 from penstock.base.digests import canonical_json, digest_of_bytes
 from penstock.base.errors import PenstockError
+from penstock.base.firstparty import is_first_party
 from penstock.code import compiled
 from penstock.code.facts import Kept
-from penstock.code.firstparty import extend_path, is_first_party
+from penstock.code.firstparty import extend_path
 from penstock.code.imports import imports_of
 from penstock.values.store import ArtifactStore
 

@@ -81,7 +81,7 @@ def graph_digest(graph: Graph) -> str:
 
 
 def type_to_json(type_: Type) -> Json:
-    """`{"name": ...}`, with `item`, `options`, `optional` and `bases` only where set."""
+    """`{"name": ...}`, with `item`, `options`, `optional`, `form` and `bases` only where set."""
     data = _type_identity(type_)
     if type_.bases:
         data["bases"] = list(type_.bases)
@@ -98,6 +98,7 @@ def type_from_json(data: Mapping[str, Any]) -> Type:
         options=tuple(data.get("options", ())),
         optional=data.get("optional", False),
         bases=tuple(data.get("bases", ())),
+        form=data.get("form", ""),
     )
 
 
@@ -155,6 +156,8 @@ def _type_identity(type_: Type) -> Json:
         data["options"] = list(type_.options)
     if type_.optional:
         data["optional"] = True
+    if type_.form:
+        data["form"] = type_.form
     return data
 
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 SOURCE = "source"
+FORMS = ("joblib", "pickle", "skops")
+"""The forms that an author may ask for, where the usual one of a type is not wanted."""
+
 PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "enum", "json", SOURCE})
 
 
@@ -16,7 +19,7 @@ class Type:
     artifact type as `module:QualifiedName` of its Python class under the shortest public module (`pandas:DataFrame`).
 
     `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge
-    about the type, not part of its identity.
+    about the type, not part of its identity. `form` is how an artifact is to be stored, empty for the usual way.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Type:
     options: tuple[str, ...] = ()
     optional: bool = False
     bases: tuple[str, ...] = field(default=(), compare=False)
+    form: str = ""
 
     @property
     def is_parameter(self) -> bool:

@@ -17,8 +17,9 @@ from typing import Any
 
 from penstock.authoring.dsl.tasks import Task
 from penstock.base.digests import canonical_json
+from penstock.base.firstparty import is_first_party
 from penstock.code.digests import component_codes
-from penstock.code.firstparty import is_first_party, source_paths
+from penstock.code.firstparty import source_paths
 from penstock.code.import_reads import ImportReads
 from penstock.code.model import ComponentCode, codes_to_json
 from penstock.code.pins import Recording

@@ -97,9 +97,10 @@ class Project:
         return [Ended(**json.loads(line)) for line in lines]
 
 
-def call(component: str, *, output: str = "any", **inputs: Any) -> dict[str, Any]:
-    """A call of a task of `main.py`; an input `{"of": 0}` is what the first call gave."""
-    return {"component": f"main:{component}", "inputs": inputs, "output": {"name": output}}
+def call(component: str, *, output: str = "any", form: str = "", **inputs: Any) -> dict[str, Any]:
+    """A call of a task of `main.py`; an input `{"of": 0}` is what the first call gave. `form` is asked for."""
+    type_ = {"name": output, "form": form} if form else {"name": output}
+    return {"component": f"main:{component}", "inputs": inputs, "output": type_}
 
 
 @cache

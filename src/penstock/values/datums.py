@@ -99,7 +99,7 @@ def to_datum(
         return Inline(None)
     if name in _SCALARS:
         return Inline(_scalar(value, declared))
-    if name == "any":
+    if name == "any" and "form" not in declared:
         return _undeclared(value, artifacts, staging, movable)
     if name == "list" and declared.get("item"):
         if not isinstance(value, (list, tuple)):
@@ -110,9 +110,9 @@ def to_datum(
     if name == "path":
         if not isinstance(value, Path):
             raise _mismatch(value, declared, fix="Return pathlib.Path(...).")
-    elif not is_of(type(value), name):
+    elif name != "any" and not is_of(type(value), name):
         raise _mismatch(value, declared)
-    return _artifact(value, artifacts, staging, movable=movable)
+    return _artifact(value, artifacts, staging, movable=movable, form=declared.get("form", ""))
 
 
 def _mismatch(value: Any, declared: DeclaredType, *, fix: str = "") -> ValueRefused:
@@ -202,8 +202,9 @@ def _counted(value: Any, item: DeclaredType, artifacts: ArtifactStore, staging: 
     return Counted(tuple(datums))
 
 
-def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable: bool) -> Artifact:
-    family, form = family_of(value)
+def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable: bool, form: str = "") -> Artifact:
+    """`form` is the one that the author asks for, empty for the usual one of the type."""
+    family, form = (family_by_form(form), form) if form else family_of(value)
     if form in ("file", "tree"):
         path = Path(value).resolve()
         with _Writing(value):

@@ -47,6 +47,8 @@ _FAMILY_BY_FORM = {
     "torch-state": "tensors",
     "torch-module": "tensors",
     "joblib": "estimators",
+    "skops": "estimators",
+    "pickle": "pickles",
     "data": "data",
     "file": "files",
     "tree": "files",
@@ -101,7 +103,8 @@ def advice(cls: type) -> str:
     if kind in ("function", "builtin_function_or_method", "type", "module", "method"):
         return "Return data; code is found by importing it."
     return (
-        "Return data of a known type, write it to a file and return the pathlib.Path, give the class the methods "
+        f'Return data of a known type, annotate it Annotated[{kind}, Form("pickle")], write it to a file and return the '
+        "pathlib.Path, give the class the methods "
         "__penstock_write__(folder) and __penstock_read__(folder), or call "
         f"penstock.values.register({kind}, write=..., read=...)."
     )

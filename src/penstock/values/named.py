@@ -1,5 +1,5 @@
 """Which classes and functions a stored value names, so that reading it runs their code (cache rule 10): those of a pickle, of
-a joblib file, of a torch module, of dataclasses, enumerations and a user's own types."""
+a joblib or skops file, of a torch module, of dataclasses, enumerations and a user's own types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from penstock.values.custom import is_custom
 from penstock.values.names import class_name
 
-PICKLED = frozenset({"joblib", "torch-module"})
+PICKLED = frozenset({"joblib", "pickle", "skops", "torch-module"})
 _TAGS = ("$record", "$enum", "$flags")
 
 
@@ -30,9 +30,9 @@ def names_in_data(encoded: Any) -> Iterator[str]:
 def names_of(value: Any, form: str) -> list[str]:
     """What a value that is stored in this form names."""
     if form in PICKLED:
-        from penstock.values.pickled import names_in_pickle
+        from penstock.values.pickled import contents_of_pickle
 
-        return names_in_pickle(value)
+        return list(contents_of_pickle(value).names)
     return [class_name(type(value))] if is_custom(form) else []
 
 

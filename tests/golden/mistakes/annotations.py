@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 
-from penstock import pipeline, task
+from penstock import Form, pipeline, task
 
 if TYPE_CHECKING:
     from somewhere import Unknown
@@ -20,6 +20,14 @@ def by_name(tables: dict[str, pd.DataFrame]) -> dict[str, list[pd.DataFrame]]: .
 
 
 @task
+def odd() -> Annotated[pd.DataFrame, Form("feather")]: ...
+
+
+@task
+def small() -> Annotated[float, Form("pickle")]: ...
+
+
+@task
 def lines() -> Iterator[str]: ...
 
 
@@ -27,4 +35,6 @@ def lines() -> Iterator[str]: ...
 def annotations():
     hidden(1, "x")
     by_name({})
+    odd()
+    small()
     lines()

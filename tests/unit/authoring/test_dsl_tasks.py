@@ -22,7 +22,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
-from penstock import Resources, Retry, pipeline, task
+from penstock import Form, Resources, Retry, pipeline, task
 from penstock.authoring.dsl.annotations import public_name, type_of_annotation
 from penstock.authoring.dsl.tasks import Task
 from penstock.base.diagnostics import Location
@@ -230,6 +230,8 @@ def test_a_wrapped_function_keeps_its_signature() -> None:
         (pd.DataFrame | None, Type("pandas:DataFrame", optional=True)),
         (Path, PATH),
         (Annotated[int, "note"], INT),
+        (Annotated[Any, Form("pickle")], Type("any", form="pickle")),
+        (list[Annotated[Any, Form("joblib")]], list_of(Type("any", form="joblib"))),
         (UserId, INT),
         (pd.DataFrame, Type("pandas:DataFrame")),
         (pd.Series, Type("pandas:Series")),

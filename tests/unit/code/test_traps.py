@@ -3,7 +3,8 @@ changed, does not, or is reported as something that cannot be followed.
 
 In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
 old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` run:
-`%% file: SQL` is done in a database before, `!! file: SQL` after; `close: file`, `remove: file` and `touch: file` act too."""
+`%% file: SQL` is done in a database before, `!! file: SQL` after; so are `close: file`, `remove: file`, `touch: file`.
+Those of `artifacts.txt` have a task `make`, whose output `fit` is given."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Trap:
     variables: list[tuple[str, str, str]] = field(default_factory=list)
     before: list[tuple[str, str]] = field(default_factory=list)
     after: list[tuple[str, str]] = field(default_factory=list)
-    runs: bool = False
+    judged_by: str = ""
 
 
 def traps_in(file: Path) -> Iterator[Trap]:
@@ -44,7 +45,7 @@ def traps_in(file: Path) -> Iterator[Trap]:
         if kind == "===":
             if trap is not None:
                 yield trap
-            trap = Trap(rest, runs=file.stem == "reads")
+            trap = Trap(rest, judged_by=file.stem)
         elif trap is not None and kind in ("---", "++"):
             lines = (trap.files if kind == "---" else trap.afterwards).setdefault(rest, [])
         elif trap is not None and kind in ("@@", "$$"):
@@ -118,6 +119,22 @@ def outcome_of_reads(project: Path, trap: Trap, scratch: Path) -> str:
             connection.close()
 
 
+def outcome_of_artifacts(project: Path, trap: Trap, scratch: Path) -> str:
+    """What the task `make` returns is what `fit` is given: it counts with the code that it names."""
+    keys = []
+    for act_first in (lambda: write(project, trap.files), lambda: change(project, trap)):
+        act_first()
+        made = attempt_apart(project, "m", "make")
+        assert made.outcome["kind"] == "succeeded" and not made.outside, made
+        output = made.outcome["outputs"]["output"]
+        keys.append((output["artifact"], output["code"], look(project, trap, scratch, after=False).key))
+    assert keys[0][0] == keys[1][0], "the bytes say it already"
+    return DOES_NOT if keys[0] == keys[1] else RERUNS
+
+
+JUDGES = {"reads": outcome_of_reads, "artifacts": outcome_of_artifacts}
+
+
 def look(project: Path, trap: Trap, scratch: Path, *, after: bool) -> Code:
     variables = {name: new if after else old for name, old, new in trap.variables}
     return codes_apart(project, "m", variables=variables, scratch=scratch)["fit"]
@@ -149,7 +166,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 def test_trap(trap: Trap, tmp_path: Path, scratch: Path) -> None:
-    judge = outcome_of_reads if trap.runs else outcome
+    judge = JUDGES.get(trap.judged_by, outcome)
     assert judge(tmp_path, trap, scratch) == documented()[trap.name]
 
 

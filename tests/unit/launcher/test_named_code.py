@@ -33,6 +33,10 @@ MODELS = """
         def predict(self, x):
             return rates.rate(x) * self.weight
 
+    class Plain:
+        def __init__(self, weight): self.weight = weight
+        def predict(self, x): return rates.rate(x) * self.weight
+
     class Own:
         def __init__(self, x): self.x = x
         def __penstock_write__(self, folder): (folder / "x").write_text(str(self.x))
@@ -59,6 +63,10 @@ MAIN = """
     @task
     def fit(weight: float):
         return models.Estimator(weight)
+
+    @task
+    def plain_object(weight: float):
+        return models.Plain(weight)
 
     @task
     def nest(weight: float):
@@ -89,11 +97,13 @@ MAIN = """
     def main(path: str = "", weight: float = 1.0, x: int = 1):
         evaluate(train(weight))
         evaluate(fit(weight))
+        plain_object(weight)
         hand_on(nest(weight))
         own(x)
         plain(x)
         load(path)
 """
+ESTIMATORS = {"fit", "nest", "fit, skops", "fit, joblib"}
 RATES = "def rate(x): return x\n"
 
 
@@ -123,18 +133,25 @@ def outputs(ended: list[Ended]) -> list[dict[str, Any]]:
 def made(project: Project) -> dict[str, dict[str, Any]]:
     names = ("train", "fit", "nest", "own", "plain")
     given = [call(name, **({"x": 3} if name in ("own", "plain") else {"weight": 2.0})) for name in names]
-    return dict(zip(names, outputs(project.run(*given)), strict=True))
+    asked = {
+        f"{name}, {form}": call(name, form=form, weight=2.0)
+        for name, form in (("fit", "skops"), ("fit", "joblib"), ("plain_object", "pickle"))
+    }
+    return dict(zip((*names, *asked), outputs(project.run(*given, *asked.values())), strict=True))
 
 
 def test_outputs_that_name_code_carry_its_digest(before: dict[str, dict[str, Any]]) -> None:
     found = before
     assert found["plain"]["code"] is None
     assert found["train"]["metadata"]["names"] == ["models:Kind", "models:Model"]
-    for name in ("fit", "nest"):
+    for name in ("fit", "nest", "fit, joblib", "fit, skops"):
         assert found[name]["metadata"]["names"] == ["models:Estimator"]
         assert found[name]["code"] == found["fit"]["code"]
     assert found["own"]["metadata"]["names"] == ["models:Own"]
-    assert len({found[name]["code"] for name in ("train", "fit", "own")}) == 3
+    assert found["plain_object, pickle"]["metadata"]["names"] == ["models:Plain"]
+    assert found["fit"]["form"] == found["fit, skops"]["form"] == "skops"
+    assert found["fit, joblib"]["form"] == "joblib"
+    assert len({found[name]["code"] for name in ("train", "fit", "own", "plain_object, pickle")}) == 4
 
 
 @pytest.mark.parametrize(
@@ -142,8 +159,9 @@ def test_outputs_that_name_code_carry_its_digest(before: dict[str, dict[str, Any
     [
         ("models.py", "self.weight * x", "self.weight * x + 0.5", {"train"}),
         ("models.py", "return x * 1.0", "return x * 2.0", {"train"}),
-        ("models.py", "* self.weight\n", "* self.weight + 1\n", {"fit", "nest"}),
-        ("rates.py", "return x", "return x + 1", {"fit", "nest"}),
+        ("models.py", "* self.weight\n\n    class Plain", "* self.weight + 1\n\n    class Plain", ESTIMATORS),
+        ("models.py", "* self.weight\n\n    class Own", "* self.weight + 1\n\n    class Own", {"plain_object, pickle"}),
+        ("rates.py", "return x", "return x + 1", ESTIMATORS | {"plain_object, pickle"}),
         ("models.py", "return self.x * x", "return x", {"own"}),
         ("models.py", "return 1\n", "return 2\n", set()),
         ("models.py", "def unrelated", "# a comment\n    def unrelated", set()),
@@ -170,9 +188,11 @@ def test_methods_of_an_instance_that_arrives_as_data_are_expected(project: Proje
         call("nest", weight=1.0),
         call("hand_on", model={"of": 4}),
         call("evaluate", model={"of": 0}),
+        call("plain_object", form="pickle", weight=5.0),
+        call("evaluate", model={"of": 7}),
     )
     found = outputs(ended)
-    assert (found[1]["value"], found[3]["value"], found[6]["value"]) == (4.0, 6.0, 4.0)
+    assert (found[1]["value"], found[3]["value"], found[6]["value"], found[8]["value"]) == (4.0, 6.0, 4.0, 10.0)
     assert found[5]["code"] == found[4]["code"]
 
 

@@ -1,4 +1,4 @@
-"""Arrays, as memory maps, and estimators."""
+"""Arrays, as memory maps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from penstock.values import ValueRefused
 
@@ -62,20 +59,3 @@ def test_other_numpy_values(pass_through: Through) -> None:
 def test_arrays_that_would_lose_something_are_refused(stored: Through, value: Any, text: str) -> None:
     with pytest.raises(ValueRefused, match=text):
         stored(value)
-
-
-def test_estimators_with_all_that_they_learned(pass_through: Through, stored: Through) -> None:
-    x, y = np.random.default_rng(0).random((20, 3)), np.arange(20.0)
-    model = make_pipeline(StandardScaler(), Ridge(alpha=0.3)).fit(x, y)
-    np.testing.assert_array_equal(pass_through(model).predict(x), model.predict(x))
-    datum = stored(model)
-    assert (datum.form, datum.type) == ("joblib", "sklearn.pipeline:Pipeline")
-    assert datum.digest == stored(make_pipeline(StandardScaler(), Ridge(alpha=0.3)).fit(x, y)).digest
-    with pytest.raises(ValueRefused, match="cannot be stored"):
-        stored(FunctionTransformer(lambda v: v))
-
-
-def test_an_estimator_goes_where_a_base_of_it_is_declared(stored: Through) -> None:
-    assert stored(Ridge(), name="sklearn.base:BaseEstimator").form == "joblib"
-    with pytest.raises(ValueRefused, match=r"expected sklearn.linear_model:Lasso, got sklearn.linear_model:Ridge"):
-        stored(Ridge(), name="sklearn.linear_model:Lasso")

@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
+from penstock.authoring.dsl.forms import Form
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
 from penstock.authoring.dsl.sources import KIND_BY_CLASS
 from penstock.base.diagnostics import Diagnostic, Location
@@ -25,7 +26,22 @@ from penstock.graph.bindings import Constant
 from penstock.graph.model import InputSpec, OutputSpec
 from penstock.graph.parameters import check_parameter, given_parameter, options_of, short_repr
 from penstock.graph.sources import source_of
-from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, SOURCE, STR, STRUCT, Type, enum_of, list_of
+from penstock.graph.types import (
+    ANY,
+    BOOL,
+    FLOAT,
+    FORMS,
+    INT,
+    JSON,
+    NULL,
+    PATH,
+    SOURCE,
+    STR,
+    STRUCT,
+    Type,
+    enum_of,
+    list_of,
+)
 from penstock.graph.value_types import merge_types
 
 
@@ -96,7 +112,9 @@ _TYPE_BY_CLASS: dict[type, Type] = {}
 
 def _generic_type(origin: Any, annotation: Any) -> Type:
     arguments = typing.get_args(annotation)
-    if origin in (typing.Annotated, typing.Final, typing.ClassVar):
+    if origin is typing.Annotated:
+        return _annotated_type(type_of_annotation(arguments[0]), arguments[1:])
+    if origin in (typing.Final, typing.ClassVar):
         return type_of_annotation(arguments[0])
     if origin is typing.Literal:
         return _literal_type(arguments)
@@ -113,6 +131,19 @@ def _generic_type(origin: Any, annotation: Any) -> Type:
     if type(origin).__name__ == "TypeAliasType":
         return type_of_annotation(origin.__value__)
     return _class_type(origin) if isinstance(origin, type) and origin.__module__ != "collections.abc" else ANY
+
+
+def _annotated_type(type_: Type, notes: tuple[Any, ...]) -> Type:
+    for note in notes:
+        if isinstance(note, Form):
+            type_ = replace(type_, form=note.name)
+    return type_
+
+
+def without_form(type_: Type) -> Type:
+    """A type as inputs have it: how a value is stored is no affair of who reads it."""
+    item = type_.item if type_.item is None else without_form(type_.item)
+    return replace(type_, item=item, form="") if type_.form or item is not type_.item else type_
 
 
 def _literal_type(options: tuple[Any, ...]) -> Type:
@@ -185,7 +216,7 @@ class _Reader:
     def hints(self, function: Callable[..., Any]) -> Mapping[str, Any]:
         """The annotations by parameter, those written as text evaluated; one that cannot be is left out."""
         try:
-            return typing.get_type_hints(function)
+            return typing.get_type_hints(function, include_extras=True)
         except Exception:  # noqa: BLE001 - whatever an author's annotation raises; which one is found out below
             pass
         hints: dict[str, Any] = {}
@@ -218,7 +249,7 @@ class _Reader:
                 f"parameter {name!r} of {self.name!r} is positional only, but inputs are given by name",
                 "Remove the '/' from the parameters.",
             )
-        type_ = type_of_annotation(hints.get(name, Any))
+        type_ = without_form(type_of_annotation(hints.get(name, Any)))
         self._check_dict(hints.get(name), f"parameter {name!r}")
         if parameter.default is parameter.empty:
             return InputSpec(name, type_)
@@ -241,12 +272,14 @@ class _Reader:
             return None, None
         if annotation in (None, type(None), typing.NoReturn, typing.Never):
             return (), None
-        while typing.get_origin(annotation) is typing.Annotated:
+        while typing.get_origin(annotation) is typing.Annotated and not _forms_in(annotation):
             annotation = typing.get_args(annotation)[0]
+        self._check_form(annotation)
         named = output_fields(annotation)
         if named is not None:
             for name, field_annotation in named.items():
                 self._check_dict(field_annotation, f"output {name!r}")
+                self._check_form(field_annotation)
             return tuple(OutputSpec(name, type_of_annotation(a)) for name, a in named.items()), annotation
         if typing.get_origin(annotation) in _STREAMS or annotation in _STREAMS:
             self.report(
@@ -256,6 +289,23 @@ class _Reader:
             )
         self._check_dict(annotation, "what it returns")
         return (OutputSpec("output", type_of_annotation(annotation)),), None
+
+    def _check_form(self, annotation: Any) -> None:
+        for note in _forms_in(annotation):
+            if note.name not in FORMS:
+                near = f"the forms are {', '.join(FORMS)}"
+                self.report("bad-form", f"{self.name!r} asks for the form {note.name!r}; {near}", "Name one of them.")
+            elif typing.get_origin(annotation) is typing.Annotated:
+                type_ = type_of_annotation(typing.get_args(annotation)[0])
+                if type_.is_parameter or type_.name in ("path", "list"):
+                    self.report(
+                        "bad-form",
+                        f"{self.name!r} asks for a form of {type_}, which is not stored as an object",
+                        "Ask for the form of a class; in a list, of its items: list[Annotated[Model, Form(...)]].",
+                    )
+        for argument in typing.get_args(annotation):
+            if typing.get_origin(annotation) is not typing.Annotated:
+                self._check_form(argument)
 
     def _check_dict(self, annotation: Any, what: str) -> None:
         arguments = typing.get_args(annotation)
@@ -270,6 +320,13 @@ class _Reader:
             )
 
 
+def _forms_in(annotation: Any) -> list[Form]:
+    """What the author asks for in an annotation itself."""
+    if typing.get_origin(annotation) is not typing.Annotated:
+        return []
+    return [note for note in typing.get_args(annotation)[1:] if isinstance(note, Form)]
+
+
 def output_fields(annotation: Any) -> dict[str, Any] | None:
     """The annotations by name of a NamedTuple's or dataclass's fields; None for anything else."""
     if not isinstance(annotation, type):
@@ -281,7 +338,7 @@ def output_fields(annotation: Any) -> dict[str, Any] | None:
     else:
         return None
     try:
-        hints = typing.get_type_hints(annotation)
+        hints = typing.get_type_hints(annotation, include_extras=True)
     except Exception:  # noqa: BLE001 - an author's annotation that does not evaluate: such fields are of type any
         hints = {n: a for n, a in getattr(annotation, "__annotations__", {}).items() if not isinstance(a, str)}
     return {name: hints.get(name, Any) for name in names}

@@ -14,8 +14,9 @@ from typing import Any
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.digests import canonical_json
 from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.base.firstparty import is_first_party
 from penstock.code.digests import component_codes
-from penstock.code.firstparty import is_first_party, source_paths, source_root
+from penstock.code.firstparty import source_paths, source_root
 from penstock.code.import_reads import ImportReads
 from penstock.code.model import codes_to_json
 from penstock.code.pins import OtherPin, Recording

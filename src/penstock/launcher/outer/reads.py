@@ -17,7 +17,7 @@ from itertools import takewhile
 from types import FrameType
 from typing import Any
 
-from penstock.code.firstparty import is_first_party
+from penstock.base.firstparty import is_first_party
 from penstock.values.reads import MISSING, WAL, digest_of_read
 
 READS_MAX = 10_000
