@@ -11,7 +11,7 @@ from penstock.base.instants import Instant
 from penstock.engine.events import CapacityReported, Transition
 from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.values.store import ArtifactStore
-from penstock.wire import AttemptRequest, DescribeRequest, Description, Observation, Report
+from penstock.wire import AttemptRequest, DescribeRequest, Description, Exhibit, Observation, Observed, Progress, Report
 
 
 class Clock(Protocol):
@@ -49,8 +49,8 @@ class Executor(Protocol):
         """Reports at hand; waits at most `timeout_ms` for the first one."""
         ...
 
-    def observations(self) -> Sequence[Observation]:
-        """Metrics logged since the last call."""
+    def observations(self) -> Sequence[Observed]:
+        """What attempts have logged and said of how far they are since the last call."""
         ...
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:
@@ -225,8 +225,8 @@ class StateStore(Protocol):
 
     def commit(self, commit: Commit) -> None: ...
 
-    def observe(self, observations: Sequence[Observation]) -> None:
-        """Keep logged metrics; batched, not fenced."""
+    def observe(self, observations: Sequence[Observed]) -> None:
+        """Keep metrics, exhibits, and the last word of each attempt on how far it is; batched, not fenced."""
         ...
 
     # reading
@@ -250,6 +250,14 @@ class StateStore(Protocol):
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]: ...
 
     def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]: ...
+
+    def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
+        """By path, number, kind and name."""
+        ...
+
+    def progress(self, run_id: str) -> Sequence[Progress]:
+        """The last word of each attempt that said how far it is, by path and number."""
+        ...
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]: ...
 

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 
 from penstock.base.errors import StoreUnavailable
 from penstock.effects import ArtifactLink, Found
-from penstock.stores.sql import cache_codec, codec, open_state, schema
+from penstock.stores.sql import cache_codec, codec, open_state, schema, side
 from penstock.stores.sql.migrate import configuration, migrate
 from penstock.stores.sql.sqlite import is_current
 from penstock.stores.sql.versions import CURRENT, VERSIONS
@@ -88,7 +88,7 @@ def test_tables_file_and_migrations_make_the_same_database(tmp_path: Path) -> No
     (tmp_path / "migrated.db").touch()
     migrate(tmp_path / "migrated.db")
     made = contents(tmp_path / "file.db")
-    assert len(made) == 21, "fourteen tables, six indexes, one version"
+    assert len(made) == 23, "sixteen tables, six indexes, one version"
     assert made == contents(tmp_path / "tables.db") == contents(tmp_path / "migrated.db")
 
 
@@ -117,6 +117,8 @@ def test_the_codec_knows_every_column() -> None:
     assert columns("attempts") == list(codec.ATTEMPT_COLUMNS)
     assert columns("leases") == ["run_key", *codec.LEASE_COLUMNS]
     assert columns("metrics") == ["metric_key", *codec.METRIC_COLUMNS]
+    assert columns("exhibits") == list(side.EXHIBIT_COLUMNS)
+    assert columns("progress") == list(side.PROGRESS_COLUMNS)
     assert columns("cache_entries") == ["entry_key", *cache_codec.ENTRY_COLUMNS]
     assert columns("claims") == list(cache_codec.CLAIM_COLUMNS)
     assert columns("artifacts") == list(cache_codec.ARTIFACT_COLUMNS)

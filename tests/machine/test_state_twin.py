@@ -33,7 +33,7 @@ from penstock.testing.conformance.state_rows import (
     task_run,
 )
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
-from penstock.wire import Counted, Datum, Inline, Observation
+from penstock.wire import Artifact, Counted, Datum, Exhibit, Inline, Observation, Progress
 
 RUNS = st.sampled_from(["run1"] * 8 + ["run2"] * 4 + ["nobody"])
 MESSAGES = st.sampled_from(["m1", "m2", "m3", "run1/submit", "run2/submit"])
@@ -279,7 +279,9 @@ class Twins(RuleBasedStateMachine):
     )
     def observe(self, run_id: str, path: str, name: str, value: float, number: int | None) -> None:
         seen = Observation(f"{run_id}/{path}#1", name, value, number, NOW)
-        self.both(lambda store: store.observe([seen, replace(seen, value=math.pi)]))
+        shown = Exhibit(seen.attempt_id, "figure", name, Artifact("blake3:" + "d" * 64, "path", "tree", 1), NOW)
+        far = Progress(seen.attempt_id, number or 0, number, name, NOW)
+        self.both(lambda store: store.observe([seen, shown, far, replace(seen, value=math.pi)]))
 
     @rule(run_id=RUNS, after=st.integers(0, 12), limit=st.integers(0, 6))
     def read_the_journal(self, run_id: str, after: int, limit: int) -> None:
@@ -297,6 +299,7 @@ class Twins(RuleBasedStateMachine):
     def read_one_path(self, run_id: str, path: str) -> None:
         self.both(lambda store: store.attempts(run_id, path))
         self.both(lambda store: store.metrics(run_id, path))
+        self.both(lambda store: store.exhibits(run_id, path))
 
     @rule()
     def open_again(self) -> None:
@@ -307,7 +310,17 @@ class Twins(RuleBasedStateMachine):
     @invariant()
     def everything_is_the_same(self) -> None:
         for run_id in ("run1", "run2"):
-            for read in ("load", "lease_of", "run", "task_runs", "attempts", "metrics", "journal"):
+            for read in (
+                "load",
+                "lease_of",
+                "run",
+                "task_runs",
+                "attempts",
+                "metrics",
+                "exhibits",
+                "progress",
+                "journal",
+            ):
                 self.both(lambda store, read=read, run_id=run_id: getattr(store, read)(run_id))  # type: ignore[misc]
             self.both(lambda store, run_id=run_id: store.inbox([run_id]))  # type: ignore[misc]
         self.both(lambda store: store.runs())

@@ -10,11 +10,11 @@ from typing import Protocol
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.plan.model import Plan
-from penstock.wire import Observation, Usage
+from penstock.wire import Observed, Usage
 
 __all__ = [
     "AttemptRow",
-    "Observation",
+    "Observed",
     "Outlook",
     "Progress",
     "RunRow",
@@ -57,7 +57,7 @@ class Progress(Protocol):
 
     def committed(self, transitions: Sequence[Transition]) -> None: ...
 
-    def observed(self, observations: Sequence[Observation]) -> None:
+    def observed(self, observations: Sequence[Observed]) -> None:
         """What the code of tasks has logged or said of how far it is."""
         ...
 
@@ -90,7 +90,7 @@ class Silent:
     def committed(self, transitions: Sequence[Transition]) -> None:
         pass
 
-    def observed(self, observations: Sequence[Observation]) -> None:
+    def observed(self, observations: Sequence[Observed]) -> None:
         pass
 
     def refresh(self) -> None:

@@ -21,7 +21,7 @@ from penstock.engine.rows import RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.graph.model import Retry
 from penstock.plan.model import Plan, PlanGraph
-from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Datum, Observation, Outcome, Report
+from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Datum, Observed, Outcome, Report
 
 if TYPE_CHECKING:
     from penstock.controller.controller import Answer
@@ -154,7 +154,7 @@ class PlayedStore:
     def load(self, run_id: str) -> RunRecord:
         return RunRecord(self.row, (), ())
 
-    def observe(self, observations: Sequence[Observation]) -> None:
+    def observe(self, observations: Sequence[Observed]) -> None:
         pass
 
     def mark_nondeterministic(self, mark: object) -> None:
@@ -219,7 +219,7 @@ class PlayedExecutor:
             reports.append(heapq.heappop(self._due)[2])
         return reports
 
-    def observations(self) -> Sequence[Observation]:
+    def observations(self) -> Sequence[Observed]:
         return ()
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:

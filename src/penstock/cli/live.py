@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from penstock.app.drawing import Row
-    from penstock.app.progress import Observation, Outlook, RunRow, Saved, Tail, Transition
+    from penstock.app.progress import Observed, Outlook, RunRow, Saved, Tail, Transition
     from penstock.app.viewing import View
 
 # A run that ends sooner shows no frame.
@@ -77,7 +77,7 @@ class LiveProgress:
         if any(transition.after == "failed" for transition in transitions):
             self._lines.committed(transitions)
 
-    def observed(self, observations: Sequence[Observation]) -> None:
+    def observed(self, observations: Sequence[Observed]) -> None:
         pass
 
     def stopping(self, *, force: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from penstock.cli.words import duration, indented, shortened
 
 if TYPE_CHECKING:
-    from penstock.app.progress import AttemptRow, Observation, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
+    from penstock.app.progress import AttemptRow, Observed, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
     from penstock.cli.live import LiveProgress
 
 ENDED = ("succeeded", "failed", "skipped", "cancelled")
@@ -114,7 +114,7 @@ class ProgressLines:
                     self._news(f"run {transition.run_id} {transition.after}")
         self._counts_now_and_then()
 
-    def observed(self, observations: Sequence[Observation]) -> None:
+    def observed(self, observations: Sequence[Observed]) -> None:
         pass
 
     def refresh(self) -> None:

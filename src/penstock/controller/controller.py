@@ -30,7 +30,7 @@ from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import TRANSITIONS_MAX
 from penstock.plan.model import Plan
-from penstock.wire import AttemptRequest, Observation, Report
+from penstock.wire import AttemptRequest, Observed, Progress, Report
 
 LEASE_MS = 30_000
 INBOX_MS = 200
@@ -39,8 +39,11 @@ INBOX_MS = 200
 CAPACITY_MS = 1_000
 """How often executors are asked for their capacity."""
 
+PROGRESS_MS = 1_000
+"""How often it is kept how far attempts are; whoever shows it hears it at once."""
+
 Observer = Callable[[Sequence[Transition], Instant], None]
-Heard = Callable[[Sequence[Observation]], None]
+Heard = Callable[[Sequence[Observed]], None]
 Answer = Callable[[Sequence[LookUp], Instant], Sequence[LookedUp]]
 
 
@@ -108,6 +111,9 @@ class Controller:
         self._inbox_at = Instant(0)
         self._capacity_at = Instant(0)
         self._pending: list[Event] = []
+        self._said: dict[str, Progress] = {}
+        """How far attempts are, as far as that is not kept yet."""
+        self._said_at = Instant(0)
 
     # -- runs
 
@@ -166,7 +172,7 @@ class Controller:
         messages, consumed = self._read_inbox(now)
         events.extend(messages)
         events.extend(self._reports(0 if events else self._patience(now, timeout_ms)))
-        self._observe()
+        self._observe(now)
         if not self.turn(events, self._clock.now(), consumed=consumed):
             self._pending = [*asked, *self._pending]  # nobody else will say it again
 
@@ -243,12 +249,18 @@ class Controller:
                 self._capacities[executor.name] = capacity
                 yield capacity
 
-    def _observe(self) -> None:
+    def _observe(self, now: Instant) -> None:
         observations = [o for executor in self._executors.values() for o in executor.observations()]
-        if observations:
-            self._store.observe(observations)
-            if self._heard is not None:
-                self._heard(observations)
+        kept: list[Observed] = [o for o in observations if not isinstance(o, Progress)]
+        self._said.update({o.attempt_id: o for o in observations if isinstance(o, Progress)})
+        if self._said and (kept or not 0 <= now - self._said_at < PROGRESS_MS):
+            kept.extend(self._said.values())
+            self._said.clear()
+            self._said_at = now
+        if kept:
+            self._store.observe(kept)
+        if observations and self._heard is not None:
+            self._heard(observations)
 
     # -- commit and perform
 

@@ -22,7 +22,7 @@ from penstock.wire import (
     AttemptStarted,
     Cancelled,
     Lost,
-    Observation,
+    Observed,
     Outcome,
     Refused,
     Report,
@@ -290,7 +290,7 @@ class FakeExecutor:
             self._count += 1
             heapq.heappush(self._mail, (now + late + (REPEAT_MS if lost else 0), self._count, report))
 
-    def observations(self) -> Sequence[Observation]:
+    def observations(self) -> Sequence[Observed]:
         return ()
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from penstock.effects import Executor
 from penstock.engine.events import CapacityReported
-from penstock.wire import AttemptRequest, Observation, Report
+from penstock.wire import AttemptRequest, Observed, Report
 
 _LENGTH = struct.Struct("<I")
 _PROGRAM = "import sys; from penstock.testing.expendable import serve; serve(int(sys.argv[1]))"
@@ -77,8 +77,8 @@ class Expendable:
         reports: Sequence[Report] = self.ask("poll", timeout_ms)
         return reports
 
-    def observations(self) -> Sequence[Observation]:
-        observations: Sequence[Observation] = self.ask("observations")
+    def observations(self) -> Sequence[Observed]:
+        observations: Sequence[Observed] = self.ask("observations")
         return observations
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:

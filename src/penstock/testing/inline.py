@@ -42,6 +42,7 @@ from penstock.wire import (
     Inline,
     NotYet,
     Observation,
+    Observed,
     Outcome,
     OutputInvalid,
     Succeeded,
@@ -128,6 +129,10 @@ class _Tries:
     error: BaseException | None = None
     metrics: list[Observation] = field(default_factory=list)
 
+    def observe(self, observed: Observed) -> None:
+        if isinstance(observed, Observation):
+            self.metrics.append(observed)
+
 
 @dataclass(slots=True)
 class _Calls:
@@ -168,7 +173,7 @@ class _Calls:
             pipeline=self.pipeline,
             seed=seed_of(0, path),
             fresh=lambda: folder,
-            observe=tries.metrics.append,
+            observe=tries.observe,
             checkpoint=checkpoint,
         )
 

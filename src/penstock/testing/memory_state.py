@@ -29,10 +29,10 @@ from penstock.effects import (
 )
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import cache_codec, codec
+from penstock.stores.sql import cache_codec, codec, side
 from penstock.stores.sql.cache import check_owners
 from penstock.testing.memory_cache import MemoryCache, adoptable
-from penstock.wire import Observation
+from penstock.wire import Exhibit, Observation, Observed, Progress
 
 
 class Moment(StrEnum):
@@ -88,6 +88,8 @@ class _Stored:
     attempts: dict[tuple[str, int], codec.Values] = field(default_factory=dict)
     journal: list[JournalEntry] = field(default_factory=list)
     metrics: list[codec.Values] = field(default_factory=list)
+    exhibits: dict[codec.Values, codec.Values] = field(default_factory=dict)
+    progress: dict[codec.Values, codec.Values] = field(default_factory=dict)
     epoch: int = 0
     lease: Lease | None = None
 
@@ -274,13 +276,18 @@ class MemoryStateStore:
                 count, duration_us = self.state.history.get(component, (0, 0))
                 self.state.history[component] = (count + 1, duration_us + attempt.duration_us)
 
-    def observe(self, observations: Sequence[Observation]) -> None:
+    def observe(self, observations: Sequence[Observed]) -> None:
         with self._call("observe"):
-            rows = [
-                (self._run(split_attempt_id(o.attempt_id)[0]), codec.encode_observation("", o)) for o in observations
-            ]
-            for stored, values in rows:
-                stored.metrics.append(values)
+            for stored, observed in [(self._run(split_attempt_id(o.attempt_id)[0]), o) for o in observations]:
+                match observed:
+                    case Observation():
+                        stored.metrics.append(codec.encode_observation("", observed))
+                    case Exhibit():
+                        exhibit = side.encode_exhibit("", observed)
+                        stored.exhibits[exhibit[1:5]] = exhibit
+                    case Progress():
+                        progress = side.encode_progress("", observed)
+                        stored.progress[progress[1:3]] = progress
 
     # -- reading
 
@@ -324,6 +331,15 @@ class MemoryStateStore:
         with self._call("metrics"):
             found = [codec.decode_observation(run_id, values) for values in self._run(run_id).metrics]
         return [o for o in found if path in (None, split_attempt_id(o.attempt_id)[1])]
+
+    def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
+        with self._call("exhibits"):
+            found = sorted(self._run(run_id).exhibits.items())
+        return [side.decode_exhibit(run_id, values) for key, values in found if path in (None, key[0])]
+
+    def progress(self, run_id: str) -> Sequence[Progress]:
+        with self._call("progress"):
+            return [side.decode_progress(run_id, values) for _, values in sorted(self._run(run_id).progress.items())]
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
         with self._call("history") as state:
@@ -401,6 +417,7 @@ class MemoryStateStore:
                 texts += _picked(codec.RUN_COLUMNS, stored.fixed + stored.changing, cache_codec.RUN_TEXTS)
                 for values in stored.task_runs.values():
                     texts += _picked(codec.TASK_RUN_COLUMNS, values, cache_codec.TASK_RUN_TEXTS)
+                texts += [values[side.EXHIBIT_COLUMNS.index("artifact")] for values in stored.exhibits.values()]
             return iter(sorted({digest for text in texts for digest in cache_codec.addresses_in(text)}))
 
     def log_files(self) -> Set[str]:

@@ -202,6 +202,11 @@ def _counted(value: Any, item: DeclaredType, artifacts: ArtifactStore, staging: 
     return Counted(tuple(datums))
 
 
+def to_artifact(value: Any, *, artifacts: ArtifactStore, staging: Staging) -> Artifact:
+    """Store a value as an artifact, however small it is. Raises what `to_datum` raises."""
+    return _artifact(value, artifacts, staging, movable=False)
+
+
 def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable: bool, form: str = "") -> Artifact:
     """`form` is the one that the author asks for, empty for the usual one of the type."""
     family, form = (family_by_form(form), form) if form else family_of(value)

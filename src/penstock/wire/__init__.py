@@ -10,6 +10,13 @@ from penstock.wire.describing import DescribeRequest as DescribeRequest
 from penstock.wire.describing import Description as Description
 from penstock.wire.describing import description_from_json as description_from_json
 from penstock.wire.describing import description_to_json as description_to_json
+from penstock.wire.observing import EXHIBIT_KINDS as EXHIBIT_KINDS
+from penstock.wire.observing import Exhibit as Exhibit
+from penstock.wire.observing import Observation as Observation
+from penstock.wire.observing import Observed as Observed
+from penstock.wire.observing import Progress as Progress
+from penstock.wire.observing import observed_from_json as observed_from_json
+from penstock.wire.observing import observed_to_json as observed_to_json
 from penstock.wire.outcomes import KIND_BY_OUTCOME as KIND_BY_OUTCOME
 from penstock.wire.outcomes import OUTCOME_KINDS as OUTCOME_KINDS
 from penstock.wire.outcomes import Cancelled as Cancelled
@@ -32,7 +39,6 @@ from penstock.wire.reports import NO_USAGE as NO_USAGE
 from penstock.wire.reports import AttemptEnded as AttemptEnded
 from penstock.wire.reports import AttemptStarted as AttemptStarted
 from penstock.wire.reports import LogSegment as LogSegment
-from penstock.wire.reports import Observation as Observation
 from penstock.wire.reports import Report as Report
 from penstock.wire.reports import Usage as Usage
 from penstock.wire.reports import report_from_json as report_from_json

@@ -1,4 +1,4 @@
-"""What is heard of an attempt: that it started, how it ended, and on the side what its code logged."""
+"""What is heard of an attempt: that it started, and how it ended."""
 
 from __future__ import annotations
 
@@ -65,18 +65,6 @@ class AttemptEnded:
 
 
 Report = AttemptStarted | AttemptEnded
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """A metric that user code logged: a side channel, batched, never seen by the engine (semantics 21). `at` in ms
-    since the epoch; `step` None where none was given."""
-
-    attempt_id: str
-    name: str
-    value: float
-    step: int | None
-    at: int
 
 
 def report_to_json(report: Report) -> dict[str, Any]:

@@ -34,11 +34,12 @@ from penstock.wire import (
     DescribeRequest,
     Description,
     Lost,
-    Observation,
+    Observed,
     Outcome,
     Refused,
     Report,
     Usage,
+    observed_from_json,
     report_from_json,
 )
 
@@ -87,7 +88,7 @@ class LocalExecutor:
         self._started_count = 0
         self._scan_at = float("inf")
         self._oom_kills = machine.oom_kill_count()
-        self._observations: list[Observation] = []
+        self._observations: list[Observed] = []
         self._past: list[Path] = []
         self._adopted: set[str] = set()
 
@@ -162,7 +163,7 @@ class LocalExecutor:
                 if self._tally.reports or time.monotonic() >= until:
                     return self._tally.take()
 
-    def observations(self) -> Sequence[Observation]:
+    def observations(self) -> Sequence[Observed]:
         with self._lock:
             observations, self._observations = self._observations, []
             return observations
@@ -318,7 +319,7 @@ class LocalExecutor:
             case "ended":
                 self._ended(hand, word)
             case "observed":
-                self._observations.extend(Observation(*item) for item in word["items"])
+                self._observations.extend(observed_from_json(item) for item in word["items"])
             case "retiring":
                 self._leaves(hand)
             case "unusable":

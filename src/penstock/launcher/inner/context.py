@@ -4,15 +4,15 @@ so that a task can be called as the plain function that it is."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.base.ids import split_attempt_id
 from penstock.launcher.inner.checkpoints import PARTIAL, Checkpoint, replacing
 from penstock.values import scratch
-from penstock.wire import Observation
+from penstock.wire import Artifact, Exhibit, Observation, Observed, Progress
 
 if TYPE_CHECKING:
     import logging
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from penstock.values.chance import Generator
 
 LOGGER = "penstock.task"
-METRIC_NAME_LENGTH_MAX = 200
+NAME_LENGTH_MAX = 200
+OBJECTIVE = "objective"
+"""The name of the metric that `report` records."""
+
+TRACK_NS = 100_000_000
+"""How often `track` says how far it is."""
+
+Item = TypeVar("Item")
+Store = Callable[[str, str, Any], Artifact]
+"""Stores a figure or a table: kind, name and value."""
 
 
 class Context:
-    """Ids, logger, metrics, scratch and checkpoint folder of one attempt. Ids differ between runs: nothing that a task returns
-    may depend on them."""
+    """What belongs to one attempt: ids, logger, metrics, figures, scratch and checkpoint folder. Ids differ between
+    runs: nothing that a task returns may depend on them."""
 
-    __slots__ = ("_checkpoint", "_fresh", "_observe", "_scratch", "attempt_id", "pipeline", "seed")
+    __slots__ = ("_checkpoint", "_fresh", "_observe", "_scratch", "_store", "attempt_id", "pipeline", "seed")
 
     def __init__(
         self,
@@ -36,7 +45,8 @@ class Context:
         pipeline: str,
         seed: int,
         fresh: Callable[[], Path],
-        observe: Callable[[Observation], None],
+        observe: Callable[[Observed], None],
+        store: Store | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.attempt_id = attempt_id
@@ -46,6 +56,7 @@ class Context:
         """What `random` and numpy are seeded with; the same for the same task and inputs."""
         self._fresh = fresh
         self._observe = observe
+        self._store = store
         self._checkpoint = checkpoint
         self._scratch: Path | None = None
 
@@ -103,14 +114,57 @@ class Context:
             raise ValueError(f"the name of a file in the checkpoint folder, not {name!r:.80}")
         return replacing(self.checkpoint / name)
 
+    def track(
+        self, iterable: Iterable[Item], total: int | None = None, text: str = "", *, done: int = 0
+    ) -> Iterator[Item]:
+        """The items of an iterable, while the live view shows how far they are. `total` is how many there are, where `len`
+        does not say; `text` what is counted; `done` how many an earlier attempt has done already. Cheap enough for a
+        tight loop: an item costs a look at the clock."""
+        if total is None:
+            length = getattr(iterable, "__len__", None)
+            total = None if length is None else length() + done
+        next_ns = 0
+        try:
+            for item in iterable:
+                now_ns = time.monotonic_ns()
+                if now_ns >= next_ns:
+                    next_ns = now_ns + TRACK_NS
+                    self._say(done, total, text)
+                yield item
+                done += 1
+        finally:
+            self._say(done, total, text)
+
+    def _say(self, done: int, total: int | None, text: str) -> None:
+        self._observe(Progress(self.attempt_id, done, total, str(text)[:NAME_LENGTH_MAX], _now_ms()))
+
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record a number under a name, at most 200 characters long; `step` orders the numbers of one name. Raises
         ValueError, TypeError for what is not a number or not a name."""
-        if not isinstance(name, str) or not 0 < len(name) <= METRIC_NAME_LENGTH_MAX:
-            raise ValueError(f"a metric's name is text of 1 to {METRIC_NAME_LENGTH_MAX} characters, not {name!r:.80}")
+        _check_name(name, "a metric")
         if step is not None:
             step = int(step)
-        self._observe(Observation(self.attempt_id, name, float(value), step, time.time_ns() // 1_000_000))
+        self._observe(Observation(self.attempt_id, name, float(value), step, _now_ms()))
+
+    def report(self, step: int, value: float) -> None:
+        """Say how good the task's result is by now: the metric `objective` at a step, by which a search may end a trial
+        early. Raises ValueError, TypeError for what are not numbers."""
+        self.log_metric(OBJECTIVE, value, step)
+
+    def log_figure(self, name: str, figure: Any) -> None:
+        """Keep a figure of matplotlib, plotly or altair, or the image at a path, under a name; a later one replaces it.
+        Raises TypeError for anything else."""
+        self._log("figure", name, figure)
+
+    def log_table(self, name: str, table: Any) -> None:
+        """Keep a table of pandas, polars or pyarrow, or a list of dicts, under a name; a later one replaces it. Raises
+        TypeError for anything else."""
+        self._log("table", name, table)
+
+    def _log(self, kind: str, name: str, value: Any) -> None:
+        _check_name(name, f"a {kind}")
+        if self._store is not None:
+            self._observe(Exhibit(self.attempt_id, kind, name, self._store(kind, name, value), _now_ms()))
 
     def __repr__(self) -> str:
         return f"Context({self.attempt_id!r})"
@@ -149,5 +203,14 @@ def _outside_folder() -> Path:
     return Path(folder) / "scratch"
 
 
-def _forget(observation: Observation) -> None:
-    """There is no attempt that the metric could belong to."""
+def _forget(observed: Observed) -> None:
+    """There is no attempt that it could belong to."""
+
+
+def _check_name(name: object, of: str) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH_MAX:
+        raise ValueError(f"{of}'s name is text of 1 to {NAME_LENGTH_MAX} characters, not {name!r:.80}")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

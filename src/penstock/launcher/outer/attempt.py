@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +29,7 @@ from penstock.launcher.inner.traces import message_of, traceback_text
 from penstock.launcher.outer.reads import calls_from
 from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
 from penstock.values.datums import Staging, from_datum, to_datum
+from penstock.values.exhibits import store_exhibit
 from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
 from penstock.values.store import ArtifactStore
 from penstock.wire import (
@@ -37,10 +40,11 @@ from penstock.wire import (
     Failed,
     Failure,
     InputLost,
-    Observation,
+    Observed,
     Outcome,
     OutOfMemory,
     OutputInvalid,
+    Progress,
     Refused,
     Succeeded,
     Usage,
@@ -48,6 +52,9 @@ from penstock.wire import (
 
 OBSERVATIONS_MAX = 100_000
 """Metrics that nobody has asked for yet, kept at most; the oldest go first."""
+
+TELL_NS = 100_000_000
+"""What an attempt logs is told this often at most while it runs."""
 
 THREAD_WAIT_S = 0.1
 """How long an attempt waits for the threads that its function left behind."""
@@ -62,11 +69,16 @@ class Launcher:
     def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
         self.retire = False
         """After an attempt: this process should be replaced."""
+        self.tell: Callable[[], None] | None = None
+        """Called in the midst of user code, in any thread, when there is something to fetch with `observations`."""
+        self._tell_ns = 0
+        self._said: Progress | None = None
+        """The last word on how far the attempt is: it does not stand in line behind what was logged before."""
         self._artifacts = artifacts
         self._scratch = scratch
         self._project = project
         self._components: dict[tuple[str, str], Component] = {}
-        self._observations: deque[Observation] = deque(maxlen=OBSERVATIONS_MAX)
+        self._observations: deque[Observed] = deque(maxlen=OBSERVATIONS_MAX)
         self._pid = os.getpid()
         self._attempts_count = 0
         self._seed = 0
@@ -80,14 +92,27 @@ class Launcher:
         self._state = ProcessState(str(project))
         calls_from(Launcher._outcome.__code__)
 
-    def observations(self) -> list[Observation]:
-        """The metrics logged since the last call; may be called from any thread, also while an attempt runs."""
-        taken: list[Observation] = []
-        while True:
+    def observations(self, *, count_max: int = OBSERVATIONS_MAX) -> list[Observed]:
+        """What was logged since the last call, the oldest first; may be called from any thread, also while an attempt
+        runs."""
+        taken: list[Observed] = []
+        while len(taken) < count_max:
             try:
                 taken.append(self._observations.popleft())
             except IndexError:
-                return taken
+                break
+        said, self._said = self._said, None
+        return taken if said is None else [*taken, said]
+
+    def _observe(self, observed: Observed) -> None:
+        if isinstance(observed, Progress):
+            self._said = observed
+        else:
+            self._observations.append(observed)
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._tell_ns and self.tell is not None and os.getpid() == self._pid:
+            self._tell_ns = now_ns + TELL_NS
+            self.tell()
 
     def settle(self, *, succeeded: bool) -> None:
         """The outcome of the last attempt is recorded: others may have its checkpoint folder, which goes with a
@@ -136,7 +161,8 @@ class Launcher:
                 pipeline=request.pipeline,
                 seed=request.seed,
                 fresh=staging.fresh,
-                observe=self._observations.append,
+                observe=self._observe,
+                store=partial(store_exhibit, artifacts=self._artifacts, staging=staging),
                 checkpoint=self._checkpoint,
             )
         )

@@ -10,14 +10,17 @@ import faulthandler
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TextIO
 
@@ -35,9 +38,10 @@ from penstock.wire import (
     Counted,
     Datum,
     LogSegment,
-    Observation,
+    Observed,
     Succeeded,
     Usage,
+    observed_to_json,
     report_to_json,
     request_from_json,
 )
@@ -51,6 +55,9 @@ an order to whoever reads it to leave."""
 
 FLUSH_NS = 2_000_000
 """Reports wait at most this long for others while a worker goes from one attempt straight to the next."""
+
+TOLD_MAX = 500
+"""So many things that an attempt logged go into one frame while it runs: less than a socket's buffer."""
 
 DURABLE_US = 10_000
 """Records of attempts that took longer than this survive a power cut (docs/decisions/outcome-records.md)."""
@@ -71,7 +78,9 @@ class Launcher(Protocol):
 
     def run(self, request: AttemptRequest) -> AttemptEnded: ...
 
-    def observations(self) -> list[Observation]: ...
+    tell: Callable[[], None] | None
+
+    def observations(self, *, count_max: int = ...) -> list[Observed]: ...
 
     def settle(self, *, succeeded: bool) -> None: ...
 
@@ -120,6 +129,9 @@ class Worker:
         self._flushed_ns = 0
         self._in_attempt = False
         self._leaving = fresh
+        self._sending = threading.Lock()
+        self._main_tells = False
+        self._stop_after_telling = False
 
     # -- standard streams ----------------------------------------------------------------------------------------------
 
@@ -174,6 +186,9 @@ class Worker:
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         if self._in_attempt and self._slot.is_to_stop():
+            if self._main_tells:
+                self._stop_after_telling = True  # half a frame must not be left in the socket
+                return
             self._in_attempt = False
             raise Stopped("asked to stop")
 
@@ -187,6 +202,7 @@ class Worker:
         launcher: Launcher = named(settings.launcher)(
             artifacts=artifacts, scratch=scratch, project=Path(settings.project)
         )
+        launcher.tell = partial(self._tell, launcher)
         self._listen_to_signals()
         while datagram := self._next_datagram():
             kind = datagram[:1]
@@ -259,7 +275,7 @@ class Worker:
             ended = AttemptEnded(request.attempt_id, Cancelled("stopped"), started_at=now_ms, ended_at=now)
         return ended
 
-    def _record(self, ended: AttemptEnded, observations: list[Observation]) -> bool:
+    def _record(self, ended: AttemptEnded, observations: list[Observed]) -> bool:
         """Whether the outcome is recorded."""
         is_recorded = False
         text = _TO_JSON(report_to_json(ended))
@@ -307,8 +323,36 @@ class Worker:
             self._unsent.append('{"event":"retiring"}')
         payload = f"[{','.join(self._unsent)}]".encode()
         self._unsent.clear()
-        self._reports.sendall(frame_of(payload, recorded_bytes=self._records_bytes))
+        with self._sending:
+            self._reports.sendall(frame_of(payload, recorded_bytes=self._records_bytes))
         self._flushed_ns = time.monotonic_ns()
+
+    def _tell(self, launcher: Launcher) -> None:
+        """Send what the attempt that runs has logged so far, from any of its threads. Never waits: what cannot be sent
+        now is sent later."""
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main:
+            self._main_tells = True
+        if self._in_attempt and self._sending.acquire(blocking=False):
+            try:
+                self._send_observed(launcher)
+            finally:
+                self._sending.release()
+        if in_main:
+            self._main_tells = False
+            if self._stop_after_telling:
+                self._stop_after_telling = self._in_attempt = False
+                raise Stopped("asked to stop")
+
+    def _send_observed(self, launcher: Launcher) -> None:
+        """Reports that still wait go with it: a frame says how far the records go that the controller knows of."""
+        if not _has_room(self._reports):
+            return
+        self._unsent.append(_TO_JSON(_observed(launcher.observations(count_max=TOLD_MAX))))
+        payload = f"[{','.join(self._unsent)}]".encode()
+        self._unsent.clear()
+        with suppress(OSError):  # there is nobody left to tell
+            self._reports.sendall(frame_of(payload, recorded_bytes=self._records_bytes))
 
 
 class _Forks:
@@ -369,9 +413,15 @@ def _is_artifact(datum: Datum) -> bool:
     return isinstance(datum, Artifact) or (isinstance(datum, Counted) and any(map(_is_artifact, datum.items)))
 
 
-def _observed(observations: list[Observation]) -> dict[str, Any]:
-    items = [[o.attempt_id, o.name, o.value, o.step, o.at] for o in observations]
-    return {"event": "observed", "items": items}
+def _has_room(stream: socket.socket) -> bool:
+    """Whether a stream takes a frame without anybody waiting: it says so while three quarters of its buffer are free."""
+    poller = select.poll()
+    poller.register(stream, select.POLLOUT)
+    return bool(poller.poll(0))
+
+
+def _observed(observations: list[Observed]) -> dict[str, Any]:
+    return {"event": "observed", "items": list(map(observed_to_json, observations))}
 
 
 def begin_worker(

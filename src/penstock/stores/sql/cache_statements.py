@@ -105,6 +105,7 @@ ORDER BY artifacts.role, artifacts.name, artifacts.digest"""
 SELECT_TEXTS = (
     f"SELECT {columns_of(RUN_TEXTS)} FROM runs",
     f"SELECT {columns_of(TASK_RUN_TEXTS)} FROM task_runs WHERE outputs <> '{{}}' OR detail <> '{{}}'",
+    "SELECT artifact FROM exhibits",
     "SELECT outputs FROM cache_entries WHERE outputs <> '{}'",
 )
 SELECT_LOGS = "SELECT DISTINCT log_file FROM attempts WHERE log_file IS NOT NULL"
@@ -114,7 +115,19 @@ SELECT runs.run_key, runs.graph_digest, runs.state FROM runs LEFT JOIN leases ON
 WHERE runs.run_id = ? AND (leases.expires_at IS NULL OR leases.expires_at <= ?)"""
 DELETE_RUN = tuple(
     f"DELETE FROM {table} WHERE run_key = ?"
-    for table in ("claims", "artifacts", "metrics", "leases", "inbox", "journal", "attempts", "task_runs", "runs")
+    for table in (
+        "claims",
+        "artifacts",
+        "metrics",
+        "exhibits",
+        "progress",
+        "leases",
+        "inbox",
+        "journal",
+        "attempts",
+        "task_runs",
+        "runs",
+    )
 )
 DELETE_GRAPH = """\
 DELETE FROM graphs WHERE graph_digest = ? AND NOT EXISTS

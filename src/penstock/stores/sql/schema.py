@@ -35,7 +35,7 @@ from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.stores.sql.cache_codec import ROLES
 from penstock.stores.sql.codec import CACHES, MESSAGE_KINDS, STOPPINGS
 from penstock.stores.sql.versions import CURRENT
-from penstock.wire import OUTCOME_KINDS
+from penstock.wire import EXHIBIT_KINDS, OUTCOME_KINDS
 
 Number = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits everywhere; SQLite makes a rowid of a key only when it is called INTEGER."""
@@ -223,6 +223,35 @@ metrics = Table(
     Column("at", Number, nullable=False),
 )
 Index("ix_metrics_path", metrics.c.run_key, metrics.c.path)
+
+# Figures and tables that attempts logged; of one name the last one.
+exhibits = Table(
+    "exhibits",
+    metadata,
+    _run_key(),
+    Column("path", Name, primary_key=True),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("artifact", Text, nullable=False),  # JSON of a datum
+    Column("at", Number, nullable=False),
+    _one_of("kind", EXHIBIT_KINDS),
+    sqlite_with_rowid=False,
+)
+
+# The last word of each attempt on how far it is.
+progress = Table(
+    "progress",
+    metadata,
+    _run_key(),
+    Column("path", Name, primary_key=True),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("done", Number, nullable=False),
+    Column("total", Number),
+    Column("text", Text, nullable=False),
+    Column("at", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 component_history = Table(
     "component_history",

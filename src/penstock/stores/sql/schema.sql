@@ -131,6 +131,20 @@ CREATE TABLE claims (
 )
  WITHOUT ROWID;
 
+CREATE TABLE exhibits (
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	number INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,
+	artifact TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	CONSTRAINT pk_exhibits PRIMARY KEY (run_key, path, number, kind, name),
+	CONSTRAINT ck_exhibits_kind CHECK (kind = 'figure' OR kind = 'table'),
+	CONSTRAINT fk_exhibits_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE inbox (
 	message_key INTEGER NOT NULL,
 	message_id TEXT NOT NULL,
@@ -186,6 +200,19 @@ CREATE TABLE metrics (
 );
 
 CREATE INDEX ix_metrics_path ON metrics (run_key, path);
+
+CREATE TABLE progress (
+	run_key INTEGER NOT NULL,
+	path TEXT NOT NULL,
+	number INTEGER NOT NULL,
+	done INTEGER NOT NULL,
+	total INTEGER,
+	text TEXT NOT NULL,
+	at INTEGER NOT NULL,
+	CONSTRAINT pk_progress PRIMARY KEY (run_key, path, number),
+	CONSTRAINT fk_progress_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
+)
+ WITHOUT ROWID;
 
 CREATE TABLE task_runs (
 	run_key INTEGER NOT NULL,

@@ -98,7 +98,6 @@ SELECT first_sequence, at, entries FROM journal
 WHERE run_key = ? AND first_sequence >=
   coalesce((SELECT max(first_sequence) FROM journal WHERE run_key = ? AND first_sequence <= ?), 1)
 ORDER BY first_sequence"""
-INSERT_METRIC = insert("metrics", METRIC_COLUMNS)
 SELECT_METRICS = f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? ORDER BY metric_key"
 SELECT_METRICS_OF = (
     f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? AND path = ? ORDER BY metric_key"

@@ -14,7 +14,6 @@ from sqlite3 import Connection
 from typing import Any
 
 from penstock.base.errors import InvalidInput, LeaseLost
-from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.effects import (
     ArtifactLink,
@@ -30,10 +29,10 @@ from penstock.effects import (
 )
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import cache, cache_codec, cache_statements, codec
+from penstock.stores.sql import cache, cache_codec, cache_statements, codec, side
 from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
-from penstock.wire import Observation
+from penstock.wire import Exhibit, Observation, Observed, Progress
 
 PAST_ANY_ID = "\U0010ffff"
 
@@ -178,15 +177,11 @@ class SqlStateStore:
             raise LeaseLost(tuple(lost))
         return known
 
-    def observe(self, observations: Sequence[Observation]) -> None:
-        """Not repeatable: what is given twice is kept twice."""
+    def observe(self, observations: Sequence[Observed]) -> None:
+        """Not repeatable for metrics: what is given twice is kept twice."""
 
         def work(connection: Connection) -> None:
-            rows = [
-                codec.encode_observation(self._key(connection, split_attempt_id(o.attempt_id)[0]), o)
-                for o in observations
-            ]
-            connection.executemany(sql.INSERT_METRIC, rows)
+            side.write(connection, partial(self._key, connection), observations)
 
         if observations:
             self._database.write(work)
@@ -253,6 +248,12 @@ class SqlStateStore:
             return [codec.decode_observation(run_id, row) for row in connection.execute(statement, values)]
 
         return self._database.read(work)
+
+    def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
+        return self._database.read(lambda c: side.exhibits(c, self._key(c, run_id), run_id, path))
+
+    def progress(self, run_id: str) -> Sequence[Progress]:
+        return self._database.read(lambda c: side.progress(c, self._key(c, run_id), run_id))
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
         def work(connection: Connection) -> Mapping[str, ComponentHistory]:

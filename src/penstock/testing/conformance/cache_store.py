@@ -31,7 +31,7 @@ from penstock.testing.conformance.state_rows import (
     task_run,
 )
 from penstock.testing.conformance.state_store import OpenStore
-from penstock.wire import Counted, Datum, Inline, Observation
+from penstock.wire import Counted, Datum, Exhibit, Inline, Observation, Progress
 
 KEYS = tuple(digit * 64 for digit in "0123456789")
 LATER = Instant(NOW + LEASE_MS)
@@ -353,14 +353,15 @@ def a_run_is_deleted_once_nobody_needs_it(open_store: OpenStore) -> None:
     claim, made = Claim(KEYS[2], "run1", "fit"), entry(KEYS[1])
     commit(store, leases, *(changed(row, "") for row in rows), uses=(use,), claims=(claim,), entries=(made,))
     assert store.log_files() == {"local/x/log"}
-    store.observe([Observation("run1/fit#1", "loss", 0.5, None, NOW)])
+    store.observe([Observation("run1/fit#1", "loss", 0.5, None, NOW), Progress("run1/fit#1", 1, 2, "", NOW)])
+    store.observe([Exhibit("run1/fit#1", "table", "rows", table("e"), NOW)])
     assert other.task_runs("run1"), "the other knows the run, too"
     assert list(store.delete_runs(["run1", "run2", "run3"], now=NOW)) == [], "their leases are held"
     store.release([leases[0], leases[2]])
     assert list(store.delete_runs(["run3", "run1", "nobody", "run1"], now=NOW)) == ["run1"], "run3 has not ended"
     assert list(store.delete_runs(["run2"], now=LATER)) == ["run2"], "its lease has run out"
     assert [run.run_id for run in other.runs()] == ["run3"]
-    asks = (other.load, other.task_runs, other.attempts, other.journal, other.metrics, other.lease_of)
+    asks = (other.load, other.task_runs, other.attempts, other.journal, other.metrics, other.exhibits, other.lease_of)
     for ask in asks:
         refused(KeyError, lambda ask=ask: ask("run1"))  # type: ignore[misc]
     assert list(other.consumers(digest)) == []

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Protocol
 
 from penstock.effects import Executor
@@ -19,12 +20,16 @@ from penstock.wire import (
     Inline,
     LogSegment,
     Lost,
+    Observation,
+    Observed,
     Outcome,
+    Progress,
     Refused,
     Succeeded,
 )
 
 WAIT_S = 20.0
+STOPS = 12
 
 
 class ProcessSubject(Protocol):
@@ -102,16 +107,39 @@ def metrics_come_along(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         run_one(executor, subject.request("measures", name(1)))
         observed = executor.observations()
-        assert [(o.attempt_id, o.name, o.step, o.value) for o in observed] == [
-            (name(1), "loss", 0, 1.0),
-            (name(1), "loss", 1, 1 / 2),
-            (name(1), "loss", 2, 1 / 3),
-        ]
+        expected = [Observation(name(1), "loss", 1 / number, number - 1, 0) for number in (1, 2, 3)]
+        assert [replace(o, at=0) for o in observed] == expected
         assert all(o.at > 0 for o in observed)
         assert not executor.observations()
 
 
 # -- how processes end ----------------------------------------------------------------------------------------------------------
+
+
+def what_is_logged_is_heard_while_it_runs(subject: ProcessSubject) -> None:
+    """And the end is heard after it, wherever in the midst of a word the attempt was stopped."""
+    with closing(subject.open()) as executor:
+        for number in range(1, STOPS + 1):
+            attempt_id = name(number)
+            executor.start([subject.request("tells", attempt_id)])
+            wait_for_function(executor, subject, attempt_id)
+            heard: list[Observed] = []
+            until = time.monotonic() + WAIT_S
+            while sum(isinstance(o, Progress) for o in heard) < 2:
+                assert time.monotonic() < until, "nothing is heard of it"
+                executor.poll(5)
+                heard.extend(executor.observations())
+            executor.stop(attempt_id, grace_ms=int(WAIT_S * 1000))
+            end = ends_of(executor, [attempt_id])[attempt_id]
+            assert isinstance(end.outcome, Cancelled), end
+            heard.extend(executor.observations())
+            assert {o.attempt_id for o in heard} == {attempt_id}
+            metrics = [o.value for o in heard if isinstance(o, Observation)]
+            assert metrics == sorted(set(metrics)), "each is heard once, in order"
+            far = [o for o in heard if isinstance(o, Progress)]
+            assert all((o.text, o.total) == ("rows", None) for o in far)
+            assert [o.done for o in far] == sorted(o.done for o in far)
+        assert isinstance(run_one(executor, subject.request("ok", name(STOPS + 1))).outcome, Succeeded)
 
 
 def a_process_that_leaves_is_lost(subject: ProcessSubject) -> None:
@@ -330,6 +358,7 @@ CHECKS: tuple[Callable[[ProcessSubject], None], ...] = (
     a_hundred_megabytes_are_printed,
     closed_streams_are_opened_again,
     metrics_come_along,
+    what_is_logged_is_heard_while_it_runs,
     a_process_that_leaves_is_lost,
     processes_of_multiprocessing_work,
     a_process_that_crashes_is_lost,

@@ -38,7 +38,7 @@ from penstock.testing.conformance.state_rows import (
     succeeded,
     task_run,
 )
-from penstock.wire import Inline, Observation
+from penstock.wire import Artifact, Exhibit, Inline, Observation, Progress
 
 OpenStore = Callable[[], StateStore]
 """The store as a new process sees it: all that it opens share their contents."""
@@ -356,6 +356,30 @@ def metrics_come_back_in_order(open_store: OpenStore) -> None:
     assert strange.step is None, "nothing that is logged may make the store fail"
 
 
+def exhibits_and_progress_are_the_last_of_their_name(open_store: OpenStore) -> None:
+    store = open_store()
+    begun(store)
+    figures = [Artifact(f"tree:{letter * 64}", "path", "tree", 10, {"name": "roc"}) for letter in "ab"]
+    fit = [Exhibit("run1/fit#1", "figure", "roc", each, NOW) for each in figures]
+    others = [
+        Exhibit("run1/fit#1", "table", "roc", Artifact("blake3:" + "c" * 64, "polars:DataFrame", "arrow", 5), NOW),
+        Exhibit("run1/fit#2", "figure", "größe", figures[1], NOW),
+        Exhibit("run1/train/3/fit#1", "figure", "roc", figures[1], NOW),
+    ]
+    far = Progress("run1/fit#1", 1, None, "rows", NOW)
+    store.observe([fit[0], far, *reversed(others)])
+    store.observe([fit[1], replace(far, done=7, total=10), replace(far, attempt_id="run1/fit#2", done=2**70)])
+    assert list(open_store().exhibits("run1")) == [fit[1], *others]
+    assert list(store.exhibits("run1", "fit")) == [fit[1], *others[:2]]
+    assert list(store.exhibits("run1", "train")) == []
+    assert [(o.attempt_id, o.done, o.total, o.text) for o in store.progress("run1")] == [
+        ("run1/fit#1", 7, 10, "rows"),
+        ("run1/fit#2", 2**63 - 1, None, "rows"),
+    ], "nothing that is said may make the store fail"
+    assert figures[1].digest in set(store.digests_in_use())
+    assert figures[0].digest not in set(store.digests_in_use())
+
+
 def runs_are_listed_newest_first(open_store: OpenStore) -> None:
     store = open_store()
     for run_id, created_at in (("aa1", 5), ("ab1", 9), ("ab2", 9), ("b%_", 7), ("c", 1)):
@@ -387,6 +411,8 @@ def what_is_unknown_is_named(open_store: OpenStore) -> None:
         lambda: store.attempts("nobody"),
         lambda: store.journal("nobody"),
         lambda: store.metrics("nobody"),
+        lambda: store.exhibits("nobody"),
+        lambda: store.progress("nobody"),
         lambda: store.lease_of("nobody"),
         lambda: store.inbox(["nobody"]),
         lambda: store.acquire("nobody", ADA, now=NOW, lease_ms=LEASE_MS),
@@ -431,6 +457,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_value_that_is_not_json_spoils_the_whole_commit,
     history_is_folded_once_when_a_run_ends,
     metrics_come_back_in_order,
+    exhibits_and_progress_are_the_last_of_their_name,
     runs_are_listed_newest_first,
     what_is_unknown_is_named,
     a_closed_store_stays_closed,

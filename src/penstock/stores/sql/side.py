@@ -1,0 +1,85 @@
+"""What is heard of attempts on the side, in the database: metrics, exhibits, how far they are. Columns, statements, and the
+work inside a transaction that `store` has begun. `testing.memory_state` keeps the same tuples."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from penstock.base.ids import attempt_id, split_attempt_id
+from penstock.stores.sql.codec import METRIC_COLUMNS, Values, encode_observation, readable
+from penstock.stores.sql.statements import columns_of, insert, upsert
+from penstock.wire import Artifact, Exhibit, Observation, Observed, Progress, datum_from_json, datum_to_json
+
+EXHIBIT_COLUMNS = ("run_key", "path", "number", "kind", "name", "artifact", "at")
+PROGRESS_COLUMNS = ("run_key", "path", "number", "done", "total", "text", "at")
+COUNT_MAX = 2**63 - 1
+
+INSERT_METRIC = insert("metrics", METRIC_COLUMNS)
+UPSERT_EXHIBIT = upsert("exhibits", EXHIBIT_COLUMNS, keys=5)
+UPSERT_PROGRESS = upsert("progress", PROGRESS_COLUMNS, keys=3)
+_EXHIBITS = f"SELECT {columns_of(EXHIBIT_COLUMNS)} FROM exhibits WHERE run_key = ?"
+SELECT_EXHIBITS = f"{_EXHIBITS} ORDER BY path, number, kind, name"
+SELECT_EXHIBITS_OF = f"{_EXHIBITS} AND path = ? ORDER BY number, kind, name"
+SELECT_PROGRESS = f"SELECT {columns_of(PROGRESS_COLUMNS)} FROM progress WHERE run_key = ? ORDER BY path, number"
+
+
+def write(connection: Connection, key_of: Callable[[str], int], observations: Iterable[Observed]) -> None:
+    """`key_of`: a run's key by its id."""
+    metrics: list[Values] = []
+    exhibits: list[Values] = []
+    progress: list[Values] = []
+    for observed in observations:
+        key = key_of(split_attempt_id(observed.attempt_id)[0])
+        match observed:
+            case Observation():
+                metrics.append(encode_observation(key, observed))
+            case Exhibit():
+                exhibits.append(encode_exhibit(key, observed))
+            case Progress():
+                progress.append(encode_progress(key, observed))
+    for statement, rows in ((INSERT_METRIC, metrics), (UPSERT_EXHIBIT, exhibits), (UPSERT_PROGRESS, progress)):
+        if rows:
+            connection.executemany(statement, rows)
+
+
+def encode_exhibit(key: int | str, exhibit: Exhibit) -> Values:
+    """Values of `EXHIBIT_COLUMNS`; `key` stands for the run."""
+    _, path, number = split_attempt_id(exhibit.attempt_id)
+    artifact = json.dumps(datum_to_json(exhibit.artifact), separators=(",", ":"))
+    return (key, path, number, exhibit.kind, readable(exhibit.name), artifact, exhibit.at)
+
+
+def decode_exhibit(run_id: str, values: Sequence[Any]) -> Exhibit:
+    _, path, number, kind, name, text, at = values
+    artifact = datum_from_json(json.loads(text))
+    assert isinstance(artifact, Artifact), text
+    return Exhibit(attempt_id(run_id, path, number), kind, name, artifact, at)
+
+
+def encode_progress(key: int | str, progress: Progress) -> Values:
+    """Values of `PROGRESS_COLUMNS`. No run may fail for what it says of itself: numbers that no database holds are cut."""
+    _, path, number = split_attempt_id(progress.attempt_id)
+    total = None if progress.total is None else _held(progress.total)
+    return (key, path, number, _held(progress.done), total, readable(progress.text), progress.at)
+
+
+def decode_progress(run_id: str, values: Sequence[Any]) -> Progress:
+    _, path, number, done, total, text, at = values
+    return Progress(attempt_id(run_id, path, number), done, total, text, at)
+
+
+def _held(count: float) -> int:
+    return int(max(-COUNT_MAX, min(COUNT_MAX, count))) if math.isfinite(count) else COUNT_MAX
+
+
+def exhibits(connection: Connection, key: int, run_id: str, path: str | None) -> list[Exhibit]:
+    statement, values = (SELECT_EXHIBITS, (key,)) if path is None else (SELECT_EXHIBITS_OF, (key, path))
+    return [decode_exhibit(run_id, row) for row in connection.execute(statement, values)]
+
+
+def progress(connection: Connection, key: int, run_id: str) -> list[Progress]:
+    return [decode_progress(run_id, row) for row in connection.execute(SELECT_PROGRESS, (key,))]
