@@ -26,7 +26,7 @@ demo: $(DEMO_STAMP)
 	@echo "== penstock run $(DEMO)"
 	@$(BIN)/penstock run $(DEMO)
 	@echo
-	@cat "$$($(BIN)/penstock get latest write_report | tail -n 1)"
+	@cat "$$($(BIN)/penstock get latest write_report | tail -n 1)/report.md"
 	@echo
 	@echo "== its tasks, outputs and what it was made of: $(BIN)/penstock show latest"
 	@echo "== what its tasks printed:                     $(BIN)/penstock logs latest"

@@ -68,18 +68,3 @@ def clean_planes(planes: pd.DataFrame) -> pd.DataFrame:
     built = planes["built"].where(planes["built"].between(1940, 2013))
     seats = planes["seats"].where(planes["seats"] > 0)
     return planes.assign(built=built, seats=seats).reset_index(drop=True)
-
-
-@task
-def join(flights: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
-    """Flights with the weather where and when they were to leave, the plane, and the airport they flew to. A flight
-    without a match keeps its row with nothing in those columns. Raises ValueError where a join would multiply
-    flights."""
-    table = (
-        flights.merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
-        .merge(planes, on="tailnum", how="left", validate="many_to_one")
-        .merge(airports, left_on="dest", right_on="faa", how="left", validate="many_to_one")
-    )
-    if len(table) != len(flights):
-        raise ValueError(f"{len(flights)} flights became {len(table)} rows")
-    return table.drop(columns="faa")

@@ -1,5 +1,5 @@
-"""From joined rows to what models read: new columns, a split in time, and an encoding learned from the training months
-alone."""
+"""From clean tables to what models read: new columns of four kinds, a split in time, and an encoding learned from the
+training months alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from penstock import pipeline, task
 
 NUMBERS = [
     *("minute", "planned", "distance", "age", "seats", "alt", "tz", "wind_north", "wind_east", "temp", "dewp", "humid"),
-    *("wind_speed", "wind_gust", "precip", "pressure", "visib", "weekday_sin", "weekday_cos"),
+    *("wind_speed", "gustiness", "fog", "precip", "pressure", "visib", "weekday_sin", "weekday_cos"),
 ]
 FEW_KINDS = ["origin", "carrier", "engine"]
 MANY_KINDS = ["dest", "tailnum", "manufacturer", "route_hour"]
@@ -47,19 +47,65 @@ class Features(NamedTuple):
 
 
 @task
-def add_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns that need nothing but their own row."""
-    direction = np.deg2rad(table["wind_dir"])
-    weekday = table["weekday"] * (2 * np.pi / 7)
-    hour = table["minute"] // 60
-    return table.assign(
-        age=2013 - table["built"],
-        wind_north=table["wind_speed"] * np.cos(direction),
-        wind_east=table["wind_speed"] * np.sin(direction),
-        weekday_sin=np.sin(weekday),
-        weekday_cos=np.cos(weekday),
-        route_hour=table["origin"] + "-" + table["dest"] + "-" + hour.astype("str"),
+def calendar_features(flights: pd.DataFrame) -> pd.DataFrame:
+    """One row per flight: when it is to leave, Sunday being as near to Monday as Tuesday is."""
+    turn = flights["weekday"] * (2 * np.pi / 7)
+    return flights.assign(weekday_sin=np.sin(turn), weekday_cos=np.cos(turn))
+
+
+@task
+def route_features(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
+    """One row per pair of airports and hour of the day that is ever flown: what is known of where it goes."""
+    routes = flights[["origin", "dest"]].assign(hour=flights["minute"] // 60).drop_duplicates(ignore_index=True)
+    routes["route_hour"] = routes["origin"] + "-" + routes["dest"] + "-" + routes["hour"].astype("str")
+    return routes.merge(airports, left_on="dest", right_on="faa", how="left", validate="many_to_one").drop(
+        columns="faa"
     )
+
+
+@task
+def weather_features(weather: pd.DataFrame) -> pd.DataFrame:
+    """One row per airport and hour: measurements, and what is made of them."""
+    north, east = wind_vector(weather["wind_dir"], weather["wind_speed"])
+    return weather.assign(wind_north=north, wind_east=east, gustiness=gustiness(weather), fog=fog(weather))
+
+
+@task
+def plane_features(planes: pd.DataFrame) -> pd.DataFrame:
+    """One row per plane."""
+    return planes.assign(age=2013 - planes["built"])
+
+
+def wind_vector(direction: pd.Series, speed: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Speed towards the north and the east: 359° is near 1°, which a number of degrees does not tell."""
+    radians = np.deg2rad(direction)
+    return speed * np.cos(radians), speed * np.sin(radians)
+
+
+def gustiness(weather: pd.DataFrame) -> pd.Series:
+    """By how much gusts exceed the wind, in miles per hour."""
+    return weather["wind_gust"] - weather["wind_speed"]
+
+
+def fog(weather: pd.DataFrame) -> pd.Series:
+    """How near the air is to its dew point, where one cannot see far: 0 to 1."""
+    near = 1 - (weather["temp"] - weather["dewp"]).clip(0, 10) / 10
+    return near * (1 - weather["visib"].clip(0, 10) / 10)
+
+
+@task
+def join(flights: pd.DataFrame, routes: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
+    """Flights with where they go, the weather where and when they are to leave, and the plane. A flight without a match
+    keeps its row with nothing in those columns. Raises ValueError where a join would multiply flights."""
+    table = (
+        flights.assign(hour=flights["minute"] // 60)
+        .merge(routes, on=["origin", "dest", "hour"], how="left", validate="many_to_one")
+        .merge(weather, on=["origin", "time_hour"], how="left", validate="many_to_one")
+        .merge(planes, on="tailnum", how="left", validate="many_to_one")
+    )
+    if len(table) != len(flights):
+        raise ValueError(f"{len(flights)} flights became {len(table)} rows")
+    return table
 
 
 @task
@@ -99,9 +145,25 @@ def encode(encoder: ColumnTransformer, table: pd.DataFrame) -> pd.DataFrame:
 
 
 @pipeline
-def make_features(table: pd.DataFrame, train_until: int, validation_until: int, seed: int) -> Features:
-    """A pipeline inside the pipeline: columns, split, and an encoding that knows the training months only."""
-    split = split_by_month(add_columns(table), train_until, validation_until)
+def make_features(
+    *,
+    flights: pd.DataFrame,
+    weather: pd.DataFrame,
+    planes: pd.DataFrame,
+    airports: pd.DataFrame,
+    train_until: int,
+    validation_until: int,
+    seed: int,
+) -> Features:
+    """A pipeline inside the pipeline: four kinds of columns made beside each other, split, and an encoding that knows
+    the training months only."""
+    table = join(
+        calendar_features(flights),
+        route_features(flights, airports),
+        weather_features(weather),
+        plane_features(planes),
+    )
+    split = split_by_month(table, train_until, validation_until)
     encoding = learn_encoding(split.train, seed)
     return Features(
         train=encoding.table,

