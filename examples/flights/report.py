@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,14 @@ def _verdict(final: dict[str, float], baseline: dict[str, float]) -> list[str]:
     """What the numbers are worth, said as they came out."""
     gain = final["roc_auc"] - baseline["roc_auc"]
     missed = final["late_rate"] - final["predicted_rate"]
-    return [
-        f"Of a late flight and one that was not, it ranks the late one higher {final['roc_auc']:.0%} of the time, and the",
-        f"baseline {baseline['roc_auc']:.0%}: {'a gain' if gain > 0 else 'no gain'} of {gain:+.4f}. It expected",
-        f"{final['predicted_rate']:.1%} of flights to be late, and {final['late_rate']:.1%} were: its probabilities are too",
-        f"{'low' if missed > 0 else 'high'} by {abs(missed):.1%} taken together, and by more for single months and airlines,",
-        "which are not like those that it was fitted on.",
-    ]
+    return textwrap.wrap(
+        f"Of a late flight and one that was not, it ranks the late one higher {final['roc_auc']:.0%} of the time, and the"
+        f" baseline {baseline['roc_auc']:.0%}: {'a gain' if gain > 0 else 'no gain'} of {gain:+.4f}. It expected"
+        f" {final['predicted_rate']:.1%} of flights to be late, and {final['late_rate']:.1%} were: its probabilities are too"
+        f" {'low' if missed > 0 else 'high'} by {abs(missed):.1%} taken together, and by more for single months and"
+        " airlines, which are not like those that it was fitted on.",
+        width=110,
+    )
 
 
 def _row(name: str, metrics: dict[str, float]) -> list[str]:
