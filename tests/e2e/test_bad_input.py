@@ -141,6 +141,38 @@ def test_check_says_everything_at_once(project, golden) -> None:
     assert all(item["location"]["line"] > 0 and item["fix"] for item in diagnostics)
 
 
+def test_code_that_cannot_be_followed_is_a_warning(project, golden) -> None:
+    project.write(
+        "bad.py",
+        """
+        import polars
+        from penstock import pipeline, task
+
+
+        @task
+        def load() -> int:
+            return polars.read_csv("needed.csv").height
+
+
+        @task
+        def grow(x: int) -> int:
+            return eval("x + 1")
+
+
+        @pipeline
+        def sums() -> int:
+            return grow(load())
+        """,
+    )
+    project.write("needed.csv", "a\n1\n")
+    done = project.call("check", "bad.py")
+    golden("check_unresolved", done)
+    assert done.status == 0
+    found = project.call("check", "bad.py", "--json").json
+    assert [item["code"] for item in found["diagnostics"]] == ["unseen-read", "unresolved-code"]
+    assert found["valid"] is True
+
+
 def test_unknown_setting(project, golden) -> None:
     project.write("bad.py", TWO)
     project.write("pyproject.toml", '[tool.penstock]\ncpus = 4\nmemory_bytes = "much"\n')

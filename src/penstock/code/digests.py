@@ -324,9 +324,9 @@ class _Table:
             found.update(dict.fromkeys(self._digests.suspects_of(self._order[position], node)))
             for reader, path, line in node.natives:
                 if not self._is_declared(path, files):
-                    why = f"{reader} reads {path} unseen: declare it as a File, or in files="
+                    why = f"{reader} reads {path}, which nobody sees"
                     file = self._digests.file_of(node)
-                    found[Unresolved(without_digest(self._order[position]), why, file, line)] = None
+                    found[Unresolved(without_digest(self._order[position]), why, file, line, path)] = None
         return tuple(found)
 
     def _is_declared(self, path: str, files: Sequence[str]) -> bool:

@@ -17,12 +17,14 @@ SHARED = "shared"
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """Something that decides what a component does and cannot be followed (cache rule 13)."""
+    """Something that decides what a component does and cannot be followed (cache rule 13). `reads` is the path of a file
+    that is read where nobody sees it."""
 
     unit: str
     why: str
     file: str
     line: int
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def codes_to_json(codes: Mapping[str, ComponentCode]) -> dict[str, Any]:
             "environment": code.environment,
             "parts": dict(code.parts),
             "unresolved": [
-                {"unit": each.unit, "why": each.why, "file": each.file, "line": each.line} for each in code.unresolved
+                {"unit": each.unit, "why": each.why, "file": each.file, "line": each.line, "reads": each.reads}
+                for each in code.unresolved
             ],
             "version": code.version,
             "units": f"{bits:x}",
@@ -136,7 +139,10 @@ def _code_from_json(given: Mapping[str, Any], shared: Iterable[Unit]) -> Compone
         given["digest"],
         given["environment"],
         given["parts"],
-        tuple(Unresolved(each["unit"], each["why"], each["file"], each["line"]) for each in given["unresolved"]),
+        tuple(
+            Unresolved(each["unit"], each["why"], each["file"], each["line"], each.get("reads", ""))
+            for each in given["unresolved"]
+        ),
         given["version"],
         tuple(compress(shared, chosen)),
     )

@@ -181,6 +181,96 @@ def test_a_pipeline_with_errors_has_diagnostics_and_no_graph(author: Author) -> 
     assert diagnostic["location"]["file"].endswith("flights.py")
 
 
+FOLLOWED = """
+    import subprocess
+    from importlib import import_module
+    import polars
+    from penstock import pipeline, task
+    import helper
+
+    @task
+    def first(x: int) -> int:
+        return helper.run(x)
+
+    @task
+    def second(x: int) -> int:
+        return helper.run(x) + len(import_module(f"plugin{x}").__name__)
+
+    @task
+    def rows(x: int) -> int:
+        return polars.read_csv("data.csv").height + len(subprocess.run(["cat", "data.csv"]).args)
+
+    @task
+    def script(x: int) -> int:
+        return subprocess.run(["python", "train.py"]).returncode
+
+    @task(cache=False)
+    def never(x: int) -> int:
+        return eval("x")
+
+    @task(cache="trust")
+    def trusted(x: int) -> int:
+        return eval("x")
+
+    @task(depends=["helper"])
+    def told(x: int) -> int:
+        return eval("x")
+
+    @task
+    def used(x: int) -> int:
+        return eval("x")
+
+    @pipeline
+    def flights(x: int = 3):
+        for one in (first, second, rows, script, never, trusted, told):
+            one(x)
+        used.options(cache=False)(x)
+        used.options(cache="trust")(x)
+"""
+
+
+def test_what_cannot_be_followed_is_warned_of_where_it_stands(author: Author) -> None:
+    author.write("flights.py", FOLLOWED)
+    author.write("helper.py", "def run(x):\n    return eval('x')\n")
+    author.write("data.csv", "a\n1\n")
+    found = author.describe("flights.py")
+    assert found.graph is not None
+    told = [
+        (f"{each['location']['file']}:{each['location']['line']}", each["code"], each["message"], each["fix"])
+        for each in found.diagnostics
+    ]
+    assert {each["severity"] for each in found.diagnostics} == {"warning"}
+    unresolved = 'Name what it runs, @task(depends=[...]), or answer for it yourself, @task(cache="trust").'
+    unseen = "Declare it: @task(files=['data.csv']), or take it as an input, File('data.csv')."
+    assert told == [
+        (
+            "flights.py:14",
+            "unresolved-code",
+            "'second' is not cached: the name of an imported module is computed",
+            unresolved,
+        ),
+        ("flights.py:18", "unseen-read", "'rows' is not cached: cat reads data.csv, which nobody sees", unseen),
+        (
+            "flights.py:18",
+            "unseen-read",
+            "'rows' is not cached: polars.read_csv reads data.csv, which nobody sees",
+            unseen,
+        ),
+        (
+            "flights.py:22",
+            "unresolved-code",
+            "'script' is not cached: a script is started as another program",
+            unresolved,
+        ),
+        (
+            "helper.py:2",
+            "unresolved-code",
+            "'first', 'second' are not cached: eval runs code that is made as it goes",
+            unresolved,
+        ),
+    ]
+
+
 def test_provenance_of_a_repository(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]

@@ -15,6 +15,7 @@ from penstock.base.diagnostics import Diagnostic
 from penstock.base.digests import canonical_json
 from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.base.firstparty import is_first_party
+from penstock.code.complaints import warnings_of
 from penstock.code.digests import component_codes
 from penstock.code.firstparty import source_paths, source_root
 from penstock.code.import_reads import ImportReads
@@ -74,9 +75,11 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     pin = recording.end(artifacts, target=place.module)
     code = ""
     if is_valid:
-        functions, sources = list(_functions_in(pipeline.graph())), recording.sources
+        uses, sources = list(_uses_in(pipeline.graph())), recording.sources
+        functions = [function for function, _ in uses]
         codes = component_codes(functions, sources=sources, project=request.project, scratch=scratch, reads=reads)
         code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
+        diagnostics = (*diagnostics, *warnings_of(uses, codes))
     return Description(
         pipelines=tuple(found),
         graph=graph,
@@ -87,16 +90,16 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     )
 
 
-def _functions_in(graph: Any) -> Iterator[Any]:
-    """The Python functions among the components of a graph, at every depth."""
+def _uses_in(graph: Any) -> Iterator[Any]:
+    """The Python functions among the components of a graph, at every depth, with the policy of each use."""
     from penstock.graph.model import Function, bodies_of
 
     for node in graph.nodes:
         component = getattr(node, "component", None)
         if isinstance(component, Function):
-            yield component
+            yield component, node.policy
         for body, _ in bodies_of(node):
-            yield from _functions_in(body)
+            yield from _uses_in(body)
 
 
 def _begin(recording: Recording, place: Place) -> None:
