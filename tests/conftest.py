@@ -8,6 +8,12 @@ from collections.abc import Generator
 import pytest
 
 
+def pytest_report_header() -> str:
+    from penstock.executors.local.gpus import has_driver
+
+    return "GPUs: " + ("tested through NVML" if has_driver() else "none here, so NVML is not tested against a real one")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

@@ -33,6 +33,7 @@ class Settings:
     cpu: float | None = None
     memory_bytes: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
+    gpus: str = "auto"
     grace_ms: int = 10_000
     lease_ms: int = 30_000
     runs_kept: int = 100
@@ -107,6 +108,15 @@ def _amounts(value: Any) -> Mapping[str, float]:
     return {str(name): _amount(amount) for name, amount in sorted(value.items())}
 
 
+def _gpus(value: Any) -> str:
+    """`auto`, `off`, or indexes and UUIDs with commas between them."""
+    names = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    texts = [str(name).strip() for name in names]
+    if isinstance(value, (bool, float)) or not texts or not all(texts):
+        raise ValueError(f"not GPUs: {value!r}")
+    return ",".join(texts)
+
+
 def _folder(value: Any) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError(f"not a folder: {value!r}")
@@ -127,6 +137,7 @@ TABLE: Mapping[str, Setting] = {
     "cpu": Setting(_amount, "a number of cores", "how many cores the tasks on this machine may take together"),
     "memory_bytes": Setting(_size, 'bytes, or text such as "8GiB"', "how much memory they may take together"),
     "resources": Setting(_amounts, "amounts by name", "named resources that tasks may ask for"),
+    "gpus": Setting(_gpus, '"auto", "off", or indexes and UUIDs', "which GPUs the tasks on this machine may be given"),
     "grace_ms": Setting(
         _length, 'milliseconds, or text such as "10s"', "what a task that is stopped has to end by itself"
     ),

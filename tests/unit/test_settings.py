@@ -61,7 +61,7 @@ def test_every_wrong_key_is_named_at_once_with_its_place_and_nearest_name(tmp_pa
     with pytest.raises(InvalidInput) as caught:
         load(tmp_path, environment={"PENSTOCK_MEMORY": "1", "PENSTOCK_TEST_ANY": "1", "OTHER": "1"})
     assert caught.value.message.splitlines() == [
-        f"cpus in {tmp_path}/pyproject.toml: no such setting; did you mean cpu?",
+        f"cpus in {tmp_path}/pyproject.toml: no such setting; did you mean cpu or gpus?",
         "PENSTOCK_MEMORY in the environment: no such setting; did you mean memory_bytes?",
     ]
 

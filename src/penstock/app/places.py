@@ -111,10 +111,19 @@ def open_executor(settings: Settings) -> LocalExecutor:
             cpu=settings.cpu,
             memory_bytes=settings.memory_bytes,
             resources=settings.resources,
+            gpus=settings.gpus,
+            gpu_source=gpu_source(),
             artifacts_arguments=artifacts_arguments(settings),
             limits={"parameter_bytes_max": settings.parameter_bytes_max, "items_max": settings.items_max},
         )
     )
+
+
+def gpu_source() -> str:
+    """Names the function that opens the source of GPUs: NVML, but where tests ask for devices that are not there."""
+    from penstock.executors.local.gpus import NVML
+
+    return "penstock.testing.gpus:open_fake" if os.environ.get("PENSTOCK_TEST_GPUS") else NVML
 
 
 def artifacts_arguments(settings: Settings) -> dict[str, str]:

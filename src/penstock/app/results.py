@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.base.errors import PenstockError
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import Origin
-from penstock.wire import Artifact, Datum, Inline, data_to_json, parameter_to_json
+from penstock.wire import NO_USAGE, Artifact, Datum, Inline, Usage, data_to_json, parameter_to_json
 
 if TYPE_CHECKING:
     from penstock.app.summary import Summary
@@ -45,6 +45,8 @@ class TaskRunResult:
     """Of a hit or an adopted one, `RUN/path` of the task run that made its outputs."""
     saved_ms: float | None = None
     """How long the attempt took that made them."""
+    usage: Usage = NO_USAGE
+    """What its last attempt used."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,6 +61,9 @@ class TaskRunResult:
             "duration_ms": self.duration_ms,
             "source": self.source,
             "saved_ms": self.saved_ms,
+            "memory_bytes_peak": self.usage.memory_bytes_peak or None,
+            "gpu_memory_bytes_peak": self.usage.gpu_memory_bytes_peak or None,
+            "gpu_percent_mean": self.usage.gpu_percent_mean if self.usage.gpu_memory_bytes_peak else None,
         }
 
 
@@ -255,4 +260,5 @@ def task_run_result(row: TaskRunRow, attempt: AttemptRow | None, *, made: Attemp
         outputs=row.outputs,
         source=row.cause.by if row.origin is Origin.CACHED else None,
         saved_ms=made.duration_us / 1_000 if made is not None else None,
+        usage=attempt.usage if attempt is not None else NO_USAGE,
     )

@@ -30,7 +30,7 @@ from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, RunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.engine.turn import TRANSITIONS_MAX
 from penstock.plan.model import Plan
-from penstock.wire import AttemptRequest, Observed, Progress, Report
+from penstock.wire import AttemptRequest, Observed, Progress, Refused, Report
 
 LEASE_MS = 30_000
 INBOX_MS = 200
@@ -172,6 +172,8 @@ class Controller:
         messages, consumed = self._read_inbox(now)
         events.extend(messages)
         events.extend(self._reports(0 if events else self._patience(now, timeout_ms)))
+        if any(isinstance(event, AttemptEnded) and isinstance(event.outcome, Refused) for event in events):
+            self._capacity_at = Instant(0)  # there is less than was thought
         self._observe(now)
         if not self.turn(events, self._clock.now(), consumed=consumed):
             self._pending = [*asked, *self._pending]  # nobody else will say it again

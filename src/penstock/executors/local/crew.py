@@ -105,6 +105,7 @@ class Hand:
     describing: bool = False
     ended_count: int = 0
     error: str = ""
+    pid: int | None = None
     exit: int | None = None
     """What it ended with: an exit status, or minus a signal."""
 

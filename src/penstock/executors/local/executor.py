@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from penstock.executors.local.admission import Admission, Place
 from penstock.executors.local.adoption import examine, forget_past
 from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
 from penstock.executors.local.describing import describe_in
+from penstock.executors.local.devices import Leases, amounts_of, find_devices
+from penstock.executors.local.gpus import OFF, GpuSource, NoGpus
 from penstock.executors.local.incarnation import Incarnation
-from penstock.executors.local.intake import Intake
+from penstock.executors.local.intake import FRESH, Intake
 from penstock.executors.local.ledger import Ledger, ledger_folder
 from penstock.executors.local.roster import Gone, Roster, Said, Unforked
-from penstock.executors.local.settings import LocalSettings, worker_settings
+from penstock.executors.local.settings import LocalSettings, machine_amounts, worker_settings
 from penstock.executors.local.tally import Tally
 from penstock.launcher.outer.records import read_records
 from penstock.launcher.outer.slot import Begun
+from penstock.launcher.outer.worker import named
 from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
@@ -66,20 +70,18 @@ class LocalExecutor:
         self._name = name
         self._lock = threading.RLock()
         self._own = Incarnation(settings.state)
-        shared = {
-            "cpu": machine.cpu_thousandths() if settings.cpu is None else round(settings.cpu * 1000),
-            "memory": settings.memory_bytes or machine.memory_bytes_total(),
-        }
+        source: GpuSource = named(settings.gpu_source)() if settings.gpus != OFF else NoGpus()
+        self.gpus = find_devices(source, setting=settings.gpus)
+        shared = {**machine_amounts(settings), **amounts_of(self.gpus)}
         self._custom = {name: round(amount * 1000) for name, amount in settings.resources.items()}
         self._intake = Intake(self._own.folder, {**shared, **self._custom})
         self._ledger = Ledger(settings.ledger or ledger_folder(), entry=self._own.name, total=shared)
+        self._leases = Leases(source, self._ledger)
         self._ahead_max = settings.ahead_max
         self._admission = Admission(
-            {**self._ledger.left(), **self._custom},
-            workers_max=settings.workers_max,
-            ahead_max=settings.ahead_max,
+            {**self._ledger.left(), **self._custom}, workers_max=settings.workers_max, ahead_max=settings.ahead_max
         )
-        self._roster = Roster(self._own, worker_settings(settings, self._own))
+        self._roster = Roster(self._own, worker_settings(settings, self._own, hides_gpus=bool(self.gpus)))
         self._tally = Tally(self._own)
         self._waiting: dict[str, Entry] = {}
         """Attempts for which there is no room yet, in order."""
@@ -188,6 +190,7 @@ class LocalExecutor:
         with self._lock:
             self._roster.close()
             self._ledger.close()
+            self._leases.close()
             self._own.close(remove=not self._active and not self._tally.outstanding)
 
     # -- effects.Describer ---------------------------------------------------------------------------------------------
@@ -224,6 +227,7 @@ class LocalExecutor:
 
     def _accept(self, request: AttemptRequest) -> None:
         entry = self._intake.entry_for(request)
+        entry.complaint = entry.complaint or self._leases.take(entry.attempt_id, entry.shape)
         self._active[entry.attempt_id] = entry
         if entry.complaint:
             self._finish(entry, Refused(entry.complaint))
@@ -239,7 +243,7 @@ class LocalExecutor:
     def _put(self, entry: Entry) -> bool:
         """Give an attempt to its pool, if it has its turn."""
         place = self._admission.place(entry.pool, entry.shape)
-        if place is Place.WAIT:
+        if place is Place.WAIT or not self._leases.may_begin(entry.attempt_id):
             return False
         pool = self._roster.pool(entry.pool, fresh=entry.fresh)
         if place is Place.GROW and not self._hire(pool):
@@ -333,11 +337,13 @@ class LocalExecutor:
         if entry is not None and isinstance(report, AttemptEnded):
             hand.ended_count += 1
             hand.pool.failures = 0
+            report = replace(report, usage=self._leases.used(entry.attempt_id, report.usage))
             self._forget(entry)
             self._tally.ended(report, worker=hand.number)
 
     def _finish(self, entry: Entry, outcome: Outcome, *, begun: Begun | None = None, hand: Hand | None = None) -> None:
         """An attempt ended that no worker will report."""
+        usage = self._leases.used(entry.attempt_id, Usage())
         self._forget(entry)
         now = time.time_ns() // 1_000_000
         if begun is None or hand is None:
@@ -350,7 +356,7 @@ class LocalExecutor:
             ended_at=max(now, begun.started_at),
             duration_us=max(0, now - begun.started_at) * 1000,
             worker=f"{self._own.name}.{hand.number}",
-            usage=Usage(0.0, hand.slot.peak_of(begun.sequence)),
+            usage=replace(usage, memory_bytes_peak=hand.slot.peak_of(begun.sequence)),
             log=self._own.segment(hand.number, begun.log_offset),
         )
         self._tally.ended(report, worker=hand.number)
@@ -365,6 +371,7 @@ class LocalExecutor:
             if pool is not None:
                 pool.sent.pop(entry.attempt_id, None)
             self._admission.release(entry.pool, entry.shape)
+        self._leases.ended(entry.attempt_id, gone=not self._roster.has_workers(entry.pool))
 
     def _leaves(self, hand: Hand) -> None:
         """A worker takes no more requests."""
@@ -392,6 +399,7 @@ class LocalExecutor:
         if pool.fresh and not any(each.pool == pool.key for each in self._active.values()):
             self._roster.dismiss(pool)
             self._admission.forget(pool.key)
+            self._leases.gone(pool.key.removeprefix(FRESH))
         self._tally.worker_left(hand.number)
         hand.close()
 
@@ -419,6 +427,8 @@ class LocalExecutor:
         now = time.monotonic()
         if now >= self._scan_at:
             self._scan(now)
+        if now >= self._leases.sample_at:
+            self._leases.sample(self._roster.pids())
         self._tally.repeat_old(now)
         self._ledger.publish(self._admission.used)
         if self._waiting:
@@ -428,7 +438,7 @@ class LocalExecutor:
         now = time.monotonic()
         if self._tally.reports:
             return 0.0
-        due = min(until, self._scan_at, self._tally.repeat_at)
+        due = min(until, self._scan_at, self._tally.repeat_at, self._leases.sample_at)
         if self._waiting:
             due = min(
                 due, *(pool.not_before for pool in self._roster.pools.values() if pool.not_before > now), now + 1.0

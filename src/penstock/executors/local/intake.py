@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.executors.local.crew import Entry
+from penstock.launcher.outer.devices import devices_in
 from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX
 from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX, REQUEST_FILE
 from penstock.wire import AttemptRequest, request_to_json
 
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+FRESH = "fresh "
+"""What the keys of pools begin with that one attempt has to itself; its id follows."""
 
 
 class Intake:
@@ -25,8 +30,9 @@ class Intake:
     def entry_for(self, request: AttemptRequest) -> Entry:
         """An entry for the tables of the executor; its `complaint` says why the attempt cannot be taken, if it cannot."""
         shape = tuple(sorted(request.amounts.items()))
-        key = f"fresh {request.attempt_id}" if request.fresh else request.component.pin
-        entry = Entry(request.attempt_id, key, shape, b"", request.fresh, complaint=self._complaint(request))
+        fresh = request.fresh or bool(devices_in(request.amounts))
+        key = FRESH + request.attempt_id if fresh else request.component.pin
+        entry = Entry(request.attempt_id, key, shape, b"", fresh, complaint=self._complaint(request))
         if not entry.complaint:
             data = _TO_JSON(request_to_json(request)).encode()
             try:

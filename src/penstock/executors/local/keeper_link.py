@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import penstock
+from penstock.launcher.outer.devices import VISIBLE
 from penstock.launcher.outer.processes import MARK, kill_marked, pidfd
 from penstock.launcher.outer.worker import WorkerSettings
 
@@ -134,6 +135,8 @@ def _spawn(settings: WorkerSettings, *, control: int, log: int, nothing: int) ->
         f"penstock-keeper:{settings.incarnation}",
     ]
     environment = {**os.environ, "PYTHONHASHSEED": "0", MARK: settings.incarnation}
+    if settings.hides_gpus:
+        environment[VISIBLE] = ""
     # Out of the way first: any of them may be one of the numbers that they go to.
     away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (nothing, log, log, control)]
     moves = [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in zip(away, (0, 1, 2, _CONTROL_FD), strict=True)]

@@ -2,8 +2,8 @@
 controllers share one machine (semantics 28). It is advice: it says what is left, it stops nobody.
 
 An executor is told the larger of what the others leave and its equal share, so a late comer is not starved by an early
-one, whose own capacity shrinks as the late comer's use grows. Entries of dead processes are dropped by whoever comes
-next."""
+one, whose own capacity shrinks as the late comer's use grows. Devices are leased: what one executor has of a GPU, no other
+is given. Entries of dead processes are dropped by whoever comes next."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Ledger:
         self._entry = entry
         self._total = dict(total)
         self._published: dict[str, int] = {}
+        self._leased: dict[str, int] = {}
         self._published_at = 0.0
         self._read_at = 0.0
         self._left = dict(total)
@@ -77,6 +78,28 @@ class Ledger:
             with self._entries() as entries:
                 self._put(entries)
 
+    def lease(self, wanted: Mapping[str, int], *, noted: Mapping[str, int]) -> str:
+        """Lease devices (`gpu:UUID`, in thousandths): `wanted` is all that this executor then has of them, `noted` what it
+        keeps from others meanwhile. The name of one that the others do not leave; then nothing is noted."""
+        with self._entries() as entries:
+            for name, share in wanted.items():
+                if share + self._others(entries, name) > 1000:
+                    self._read_at = 0.0  # what was read last is no longer so
+                    return name
+            self._leased = dict(noted)
+            self._put(entries)
+        return ""
+
+    def note(self, leased: Mapping[str, int]) -> None:
+        """Devices were given back: these are left."""
+        self._leased = dict(leased)
+        with self._entries() as entries:
+            self._put(entries)
+
+    def _others(self, entries: Mapping[str, Any], name: str) -> int:
+        """What the other executors have of a device."""
+        return sum(each.get("leased", {}).get(name, 0) for entry, each in entries.items() if entry != self._entry)
+
     def close(self) -> None:
         with self._entries() as entries:
             entries.pop(self._entry, None)
@@ -87,12 +110,19 @@ class Ledger:
             "pid": os.getpid(),
             "started": started_ticks(os.getpid()),
             "used": self._published,
+            "leased": self._leased,
         }
 
     def _leaves(self, entries: Mapping[str, Any]) -> dict[str, int]:
         others = [each["used"] for name, each in entries.items() if name != self._entry]
         left = {}
         for name, total in self._total.items():
+            if name.startswith("gpu:"):
+                left[name] = max(0, total - self._others(entries, name))
+                continue
+            if name not in SHARED:
+                left[name] = total
+                continue
             used = sum(each.get(name, 0) for each in others)
             share = total // (len(others) + 1)
             left[name] = max(total - used, share, 1000 if name == "cpu" else 0)

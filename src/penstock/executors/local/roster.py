@@ -122,6 +122,13 @@ class Roster:
             self.watch(hand)
         return hand
 
+    def has_workers(self, key: str) -> bool:
+        return key in self.pools and bool(self.pools[key].workers)
+
+    def pids(self) -> dict[str, int]:
+        """The process of each pool of one worker, by the pool's key."""
+        return {hand.pool.key: hand.pid for hand in self.hands.values() if hand.pool.fresh and hand.pid is not None}
+
     def watch(self, hand: Hand) -> None:
         """Hear this worker from now on."""
         self._by_fd[hand.reports.fileno()] = hand
@@ -173,6 +180,8 @@ class Roster:
                 continue
             hand = self.hands.get(each["worker"])
             if hand is None or each["event"] == "forked":
+                if hand is not None:
+                    hand.pid = each["pid"]
                 continue
             hand.exit = each.get("exit", 0)
             heard.extend(self._part(hand))

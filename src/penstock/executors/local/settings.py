@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock.executors.local import machine
+from penstock.executors.local.gpus import NVML
 from penstock.executors.local.incarnation import Incarnation
 from penstock.launcher.outer.worker import WorkerSettings
 
@@ -29,12 +31,24 @@ class LocalSettings:
     workers_max: int = 64
     ledger: Path | None = None
     """Folder of the host's ledger; None: the user's own."""
+    gpus: str = "auto"
+    """Which GPUs may be leased (`gpus.chosen`)."""
+    gpu_source: str = NVML
+    """Names the function that opens a `GpuSource`."""
     launcher: str = "penstock.launcher.outer.attempt:Launcher"
     limits: Mapping[str, int] = field(default_factory=dict)
     """What `base.limits.set_limits` is given in workers."""
 
 
-def worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings:
+def machine_amounts(settings: LocalSettings) -> dict[str, int]:
+    """The processors and the memory that the settings leave, or that the machine has."""
+    return {
+        "cpu": machine.cpu_thousandths() if settings.cpu is None else round(settings.cpu * 1000),
+        "memory": settings.memory_bytes or machine.memory_bytes_total(),
+    }
+
+
+def worker_settings(settings: LocalSettings, own: Incarnation, *, hides_gpus: bool) -> WorkerSettings:
     """What the workers of one incarnation are told of it."""
     return WorkerSettings(
         incarnation=own.name,
@@ -46,4 +60,5 @@ def worker_settings(settings: LocalSettings, own: Incarnation) -> WorkerSettings
         artifacts_arguments=dict(settings.artifacts_arguments),
         launcher=settings.launcher,
         limits=dict(settings.limits),
+        hides_gpus=hides_gpus,
     )

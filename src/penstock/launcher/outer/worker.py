@@ -27,6 +27,7 @@ from typing import Any, NoReturn, Protocol, TextIO
 from penstock.base.errors import PenstockError
 from penstock.base.limits import set_limits
 from penstock.launcher.inner.outcomes import Stopped
+from penstock.launcher.outer.devices import show_devices
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot
@@ -100,6 +101,8 @@ class WorkerSettings:
     launcher: str
     limits: dict[str, int]
     """What `base.limits.set_limits` is given."""
+    hides_gpus: bool = False
+    """Whether an attempt without GPUs sees none."""
 
 
 def named(text: str) -> Any:
@@ -237,6 +240,7 @@ class Worker:
         now_ms = time.time_ns() // 1_000_000
         log_offset = os.fstat(self._log).st_size
         sequence = self._slot.begin(request.attempt_id.encode(), started_at=now_ms, log_offset=log_offset)
+        show_devices(request.amounts)
         ended = self._run(launcher, request, now_ms)
         if os.getpid() != self._pid:
             os._exit(0)  # a fork that user code forgot; it has nothing to say here

@@ -120,3 +120,23 @@ def test_old_control_groups_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert machine.cpu_thousandths() == 2500
     assert machine.memory_bytes_total() == 2_000_000
     assert machine.oom_kill_count() == 5
+
+
+def test_devices_are_leased_not_advised(tmp_path: Path) -> None:
+    total = {**TOTAL, "gpu:A": 1000, "gpu_memory:A": 80}
+    one = Ledger(tmp_path, entry="one", total=total)
+    two = Ledger(tmp_path, entry="two", total=total)
+    assert one.lease({"gpu:A": 600}, noted={"gpu:A": 600}) == ""
+    assert (two.left()["gpu:A"], two.left()["gpu_memory:A"], one.left()["gpu:A"]) == (400, 80, 1000)
+    assert two.lease({"gpu:A": 500}, noted={"gpu:A": 500}) == "gpu:A"
+    assert one.left()["gpu:A"] == 1000, "what was refused is not noted"
+    assert two.lease({"gpu:A": 400}, noted={"gpu:A": 400}) == ""
+    one.publish({"cpu": 1000})
+    assert two.left()["gpu:A"] == 400, "a lease outlives what is published beside it"
+    assert one.lease({"gpu:A": 400}, noted={"gpu:A": 1000}) == "", "its own that is ending counts for others only"
+    assert two.left()["gpu:A"] == 0
+    one.note({"gpu:A": 400})
+    two.note({})
+    assert (one.left()["gpu:A"], two.left()["gpu:A"]) == (1000, 600)
+    one.close()
+    assert two.left()["gpu:A"] == 1000
