@@ -130,8 +130,7 @@ def test_the_next_attempt_waits_until_the_last_one_has_let_go(subject: LocalSubj
 def test_an_attempt_that_is_killed_gives_its_devices_back(subject: LocalSubject) -> None:
     with closing(subject.open()) as one, closing(subject.open()) as two:
         one.start([working(subject, 1, memory_bytes=GIB, ms=60_000, gpu0=1000)])
-        reports_until(one, lambda seen: bool(seen))
-        assert two.capacity().amounts[A] == 0
+        reports_until(one, lambda seen: bool(seen) and two.capacity().amounts[A] == 0)
         one.stop(name(1), grace_ms=0)
         ends_of(one, [name(1)])
         reports_until(one, lambda seen: two.capacity().amounts[A] == 1000)
