@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from penstock.app.beginning import Begun
     from penstock.app.comparing import Difference
     from penstock.app.describing import Checked
     from penstock.app.logs import AttemptLog
@@ -145,6 +146,27 @@ def check_twice(target: str, task: str, parameters: Mapping[str, str]) -> Twice:
     from penstock.app import twice
 
     return twice.check_twice(target, task, parameters)
+
+
+def refuse_used_folder(folder: Path) -> None:
+    """Raises InvalidInput for a folder in which `begin_project` would make nothing."""
+    from penstock.app import beginning
+
+    beginning.refuse_used(folder)
+
+
+def project_name(folder: Path) -> str:
+    """The name that a project in this folder has unless it is given one."""
+    from penstock.app import beginning
+
+    return beginning.name_of(folder)
+
+
+def begin_project(folder: Path, *, name: str | None, with_example: bool) -> Begun:
+    """Make a project that runs at once, in a folder that is empty or not there yet."""
+    from penstock.app import beginning
+
+    return beginning.begin_project(folder, name=name, with_example=with_example)
 
 
 def versions() -> dict[str, Any]:

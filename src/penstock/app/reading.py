@@ -112,9 +112,24 @@ def _summary(store: StateStore, run: RunRow) -> Summary | None:
         for row in rows
         if row.origin is Origin.CACHED and row.cause.by in made
     }
-    usual = {name: mean_us / 1000 for name, (_, mean_us) in history_of(store, graph).items()}
+    attempts = store.attempts(run.run_id)
+    usual = _usual_ms(history_of(store, graph), rows, attempts)
     capacity = run.provenance.get("capacity", {})
-    return summarised(Stored(run, rows, store.attempts(run.run_id), capacity, usual, saved), make_plan(graph))
+    return summarised(Stored(run, rows, attempts, capacity, usual, saved), make_plan(graph))
+
+
+def _usual_ms(
+    history: Mapping[str, tuple[int, float]], rows: Sequence[TaskRunRow], attempts: Sequence[AttemptRow]
+) -> dict[str, float]:
+    """Mean durations by component in all other runs: what this one has added to the history is taken out."""
+    component_by_path = {row.path: row.component for row in rows}
+    left = {name: [count, count * mean_us] for name, (count, mean_us) in history.items()}
+    for attempt in attempts:
+        sums = left.get(component_by_path.get(attempt.path, ""))
+        if sums is not None and attempt.outcome == "succeeded":
+            sums[0] -= 1
+            sums[1] -= attempt.duration_us
+    return {name: total_us / count / 1000 for name, (count, total_us) in left.items() if count > 0}
 
 
 def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:

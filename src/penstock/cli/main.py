@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SUCCEEDED, FAILED, INVALID, CANCELLED = 0, 1, 2, 3
 
 VERBS = {
+    "init": ("beginning", "Make a project that runs at once."),
     "check": ("running", "Say everything that is wrong with a pipeline, without running it."),
     "plan": ("explaining", "Say what a run would do, and why, without running it."),
     "run": ("running", "Run a pipeline."),
@@ -44,6 +45,7 @@ def make_app() -> App:
         help="Machine-learning pipelines from raw data to production. State lives in .penstock/ of the project folder.",
         help_format="plaintext",
         version_flags=(),
+        suppress_keyboard_interrupt=False,
     )
     for verb, (module, text) in VERBS.items():
         app.command(f"penstock.cli.{module}:{verb}", name=verb, help=text)

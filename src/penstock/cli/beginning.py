@@ -1,0 +1,53 @@
+"""The verbs of a beginning: init, doctor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from penstock.cli.main import SUCCEEDED
+
+
+def init(
+    folder: Path,
+    /,
+    *,
+    name: Annotated[str | None, Parameter(help="The name of the pipeline; otherwise that of the folder.")] = None,
+    example: Annotated[
+        bool | None, Parameter(help="With a small pipeline that trains and measures a model, or with two empty tasks.")
+    ] = None,
+    yes: Annotated[bool, Parameter(name=["-y", "--yes"], negative="", help="Ask nothing.", show_default=False)] = False,
+) -> int:
+    """Make a project that runs at once, in a folder that is empty or not there yet.
+
+    Parameters
+    ----------
+    folder
+        Where.
+    """
+    from penstock import app
+
+    app.refuse_used_folder(folder)
+    asks = not yes and sys.stdin.isatty()
+    default = app.project_name(folder)
+    if name is None and asks:
+        name = _asked(f"Name of the pipeline [{default}]: ") or default
+    if example is None:
+        example = not asks or _asked("With an example that trains a model? [Y/n]: ").lower() not in ("n", "no")
+    begun = app.begin_project(folder, name=name, with_example=example)
+    shown = os.path.relpath(begun.folder)
+    print(f"made {begun.name} in {shown}: {', '.join(begun.files)}", file=sys.stderr)
+    print(f"next: cd {shown} && penstock run pipeline.py", file=sys.stderr)
+    return SUCCEEDED
+
+
+def _asked(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:  # the end of input is no answer: nothing has been made yet
+        raise KeyboardInterrupt
+    return line.strip()
