@@ -83,6 +83,41 @@ def test_the_tree_moves_and_goes(story, terminal) -> None:
     assert not seen.screen.cursor.hidden
 
 
+TRACKED = """
+    import time
+    from pathlib import Path
+    from penstock import context, pipeline, task
+
+
+    @task
+    def walks() -> int:
+        here = context()
+        for number in here.track(range(10), text="rows"):
+            if number == 1:
+                here.log_metric("loss", 0.125)
+            if number < 3:
+                time.sleep(0.15)
+            if number == 3:
+                while not (Path(__file__).parent / "may-go-on").exists():
+                    time.sleep(0.01)
+        return number
+
+
+    @pipeline
+    def tracked() -> int:
+        return walks()
+"""
+
+
+def test_what_a_task_says_of_itself_is_shown(project, terminal) -> None:
+    project.write("tracked.py", TRACKED)
+    seen = terminal("run", "tracked.py")
+    screen = seen.until(lambda text: re.search(r"● walks .* 3/10 .*rows, loss 0.125", text))
+    assert "usually" not in screen
+    project.write("may-go-on", "")
+    assert seen.ended() == 0
+
+
 def test_failures_stand_above_and_stay(story, terminal) -> None:
     story.write("numbers-may-end", "")
     seen = terminal("run", "story.py:broken")

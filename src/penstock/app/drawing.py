@@ -12,8 +12,8 @@ from penstock.app.words import count, duration, shortened
 from penstock.base.sizes import size_text
 
 if TYPE_CHECKING:
+    from penstock.app.frames import Frame, Line
     from penstock.app.summary import Summary, Timed
-    from penstock.app.viewing import Frame, Line
 
 Span = tuple[str, str]
 Row = tuple[Span, ...]

@@ -7,19 +7,20 @@ with a graph is counted and forgotten: memory and frames are as large as what is
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.frames import CACHED, ENDED, Frame, Lines, Twig, state_of
 from penstock.app.paths import place_of
-from penstock.engine.states import Origin, TaskState
+from penstock.base.ids import split_attempt_id
 from penstock.plan.devices import on_devices
+from penstock.wire import Observation, Progress
 
 if TYPE_CHECKING:
     from penstock.engine.events import Transition
     from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
     from penstock.plan.model import Plan, PlanGraph, PlanNode
-    from penstock.wire import Usage
+    from penstock.wire import Observed, Usage
 
 # So many rows are put aside at most before they are taken in, whether or not a frame is wanted.
 ASIDE_MAX = 20_000
@@ -28,72 +29,7 @@ SCANNED_MAX = 500
 # Of the nodes that have ended, so many are kept to be shown; the rest are counted.
 ENDED_KEPT_MAX = 100
 
-# So many lines of what runs below one node are wished for; so many lines are left for what has ended and what comes next.
-BELOW_MAX = 12
-AROUND_MIN = 4
-
-ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
-CACHED = "cached"
 SHOWN_ORDER = ("succeeded", CACHED, "failed", "skipped", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line below the head. `state` is a task run's, `cached` for a hit, or `more` for a line that stands for `count`
-    others. `done` of `total`: what the author's `track` says, or functions below a node with a graph; `took_ms` until now
-    or in all; `usual_ms` the mean of earlier runs; `saved` names the task run whose result a hit has."""
-
-    depth: int
-    name: str
-    state: str
-    done: float | None = None
-    total: float | None = None
-    took_ms: float | None = None
-    usual_ms: float | None = None
-    memory_bytes: int = 0
-    memory_bytes_max: int = 0
-    gpu_bytes: int = 0
-    note: str = ""
-    source: str = ""
-    count: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """All that is drawn at one moment. `done` of `known` functions; `saved_ms` what hits saved as far as history tells;
-    `amounts`: (resource, in use, capacity); `stopping`: "", "cancel" or "kill"."""
-
-    pipeline: str
-    run_id: str
-    state: str
-    took_ms: float
-    done: int
-    known: int
-    counts: tuple[tuple[str, int], ...]
-    saved_ms: float
-    attempts: int
-    amounts: tuple[tuple[str, int, int], ...]
-    lines: tuple[Line, ...]
-    stopping: str = ""
-
-
-@dataclass(slots=True)
-class Twig:
-    """A node of the tree that is open, or that belongs to the pipeline itself. `done`, `known`, `failed` and `cached` count
-    functions at every depth below."""
-
-    path: str
-    name: str
-    node: PlanNode | None
-    holder: Twig | None
-    row: TaskRunRow | None = None
-    attempt: AttemptRow | None = None
-    tracked: tuple[float, float | None, str] | None = None
-    open: dict[str, Twig] = field(default_factory=dict)
-    done: int = 0
-    known: int = 0
-    failed: int = 0
-    cached: int = 0
 
 
 class View:
@@ -118,6 +54,8 @@ class View:
         self._used: Counter[str] = Counter()
         self._aside: dict[str, TaskRunRow] = {}
         self._attempts_aside: dict[str, AttemptRow] = {}
+        self._progress_aside: dict[str, Progress] = {}
+        self._metrics_aside: dict[tuple[str, str], float] = {}
         self._saved_ms = 0.0
         self._stopping = ""
         self.ended: Counter[str] = Counter()
@@ -142,12 +80,14 @@ class View:
         if len(aside) + len(attempts) > ASIDE_MAX:
             self.settle()
 
-    def track(self, path: str, *, done: float, total: float | None, text: str = "") -> None:
-        """What the code of a task run says about how far it is; of one that has ended it is dropped."""
-        self.settle()
-        twig = self._twigs.get(path)
-        if twig is not None:
-            twig.tracked = (done, total, text)
+    def observe(self, observed: Sequence[Observed]) -> None:
+        """What the code of task runs says of how far it is, and the metrics that it logs; of one that has ended it is
+        dropped."""
+        for each in observed:
+            if isinstance(each, Progress):
+                self._progress_aside[each.attempt_id] = each
+            elif isinstance(each, Observation):
+                self._metrics_aside[each.attempt_id, each.name] = each.value
 
     def stop(self, *, force: bool) -> None:
         self._stopping = "kill" if force else self._stopping or "cancel"
@@ -166,6 +106,25 @@ class View:
             self._task(row)
         for attempt_id, attempt in attempts.items():
             self._attempt(attempt_id, attempt)
+        if self._progress_aside or self._metrics_aside:
+            self._take_in_observed()
+
+    def _take_in_observed(self) -> None:
+        progress, self._progress_aside = self._progress_aside, {}
+        metrics, self._metrics_aside = self._metrics_aside, {}
+        for attempt_id, said in progress.items():
+            twig = self._twig_of(attempt_id)
+            if twig is not None:
+                twig.progress = said
+        for (attempt_id, name), value in metrics.items():
+            twig = self._twig_of(attempt_id)
+            if twig is not None:
+                twig.metrics.pop(name, None)
+                twig.metrics[name] = value  # the latest one stands last
+
+    def _twig_of(self, attempt_id: str) -> Twig | None:
+        run_id, path, _ = split_attempt_id(attempt_id)
+        return self._twigs.get(path) if run_id == self._run.run_id else None
 
     def _task(self, row: TaskRunRow) -> None:
         has_ended = row.state in ENDED
@@ -179,6 +138,8 @@ class View:
             if holder is self._root:
                 self._entered.add(name)
         before, twig.row = twig.row, row
+        if before is not None and before.attempt != row.attempt:
+            twig.progress, twig.metrics = None, {}
         if twig.node is not None and twig.node.bodies:
             self._learn(twig, before, row)
         if has_ended:
@@ -212,18 +173,18 @@ class View:
         else:
             # What it held and never came to be is not waited for any more.
             _add_known(twig, twig.done - twig.known)
-            self.ended[_state_of(row)] += 1
+            self.ended[state_of(row)] += 1
         if holder is self._root:
             if len(self._ended) == ENDED_KEPT_MAX:
                 self._twigs.pop(self._ended[0].path, None)
             self._ended.append(twig)
-            self._ended_count[_state_of(row)] += 1
+            self._ended_count[state_of(row)] += 1
         else:
             del self._twigs[twig.path]
 
     def _count(self, holder: Twig, row: TaskRunRow) -> None:
         """A function's task run has ended."""
-        state = _state_of(row)
+        state = state_of(row)
         self.ended[state] += 1
         is_cached, is_failed = state == CACHED, state == "failed"
         if is_cached:
@@ -296,7 +257,7 @@ class View:
             saved_ms=self._saved_ms,
             attempts=len(self._flights),
             amounts=self._amounts(),
-            lines=tuple(_Lines(self, now, usage or {}).chosen(lines_max))[:lines_max],
+            lines=tuple(Lines(self, now, usage or {}).chosen(lines_max))[:lines_max],
             stopping=self._stopping,
         )
 
@@ -355,117 +316,6 @@ class View:
         return short
 
 
-class _Lines:
-    """Chooses what fits: what is active first, then what ended last and what comes next; the rest in lines that count."""
-
-    def __init__(self, view: View, now: int, usage: Mapping[str, Usage]) -> None:
-        self._view = view
-        self._now = now
-        self._usage = usage
-
-    def chosen(self, lines_max: int) -> Iterator[Line]:
-        view = self._view
-        room = max(lines_max - 2, 1)  # a line for what has ended and one for what waits
-        active = sorted(view.root.open.values(), key=view.order_of)
-        shown, cut = active[:room], active[room:]
-        room -= len(shown) + bool(cut)
-        # What runs within the nodes that run is worth more than what has ended, and that as much as what comes next.
-        holders = [twig for twig in shown if twig.open]
-        wanted = sum(min(len(twig.open), BELOW_MAX) for twig in holders)
-        below_room = min(wanted, max(room // 2, room - AROUND_MIN))
-        below = self._all_below(holders, below_room)
-        room -= sum(len(lines) for lines in below.values())
-        waiting = view.waiting(max(room - min(len(view.recent(room)), room // 2), 0))
-        ended = view.recent(room - len(waiting))
-        left = sum(view.ended_count.values()) - len(ended)
-        if left > 0:
-            yield Line(0, "", "more", note="ended", count=left)
-        rows = [(view.order_of(twig), [self._line(twig, 0), *below.get(twig.path, ())]) for twig in (*ended, *shown)]
-        rows += [(node.index, [Line(0, node.name, "waiting")]) for node in waiting]
-        for _, lines in sorted(rows, key=lambda row: row[0]):
-            yield from lines
-        if cut:
-            yield Line(0, "", "more", note="running or ready", count=len(cut))
-        left = view.waiting_count - len(waiting)
-        if left > 0:
-            yield Line(0, "", "more", note="waiting", count=left)
-
-    def _all_below(self, holders: Sequence[Twig], room: int) -> dict[str, list[Line]]:
-        found = {}
-        for number, twig in enumerate(holders):
-            lines = list(self._below(twig, 1, room // (len(holders) - number)))
-            room -= len(lines)
-            found[twig.path] = lines
-        return found
-
-    def _below(self, twig: Twig, depth: int, room: int) -> Iterator[Line]:
-        """What is open below a node with a graph: what runs before what is ready, the longest first."""
-        if room < 1:
-            return
-        running = [each for each in twig.open.values() if each.row is None or each.row.state != "ready"]
-        for each in running:
-            if room < 1:
-                return
-            yield self._line(each, depth)
-            below = list(self._below(each, depth + 1, room - 1)) if each.open else []
-            yield from below
-            room -= 1 + len(below)
-
-    def _line(self, twig: Twig, depth: int) -> Line:
-        row, attempt = twig.row, twig.attempt
-        if row is None:
-            return Line(depth, twig.name, "running")
-        state = _state_of(row)
-        done: float | None = None
-        total: float | None = None
-        note = ""
-        if twig.node is not None and twig.node.bodies:
-            done, total, note = twig.done, max(twig.known, twig.done), _counted(twig)
-        elif twig.tracked is not None and row.state not in ENDED:
-            done, total, note = twig.tracked
-        used = self._usage.get(f"{row.run_id}/{row.path}#{row.attempt}")
-        if used is None and attempt is not None:
-            used = attempt.usage
-        return Line(
-            depth,
-            twig.name,
-            state,
-            done=done,
-            total=total,
-            took_ms=self._took_ms(row, attempt),
-            usual_ms=self._view.usual_ms(row.component),
-            memory_bytes=used.memory_bytes_peak if used is not None else 0,
-            memory_bytes_max=dict(attempt.amounts).get("memory", 0) if attempt is not None else 0,
-            gpu_bytes=getattr(used, "gpu_memory_bytes_peak", 0) or 0,
-            note=note or self._note(twig, row),
-            source=row.cause.by if row.origin is Origin.CACHED else "",
-        )
-
-    def _took_ms(self, row: TaskRunRow, attempt: AttemptRow | None) -> float | None:
-        if row.state in ENDED:
-            if attempt is not None and attempt.duration_us:
-                return attempt.duration_us / 1000
-            return row.ended_at - row.started_at if row.ended_at is not None and row.started_at is not None else None
-        if row.state != "running":
-            return None
-        began = row.started_at
-        if attempt is not None and attempt.number == row.attempt:
-            began = attempt.started_at or attempt.submitted_at
-        return max(self._now - began, 0) if began is not None else None
-
-    def _note(self, twig: Twig, row: TaskRunRow) -> str:
-        if row.state == "ready" and twig.node is not None and twig.node.amounts:
-            lacking = self._view.lacking(dict(twig.node.amounts))
-            return f"waits for {' and '.join(lacking)}" if lacking else ""
-        if row.state == "backoff" and row.retry_at is not None:
-            return f"again in {max(row.retry_at - self._now, 0) / 1000:.0f} s"
-        if row.state == "running" and row.attempt > 1:
-            return f"attempt {row.attempt}"
-        if row.state in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED):
-            return row.cause.text or row.cause.code.replace("_", " ")
-        return ""
-
-
 def _node_in(graph: PlanGraph, name: str) -> PlanNode | None:
     index = graph.index_by_name.get(name)
     return graph.nodes[index] if index is not None else None
@@ -476,13 +326,3 @@ def _add_known(twig: Twig, more: int) -> None:
     while above is not None:
         above.known += more
         above = above.holder
-
-
-def _state_of(row: TaskRunRow) -> str:
-    return CACHED if row.origin is Origin.CACHED and row.state is TaskState.SUCCEEDED else row.state.value
-
-
-def _counted(twig: Twig) -> str:
-    running = sum(each.row is not None and each.row.state == "running" for each in twig.open.values())
-    parts = [(running, "running"), (twig.cached, "cached"), (twig.failed, "failed")]
-    return ", ".join(f"{number:,} {word}" for number, word in parts if number)

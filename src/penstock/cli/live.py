@@ -78,7 +78,8 @@ class LiveProgress:
             self._lines.committed(transitions)
 
     def observed(self, observations: Sequence[Observed]) -> None:
-        pass
+        if self._view is not None:
+            self._view.observe(observations)
 
     def stopping(self, *, force: bool) -> None:
         if self._view is not None:

@@ -6,14 +6,15 @@ from textwrap import dedent
 from typing import Any
 
 from penstock.app.drawing import bar, cut, drawn, plain
-from penstock.app.viewing import Frame, View
+from penstock.app.frames import Frame
+from penstock.app.viewing import View
 from penstock.base.instants import Instant
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.plan.passes import make_plan
 from penstock.testing.notation import graph
-from penstock.wire import Usage
+from penstock.wire import Observation, Progress, Usage
 
 BEGAN = 1_000_000
 RUN = RunRow(
@@ -77,7 +78,8 @@ def story() -> Told:
     told.runs("train/11/fit", began=2.5, number=2)
     told.task("prepare", "running", began=1.4, component="call")
     told.runs("prepare/a", began=1.4)
-    told.view.track("prepare/a", done=3, total=10, text="epoch 3, loss 0.31")
+    told.view.observe([Progress(f"{RUN.run_id}/prepare/a#1", 3, 10, "epochs", 0)])
+    told.view.observe([Observation(f"{RUN.run_id}/prepare/a#1", "loss", value, None, 0) for value in (0.5, 0.3125)])
     return told
 
 
@@ -92,7 +94,7 @@ def test_a_run_as_it_is_seen() -> None:
             ● 11/fit      1.5 s  usually 5.0 s  attempt 2
           ○ report
           ● prepare       ············ 0/2  2.6 s  1 running
-            ● a           ███▋········ 3/10  2.6 s  epoch 3, loss 0.31
+            ● a           ███▋········ 3/10  2.6 s  epochs, loss 0.3125
           ○ send""")
 
 
@@ -106,7 +108,7 @@ def test_what_does_not_fit_is_counted_and_what_runs_comes_first() -> None:
             ● 10/fit      2.0 s  usually 5.0 s
           ○ report
           ● prepare       ············ 0/2  2.6 s  1 running
-            ● a           ███▋········ 3/10  2.6 s  epoch 3, loss 0.31
+            ● a           ███▋········ 3/10  2.6 s  epochs, loss 0.3125
           … 1 more waiting""")
 
 
@@ -118,6 +120,16 @@ def test_no_frame_is_larger_than_its_terminal() -> None:
         assert len(frame.lines) <= lines_max
         for width in (10, 20, 40, 80):
             assert max(len(row) for row in plain(drawn(frame, width=width)).split("\n")) <= width
+
+
+def test_another_attempt_begins_anew() -> None:
+    told = story()
+    assert "3/10" in told.text(4)
+    told.task("prepare/a", "backoff", attempt=1, retry_at=Instant(BEGAN + 9_000))
+    assert "again in 5 s" in told.text(4)
+    told.runs("prepare/a", number=2)
+    assert "3/10" not in told.text(4)
+    assert "0.3125" not in told.text(4)
 
 
 def test_ctrl_c_says_what_it_does() -> None:
