@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from penstock.app.caching import codes_of
 from penstock.base.errors import InvalidPipeline
-from penstock.graph.model import Call, Finally, Function, Graph, bodies_of
+from penstock.graph.components import names_in
 from penstock.plan.model import Plan
 from penstock.plan.passes import make_plan
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
     from penstock.executors.local.executor import LocalExecutor
+    from penstock.graph.model import Graph
     from penstock.values.store import ArtifactStore
 
 
@@ -45,11 +46,5 @@ def history_of(store: StateStore, graph: Graph) -> Mapping[str, tuple[int, float
 
 
 def components_of(graph: Graph) -> set[str]:
-    """The functions of a graph at every depth, as `module:name`."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
-            found.add(f"{node.component.module}:{node.component.name}")
-        for body, _ in bodies_of(node):
-            found |= components_of(body)
-    return found
+    """The names of the functions and commands of a graph at every depth."""
+    return set(names_in(graph).values())

@@ -153,14 +153,17 @@ def _made(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, AttemptRow
 def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
     """The nodes of the run's own graph that have no row yet: they wait."""
     from penstock.graph.codec import graph_from_json
-    from penstock.graph.model import Call, Finally, Graph
+    from penstock.graph.components import names_in
+    from penstock.graph.model import Call, Finally
 
     waiting = []
-    for node in graph_from_json(dict(store.graph(run.graph_digest))).nodes:
+    graph = graph_from_json(dict(store.graph(run.graph_digest)))
+    names = names_in(graph)
+    for node in graph.nodes:
         if node.name not in known:
             kind = type(node).__name__.lower()
-            if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
-                kind = f"{node.component.module}:{node.component.name}"
+            if isinstance(node, (Call, Finally)):
+                kind = names.get(id(node.component), kind)
             waiting.append(TaskRunResult(path=node.name, component=kind, state="waiting"))
     return tuple(waiting)
 

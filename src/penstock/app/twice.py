@@ -110,7 +110,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
 def _require_function(plan: Plan, task: str) -> None:
     """Raises InvalidInput where no task of the pipeline has that path."""
     node = node_at(plan.root, task)
-    if node is not None and node.function is not None:
+    if node is not None and node.work is not None:
         return
     from difflib import get_close_matches
 
@@ -127,7 +127,7 @@ def _function_paths(part: PlanGraph, prefix: str) -> Iterator[str]:
     from penstock.graph.model import Branch, Loop, Map
 
     for node in part.nodes:
-        if node.function is not None:
+        if node.work is not None:
             yield prefix + node.name
         for index, body in enumerate(node.bodies):
             keyed = isinstance(node.node, (Map, Branch, Loop))
@@ -195,7 +195,7 @@ class Trying:
     def respond(self, request: AttemptRequest) -> tuple[Outcome, float]:
         run, path, _ = split_attempt_id(request.attempt_id)
         if path == self._task:
-            self._component = f"{request.component.module}:{request.component.name}"
+            self._component = request.component.component
             for number in (1, 2):
                 ended = self._run(replace(request, attempt_id=attempt_id(run, path, number)))
                 self._ends.append(ended)

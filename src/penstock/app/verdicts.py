@@ -150,7 +150,7 @@ class Foresight:
 
     def _is_probe(self, request: AttemptRequest) -> bool:
         component = request.component
-        looks = component.module == SOURCES and component.name.startswith(("resolve_", "probe_"))
+        looks = component.component.startswith((f"{SOURCES}:resolve_", f"{SOURCES}:probe_"))
         return looks and not any(is_unknown(datum) for datum in request.inputs.values())
 
     def _resolve(self, path: str, request: AttemptRequest) -> AttemptEnded:
@@ -282,7 +282,7 @@ class Foresight:
 
 
 def _component(request: AttemptRequest) -> str:
-    return f"{request.component.module}:{request.component.name}"
+    return request.component.component
 
 
 # -- what the rows of a rehearsal mean -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from penstock.base.errors import PenstockError
 from penstock.base.firstparty import is_first_party
 from penstock.code import compiled
 from penstock.code.facts import Kept
+from penstock.code.files import PinnedFile, files_from_json, files_to_json
 from penstock.code.firstparty import extend_path
 from penstock.code.imports import imports_of
 from penstock.values.store import ArtifactStore
@@ -188,6 +189,8 @@ class Recording:
         self._paths = paths
         self._folder = folder
         self._finder = PinnedFinder({}, folder=folder, recording=True)
+        self.files: Mapping[str, PinnedFile] = {}
+        """Files that commands declare."""
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -227,6 +230,8 @@ class Recording:
         global _served
         sources = self.complete()
         data = to_json(sources, project=self._project, paths=self._paths, target=target)
+        if self.files:
+            data["files"] = files_to_json(self.files)
         pin = artifacts.put_bytes(canonical_json(data))
         _served = pin
         return pin
@@ -375,6 +380,11 @@ def _text_of(data: bytes) -> Any:
 
 def _bytes_of(text: Any) -> bytes:
     return text.encode() if isinstance(text, str) else base64.b64decode(text["base64"])
+
+
+def files_of_pin(pin: str, artifacts: ArtifactStore) -> dict[str, PinnedFile]:
+    """The files that commands declare, as a pin has them. Raises what the store raises."""
+    return files_from_json(json.loads(artifacts.get_bytes(pin)).get("files", {})) if pin else {}
 
 
 # -- serving ---------------------------------------------------------------------------------------------------------

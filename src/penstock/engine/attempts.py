@@ -89,7 +89,7 @@ def deadline_of(task: TaskRun) -> Instant | None:
     """When the current attempt, or the whole of a node with a graph, has used up its time."""
     if task.timeout_ms is None:
         return None
-    if task.node.function is None:
+    if task.node.work is None:
         return Instant(task.started_at + task.timeout_ms) if task.started_at is not None else None
     row = task.current
     if row is None or row.started_at is None or row.state is AttemptState.ENDED:

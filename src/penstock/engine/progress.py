@@ -150,7 +150,7 @@ def _begin_node(turn: Turn, task: TaskRun) -> None:
     """The trigger and the condition say go. Raises ExpressionError while nothing has changed yet."""
     frame = frame_of(task)
     task.timeout_ms = timeout_of(task.node, frame)
-    if task.node.function is None:
+    if task.node.work is None:
         turn.bodies.begin(turn, task, frame)
         return
     inputs = bind(task.node.inputs, frame)
@@ -390,7 +390,7 @@ def stop(turn: Turn, scope: Scope, why: str) -> None:
             turn.agenda.append((judge, scope, node.index))
         elif task.state in (TaskState.READY, TaskState.BACKOFF):
             end(turn, task, TaskState.CANCELLED, caused(why))
-        elif task.state is TaskState.RUNNING and task.node.function is None:
+        elif task.state is TaskState.RUNNING and task.node.work is None:
             turn.bodies.stop(turn, task, why)
         elif task.state is TaskState.RUNNING:
             stop_attempt(turn, task, 0 if why == KILL else turn.grace_ms, caused(why))
@@ -438,7 +438,7 @@ def due(turn: Turn, subject: TaskRun | Run) -> None:
         return
     task = subject
     if task.state is TaskState.BACKOFF and task.retry_at is not None and turn.now >= task.retry_at:
-        if task.node.function is not None:
+        if task.node.work is not None:
             make_ready(turn, task, caused("backoff_over"))
         else:
             turn.move(task, TaskState.READY, caused("backoff_over"))
@@ -453,7 +453,7 @@ def due(turn: Turn, subject: TaskRun | Run) -> None:
 def _look_at_deadline(turn: Turn, task: TaskRun) -> None:
     deadline = deadline_of(task)
     row = task.current
-    if task.node.function is None:
+    if task.node.work is None:
         if deadline is not None and turn.now >= deadline and "timed_out" not in task.detail:
             task.detail = {**task.detail, "timed_out": True}
             turn.move(task, TaskState.RUNNING, caused("timed_out"))

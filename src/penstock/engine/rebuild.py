@@ -99,7 +99,7 @@ def _restore_scope(turn: Turn, scope: Scope, rows: Rows, newest: Mapping[str, At
     running.sort(key=lambda task: task.node.index)
     for task in running:
         task.timeout_ms = timeout_of(task.node, frame_of(task))
-        if task.node.function is not None:
+        if task.node.work is not None:
             _restore_function(turn, task, newest.get(task.path))
         else:
             _restore_bodies(turn, task, rows, newest)

@@ -21,7 +21,6 @@ from penstock.graph.model import (
     Call,
     Case,
     Finally,
-    Function,
     Graph,
     GraphOutput,
     InputSpec,
@@ -31,6 +30,7 @@ from penstock.graph.model import (
     Order,
     Policy,
     Trigger,
+    Work,
 )
 from penstock.graph.names import NAME_FIX, UniqueNames, is_name, made_valid, name_of_value
 from penstock.graph.types import ANY, BOOL, INT, Type, list_of
@@ -100,7 +100,7 @@ class GraphBuilder:
         self._finally_names: set[str] = set()
         self._names = UniqueNames()
         self._input_names = UniqueNames()
-        self._outputs_by_component: dict[int, tuple[Function | Graph, Mapping[str, Type]]] = {}
+        self._outputs_by_component: dict[int, tuple[Work | Graph, Mapping[str, Type]]] = {}
         self._last_branch: BranchBuilder | None = None
         self._graph: Graph | None = None
 
@@ -201,7 +201,7 @@ class GraphBuilder:
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
     def add_call(
-        self, component: Function | Graph, inputs: Mapping[str, Scoped], options: NodeOptions = NO_OPTIONS
+        self, component: Work | Graph, inputs: Mapping[str, Scoped], options: NodeOptions = NO_OPTIONS
     ) -> NodeRef:
         name = self._node_name(component.name, options)
         bound, order = self._bind(inputs, options), self._order(options)
@@ -301,7 +301,7 @@ class GraphBuilder:
 
     def add_finally(
         self,
-        component: Function | Graph,
+        component: Work | Graph,
         inputs: Mapping[str, Scoped],
         watch: Sequence[NodeRef] | None = None,
         options: NodeOptions = NO_OPTIONS,
@@ -360,7 +360,7 @@ class GraphBuilder:
             body.holder = name
         return self._add(name, finish, outputs)
 
-    def _outputs_of(self, component: Function | Graph) -> Mapping[str, Type]:
+    def _outputs_of(self, component: Work | Graph) -> Mapping[str, Type]:
         known = self._outputs_by_component.get(id(component))
         if known is None:
             outputs = {output.name: output.type for output in component.outputs}

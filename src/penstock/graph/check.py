@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from penstock.base.diagnostics import Diagnostic, Location
 from penstock.base.limits import LIMITS
 from penstock.graph.bindings import Constant, Value
+from penstock.graph.check_commands import check_command
 from penstock.graph.check_order import cycle_among, invariant_nodes, never_present
 from penstock.graph.check_values import Place, ValueChecker
 from penstock.graph.model import (
@@ -17,8 +18,9 @@ from penstock.graph.model import (
     DEFAULT_POLICY,
     Branch,
     Call,
+    Command,
+    CommandOutput,
     Finally,
-    Function,
     Graph,
     GraphOutput,
     InputSpec,
@@ -28,11 +30,12 @@ from penstock.graph.model import (
     Order,
     OutputSpec,
     Policy,
+    Work,
     outputs_of,
 )
 from penstock.graph.names import NAME_FIX, is_name, nearest
 from penstock.graph.parameters import check_parameter
-from penstock.graph.policies import DECLARED, TRUST, check_cache_policy, check_gpu
+from penstock.graph.policies import DECLARED, TRUST, check_cache_policy, check_environment, check_gpu
 from penstock.graph.types import ANY, Type
 
 _NUMBERS = ("int", "float", "any", "json")
@@ -58,7 +61,7 @@ def check(graph: Graph) -> tuple[Diagnostic, ...]:
 class _Ends:
     """The inputs and outputs of a component, ready to be looked up."""
 
-    component: Function | Graph
+    component: Work | Graph
     inputs: Mapping[str, InputSpec]
     required: tuple[str, ...]
     outputs: Mapping[str, Type]
@@ -290,16 +293,22 @@ class _GraphChecker:
             if not (good and retry.factor >= 1 and 0 <= retry.jitter <= 1):
                 message = f"retry of {name!r} has a number out of its range: {retry}"
                 self._report("bad-retry", message, "attempts from 1, factor from 1, jitter from 0 to 1.", location)
-        check_cache_policy(policy, lambda code, message, fix: self._report(code, f"{name!r} {message}", fix, location))
+
+        def report(code: str, message: str, fix: str) -> None:
+            self._report(code, f"{name!r} {message}", fix, location)
+
+        check_cache_policy(policy, report)
+        if policy.environment is not None:
+            check_environment(policy.environment, report)
 
     def _check_declared(self, node: Node) -> None:
         """What code depends on is declared with the code: a node that uses it cannot say it for this use alone."""
         policy = node.policy
-        given = [name for name in DECLARED if getattr(policy, name)]
-        if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
+        given = [name for name in (*DECLARED, "environment") if getattr(policy, name)]
+        if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
             if given:
                 message = f"{node.name!r} declares {', '.join(given)}, which belong to the component"
-                self._report("declared-at-node", message, "Declare them where the function is defined.", node.location)
+                self._report("declared-at-node", message, "Declare them where the component is defined.", node.location)
         elif given or policy.version is not None or policy.expires_ms is not None or policy.cache == TRUST:
             message = f"{node.name!r} holds other tasks, which say for themselves what they depend on"
             self._report("declared-at-node", message, "Declare it on the tasks in it.", node.location)
@@ -332,7 +341,7 @@ class _GraphChecker:
 
     # -- components and ends -------------------------------------------------------------------------------------------
 
-    def _ends(self, component: Function | Graph) -> _Ends:
+    def _ends(self, component: Work | Graph) -> _Ends:
         ends = self._judged.ends.get(id(component))
         if ends is None:
             ends = self._judged.ends[id(component)] = _Ends(
@@ -346,13 +355,17 @@ class _GraphChecker:
             else:
                 self._check_ends(component.name, component.inputs, component.outputs, component.location)
                 self._check_policy(component.policy, component.name, component.location)
+            if isinstance(component, Command):
+                check_command(
+                    component, lambda code, message, fix: self._report(code, message, fix, component.location)
+                )
         return ends
 
     def _check_ends(
         self,
         name: str,
         inputs: tuple[InputSpec, ...],
-        outputs: tuple[OutputSpec, ...] | tuple[GraphOutput, ...],
+        outputs: tuple[OutputSpec, ...] | tuple[CommandOutput, ...] | tuple[GraphOutput, ...],
         location: Location | None,
     ) -> None:
         for kind, names in (("input", [i.name for i in inputs]), ("output", [o.name for o in outputs])):

@@ -27,6 +27,7 @@ from penstock.graph.bindings import (
     Text,
     Value,
 )
+from penstock.graph.command_codec import command_from_json, command_to_json
 from penstock.graph.model import (
     DEFAULT_ORDER,
     DEFAULT_POLICY,
@@ -34,6 +35,7 @@ from penstock.graph.model import (
     Branch,
     Call,
     Case,
+    Command,
     Finally,
     Function,
     Graph,
@@ -46,6 +48,7 @@ from penstock.graph.model import (
     OutputSpec,
     Policy,
     Trigger,
+    Work,
 )
 from penstock.graph.policies import policy_from_json, policy_to_json
 from penstock.graph.types import Type
@@ -78,6 +81,11 @@ def graph_digest(graph: Graph) -> str:
     """sha256 (hex) of what the graph computes and how it is controlled: equal for the same pipeline written twice,
     whatever its labels, descriptions and places in files."""
     return digest_of(["penstock graph", GRAPH_VERSION, _Writer(identity=True).graph_data(graph)])
+
+
+def command_digest(command: Command) -> str:
+    """sha256 (hex) of what a command does and how it is run: equal for the same command written twice."""
+    return digest_of(_Writer(identity=True).command_data(command))
 
 
 def type_to_json(type_: Type) -> Json:
@@ -170,7 +178,8 @@ class _Writer:
 
     def __init__(self, *, identity: bool = False) -> None:
         self.identity = identity
-        self.tables: dict[str, list[Any]] = {"functions": [], "graphs": [], "orders": [], "policies": [], "files": []}
+        names = ("functions", "commands", "graphs", "orders", "policies", "files")
+        self.tables: dict[str, list[Any]] = {name: [] for name in names}
         self._position_by_text: dict[tuple[str, bytes], Any] = {}
         self._reference_by_id: dict[tuple[str, int], Any] = {}
 
@@ -200,7 +209,7 @@ class _Writer:
             digest.update(canonical_json(self._node_data(node)) + b"\n")
         return digest.hexdigest()
 
-    def _refer(self, table: str, thing: Function | Graph | Order | Policy) -> Any:
+    def _refer(self, table: str, thing: Work | Graph | Order | Policy) -> Any:
         known = self._reference_by_id.get((table, id(thing)))
         if known is not None:
             return known
@@ -208,6 +217,8 @@ class _Writer:
             data = self.graph_data(thing)
         elif isinstance(thing, Function):
             data = self._function_data(thing)
+        elif isinstance(thing, Command):
+            data = self.command_data(thing)
         elif isinstance(thing, Order):
             data = _order_data(thing)
         else:
@@ -226,9 +237,11 @@ class _Writer:
             self.tables[table].append(data)
         return position
 
-    def _component_data(self, component: Function | Graph) -> Json:
+    def _component_data(self, component: Work | Graph) -> Json:
         if isinstance(component, Graph):
             return {"graph": self._refer("graphs", component)}
+        if isinstance(component, Command):
+            return {"command": self._refer("commands", component)}
         return {"function": self._refer("functions", component)}
 
     def _function_data(self, function: Function) -> Json:
@@ -241,6 +254,14 @@ class _Writer:
         if function.policy != DEFAULT_POLICY:
             data["policy"] = self._refer("policies", function.policy)
         self._add_notes(data, function.location, NOTHING, function.description)
+        return data
+
+    def command_data(self, command: Command) -> Json:
+        data = command_to_json(command, self._type_data, sort=self.identity)
+        data["inputs"] = [self._input_data(spec) for spec in command.inputs]
+        if command.policy != DEFAULT_POLICY:
+            data["policy"] = self._refer("policies", command.policy)
+        self._add_notes(data, command.location, NOTHING, command.description)
         return data
 
     def _input_data(self, spec: InputSpec) -> Json:
@@ -349,6 +370,7 @@ class _Reader:
         self._orders: list[Order] = [self._order(entry) for entry in data["orders"]]
         self._policies: list[Policy] = [policy_from_json(entry, self._value) for entry in data["policies"]]
         self._functions: list[Function] = [self._function(entry) for entry in data["functions"]]
+        self._commands: list[Command] = [self._command(entry) for entry in data.get("commands", ())]
         for entry in data["graphs"]:  # an entry refers to earlier ones only
             self._graphs.append(self.graph(entry))
 
@@ -396,7 +418,9 @@ class _Reader:
         when = None if data["when"] is None else self._value(data["when"])
         return Case(when, self._graphs[data["graph"]], self._bindings(data["inputs"]))
 
-    def _component(self, data: Mapping[str, Any]) -> Function | Graph:
+    def _component(self, data: Mapping[str, Any]) -> Work | Graph:
+        if "command" in data:
+            return self._commands[int(data["command"])]
         if "function" in data:
             return self._functions[int(data["function"])]
         return self._graphs[int(data["graph"])]
@@ -448,6 +472,12 @@ class _Reader:
             location=self._location(data),
             description=data.get("description", ""),
         )
+
+    def _command(self, data: Mapping[str, Any]) -> Command:
+        inputs = tuple(self._input(spec) for spec in data["inputs"])
+        policy = self._policies[data["policy"]] if "policy" in data else DEFAULT_POLICY
+        notes = {"location": self._location(data), "description": data.get("description", "")}
+        return command_from_json(data, type_from_json, inputs=inputs, policy=policy, notes=notes)
 
     def _order(self, data: Mapping[str, Any]) -> Order:
         when = None if data["when"] is None else self._value(data["when"])

@@ -156,7 +156,9 @@ class Function:
 
 
 Word = tuple[str | Input, ...]
-"""One argument of a command: text and the component's own inputs, joined."""
+"""One argument of a command: text and the component's own inputs, joined. A value is written as CEL's `string()` writes
+it, null as nothing, an artifact as the path of its file. An argument that is one input alone and a list is one argument
+for each item; null, and an empty list, are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,16 @@ class Command:
     description: str = field(default="", compare=False)
 
 
+Work = Function | Command
+"""A component that does something itself; the other kind, a graph, holds others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One use of a component, its inputs bound by name. A component that is a graph makes a nested pipeline."""
 
     name: str
-    component: Function | Graph
+    component: Work | Graph
     inputs: Mapping[str, Value]
     order: Order = DEFAULT_ORDER
     policy: Policy = DEFAULT_POLICY
@@ -269,7 +275,7 @@ class Finally:
     never watches another `Finally`. An input whose producer has no value takes its default, or the node is skipped."""
 
     name: str
-    component: Function | Graph
+    component: Work | Graph
     inputs: Mapping[str, Value]
     watch: tuple[str, ...]
     policy: Policy = DEFAULT_POLICY

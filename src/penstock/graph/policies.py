@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.base.secrets import MARK, is_variable
 from penstock.graph.bindings import Value
-from penstock.graph.model import GPU_NAMES, Gpu, Policy, Resources, Retry
+from penstock.graph.model import GPU_NAMES, Environment, Gpu, Policy, Resources, Retry
 
 VERSION_LENGTH_MAX = 200
 DECLARED_MAX = 1_000
@@ -21,6 +21,10 @@ DECLARED = ("files", "env", "depends")
 """What a component declares beside its code; it belongs to components, not to their uses."""
 
 _GLOB = re.compile(r"[*?\[]")
+_PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*([\[<>=!~;@ ].*)?$"
+)  # an option or an address is none
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 Json = dict[str, Any]
@@ -57,7 +61,21 @@ def policy_to_json(policy: Policy, value_to_json: Callable[[Value], Json]) -> Js
     for name in DECLARED:
         if getattr(policy, name):
             data[name] = list(getattr(policy, name))
+    if policy.environment is not None:
+        data["environment"] = environment_to_json(policy.environment)
     return data
+
+
+def environment_to_json(environment: Environment) -> Json:
+    return {
+        "python": environment.python,
+        "packages": list(environment.packages),
+        "requirements": environment.requirements,
+    }
+
+
+def environment_from_json(data: Mapping[str, Any]) -> Environment:
+    return Environment(data["python"], tuple(data["packages"]), data["requirements"])
 
 
 def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping[str, Any]], Value]) -> Policy:
@@ -82,6 +100,7 @@ def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping
         files=tuple(data.get("files", ())),
         env=tuple(data.get("env", ())),
         depends=tuple(data.get("depends", ())),
+        environment=environment_from_json(data["environment"]) if "environment" in data else None,
     )
 
 
@@ -125,6 +144,25 @@ def check_cache_policy(policy: Policy, report: Report) -> None:
         if not isinstance(dependency, str) or not is_dependency(dependency):
             fix = 'Give the function, class or module itself, or text: "module" or "module:name".'
             report("bad-dependency", f"depends on {dependency!r}, which names no code", fix)
+
+
+def check_environment(environment: Environment, report: Report) -> None:
+    """Report what is wrong with an environment of a component's own."""
+    if environment.python and not _PYTHON.fullmatch(environment.python):
+        fix = 'Give a version such as "3.12".'
+        report("bad-environment", f"asks for Python {environment.python!r}, which is no version", fix)
+    for package in environment.packages:
+        if not isinstance(package, str) or not _REQUIREMENT.match(package):
+            fix = 'Give it as pip reads it, such as "numpy" or "numpy>=2,<3".'
+            report("bad-environment", f"asks for the package {package!r}, which is no requirement", fix)
+    if environment.requirements:
+        complaint = file_complaint(environment.requirements)
+        if complaint:
+            message = f"asks for the requirements in {environment.requirements!r}, which {complaint[0]}"
+            report("bad-environment", message, complaint[1])
+    if not (environment.python or environment.packages or environment.requirements):
+        fix = 'Give environment={"python": "3.12", "packages": ["numpy"]}, or leave it out.'
+        report("bad-environment", "has an environment that says nothing", fix)
 
 
 def file_complaint(path: Any) -> tuple[str, str] | None:

@@ -22,12 +22,13 @@ from penstock.graph.bindings import (
     leaves,
 )
 from penstock.graph.check_order import values_of
+from penstock.graph.components import command_text
 from penstock.graph.model import (
     DEFAULT_POLICY,
     Branch,
     Call,
+    Command,
     Finally,
-    Function,
     Gpu,
     Graph,
     InputSpec,
@@ -36,6 +37,7 @@ from penstock.graph.model import (
     Node,
     Policy,
     Trigger,
+    Work,
     bodies_of,
     outputs_of,
 )
@@ -179,9 +181,15 @@ def _what(node: Node) -> str:
     return prefix + component_text(node.component)
 
 
-def component_text(component: Function | Graph) -> str:
+def component_text(component: Work | Graph) -> str:
     """What a node uses, in a word."""
-    return f"pipeline {component.name}" if isinstance(component, Graph) else f"{component.module}:{component.name}"
+    if isinstance(component, Graph):
+        return f"pipeline {component.name}"
+    if isinstance(component, Command):
+        text = " ".join(command_text(component).split())
+        text = text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 3]}..."
+        return f"{'shell' if component.script else 'command'} `{text}`"
+    return f"{component.module}:{component.name}"
 
 
 def _bindings(node: Node) -> str:
@@ -216,7 +224,7 @@ def _order_text(node: Node) -> str:
 def policy_text(node: Node) -> str:
     """How a node is run, in brackets; nothing where nothing was said."""
     component = node.component if isinstance(node, (Call, Finally)) else None
-    below = component.policy if isinstance(component, Function) else DEFAULT_POLICY
+    below = component.policy if isinstance(component, Work) else DEFAULT_POLICY
     own = node.policy
     resources = own.resources or below.resources
     parts = []
@@ -263,6 +271,11 @@ def _plain_policy(own: Policy, below: Policy) -> Iterator[str]:
         declared = (*getattr(below, what), *getattr(own, what))
         if declared:
             yield f"{what} {' '.join(declared)}"
+    environment = own.environment or below.environment
+    if environment is not None:
+        facts = [f"Python {environment.python}"] if environment.python else []
+        facts += [*environment.packages, *([environment.requirements] if environment.requirements else [])]
+        yield f"environment of {' '.join(facts)}"
     if own.fresh if own.fresh is not None else below.fresh:
         yield "fresh process"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from penstock.base.diagnostics import Diagnostic
 from penstock.graph.bindings import OneOf, Value
-from penstock.graph.model import Function, Graph, Node, Retry, Trigger
-from penstock.wire import FunctionRequest, Inline
+from penstock.graph.model import Graph, Node, Retry, Trigger, Work
+from penstock.wire import Inline, WorkRequest
 
 Amounts = tuple[tuple[str, int], ...]
 """What an attempt takes, sorted by name: `cpu` in thousandths, `memory` in bytes, custom resources in thousandths."""
@@ -61,8 +61,8 @@ class PlanNode:
     data: tuple[int, ...] = ()
     inputs: tuple[Bound, ...] = ()
     when: Value | None = None
-    function: Function | None = None
-    request: FunctionRequest | None = None
+    work: Work | None = None
+    request: WorkRequest | None = None
     bodies: tuple[PlanGraph, ...] = ()
     amounts: Amounts | None = ()
     memory_bytes_max: int | None = None

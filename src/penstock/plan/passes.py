@@ -11,13 +11,12 @@ from penstock.base.diagnostics import Diagnostic
 from penstock.base.digests import digest_of
 from penstock.base.sizes import size_text
 from penstock.graph.bindings import Expression, OneOf, Output, StateOf, Text, Value, leaves
-from penstock.graph.codec import type_to_json
+from penstock.graph.components import names_in
 from penstock.graph.model import (
     GPU_NAMES,
     Branch,
     Call,
     Finally,
-    Function,
     Graph,
     InputSpec,
     Loop,
@@ -26,11 +25,13 @@ from penstock.graph.model import (
     Policy,
     Resources,
     Retry,
+    Work,
     bodies_of,
 )
 from penstock.plan.devices import gpus_lacking
 from penstock.plan.model import Amounts, Bound, CodeKey, Plan, PlanGraph, PlanNode, Tally
-from penstock.wire import FunctionRequest, Inline
+from penstock.plan.requests import work_request
+from penstock.wire import Inline, WorkRequest
 
 OWN_MS_UNKNOWN = 1_000.0
 """What a component counts as in longest paths while nothing is known of it."""
@@ -48,8 +49,9 @@ class Planning:
     capacity: Mapping[str, int] | None
     codes: Mapping[str, CodeKey] = field(default_factory=dict)
     code_digest: str = ""
+    names: Mapping[int, str] = field(default_factory=dict)
     graphs: dict[int, PlanGraph] = field(default_factory=dict)
-    requests: dict[int, FunctionRequest] = field(default_factory=dict)
+    requests: dict[int, WorkRequest] = field(default_factory=dict)
     policies: dict[tuple[int, int], _Settled] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
@@ -79,7 +81,7 @@ def make_plan(
     """The plan of a checked graph. `history` is component -> (attempts, mean duration in microseconds) of earlier runs;
     `capacity` the largest amounts that any one executor has. Requests above it are in `Plan.diagnostics`. `codes` is what the
     code of each component counts as in keys, `code_digest` the blob that they come from; a component without has no key."""
-    planning = Planning(pin, history or {}, capacity, codes or {}, code_digest)
+    planning = Planning(pin, history or {}, capacity, codes or {}, code_digest, names_in(graph))
     root = _plan_graph(graph, planning)
     for run_pass in PASSES:
         for part in planning.graphs.values():
@@ -95,16 +97,16 @@ def _plan_graph(graph: Graph, planning: Planning) -> PlanGraph:
     nodes = []
     for index, node in enumerate(graph.nodes):
         bodies = tuple(_plan_graph(body, planning) for body, _ in bodies_of(node))
-        function = _function_of(node)
-        component = f"{function.module}:{function.name}" if function else type(node).__name__.lower()
-        nodes.append(PlanNode(index, node, node.name, component, function=function, bodies=bodies))
+        work = _work_of(node)
+        component = planning.names[id(work)] if work else type(node).__name__.lower()
+        nodes.append(PlanNode(index, node, node.name, component, work=work, bodies=bodies))
     plan = PlanGraph(graph, tuple(nodes), {node.name: index for index, node in enumerate(graph.nodes)})
     planning.graphs[id(graph)] = plan
     return plan
 
 
-def _function_of(node: Node) -> Function | None:
-    if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
+def _work_of(node: Node) -> Work | None:
+    if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
         return node.component
     return None
 
@@ -154,8 +156,8 @@ def values_of(node: Node) -> Iterator[Value]:
 
 
 def _policies_of(node: Node) -> tuple[Policy, ...]:
-    function = _function_of(node)
-    return (node.policy, function.policy) if function else (node.policy,)
+    work = _work_of(node)
+    return (node.policy, work.policy) if work else (node.policy,)
 
 
 def _link_node(entry: PlanNode, index_by_name: Mapping[str, int]) -> None:
@@ -229,19 +231,19 @@ def bounds(specs: tuple[InputSpec, ...], given: Mapping[str, Value]) -> tuple[Bo
 def settle(plan: PlanGraph, planning: Planning) -> None:
     """Policies: the node's own field, else its component's, else the default."""
     for entry in plan.nodes:
-        function = entry.function
-        key = (id(entry.node.policy), id(function.policy) if function else 0)
+        work = entry.work
+        key = (id(entry.node.policy), id(work.policy) if work else 0)
         settled = planning.policies.get(key)
         if settled is None:
-            settled = planning.policies[key] = _settled(entry.node.policy, function.policy if function else None)
+            settled = planning.policies[key] = _settled(entry.node.policy, work.policy if work else None)
         entry.amounts, entry.memory_bytes_max = settled.amounts, settled.memory_bytes_max
         entry.retry, entry.timeout = settled.retry, settled.timeout
         entry.priority, entry.fresh = settled.priority, settled.fresh
         # A finally node is there for what it does, not for what it gives: it is cached only where its author says so.
         entry.cache = settled.cache is not False and (settled.cache is not None or not entry.is_finally)
         entry.expires_ms = settled.expires_ms
-        if function is not None:
-            entry.request = planning.requests.get(id(function)) or _request(function, planning)
+        if work is not None:
+            entry.request = planning.requests.get(id(work)) or _request(work, planning)
 
 
 def _settled(own: Policy, inherited: Policy | None) -> _Settled:
@@ -288,16 +290,10 @@ def resources_of(node: Node) -> Resources:
     return next((p.resources for p in _policies_of(node) if p.resources is not None), DEFAULT_RESOURCES)
 
 
-def _request(function: Function, planning: Planning) -> FunctionRequest:
-    request = FunctionRequest(
-        function.module,
-        function.name,
-        {spec.name: type_to_json(spec.type) for spec in function.inputs},
-        {spec.name: type_to_json(spec.type) for spec in function.outputs},
-        planning.pin,
-        planning.code_digest,
+def _request(work: Work, planning: Planning) -> WorkRequest:
+    request = planning.requests[id(work)] = work_request(
+        work, component=planning.names[id(work)], pin=planning.pin, code=planning.code_digest
     )
-    planning.requests[id(function)] = request
     return request
 
 
@@ -339,7 +335,7 @@ def key(plan: PlanGraph, planning: Planning) -> None:
     """The part of every key that does not depend on inputs (semantics 30). Code that could not be resolved gives no key,
     unless the author trusts it (cache rule 13)."""
     for entry in plan.nodes:
-        code = planning.codes.get(entry.component) if entry.function is not None else None
+        code = planning.codes.get(entry.component) if entry.work is not None else None
         trusted = entry.node.policy.cache == "trust"
         if code is not None and (trusted or not code.unresolved):
             entry.code = code
@@ -355,7 +351,7 @@ def refuse(plan: PlanGraph, planning: Planning) -> None:
         return
     seen: dict[Amounts, str] = {}
     for entry in plan.nodes:
-        if entry.function is None or not entry.amounts:
+        if entry.work is None or not entry.amounts:
             continue
         if entry.amounts not in seen:
             seen[entry.amounts] = lacking(entry.amounts, planning.capacity)
@@ -365,7 +361,7 @@ def refuse(plan: PlanGraph, planning: Planning) -> None:
                     "request-too-large",
                     f"task '{entry.name}' asks for {seen[entry.amounts]}",
                     "ask for less in the task's resources, or raise the limit in the settings where the machine has more",
-                    entry.node.location or entry.function.location,
+                    entry.node.location or entry.work.location,
                 )
             )
 

@@ -23,7 +23,7 @@ from penstock.engine.states import (
     RunState,
     TaskState,
 )
-from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map, Node, bodies_of
+from penstock.graph.model import Branch, Call, Finally, Graph, Loop, Map, Node, bodies_of
 from penstock.testing import naive
 from penstock.testing.naive_values import Ended, Scope, bind, items_of, value_of
 from penstock.wire import Datum, Inline
@@ -250,7 +250,7 @@ def _inputs_of(
             if isinstance(node, Finally):
                 scope = replace(scope, watched=node.watch)
             bound = bind(node.component.inputs, node.inputs, scope)
-            if isinstance(node.component, Function):
+            if not isinstance(node.component, Graph):
                 return bound
             return _inputs_of(segments[1:], node.component, bound, rows, inside)
 

@@ -28,6 +28,8 @@ from penstock.graph.model import (
     Branch,
     Call,
     Case,
+    Command,
+    CommandOutput,
     Finally,
     Function,
     Gpu,
@@ -43,6 +45,7 @@ from penstock.graph.model import (
     Resources,
     Retry,
     Trigger,
+    Work,
     bodies_of,
     outputs_of,
 )
@@ -55,6 +58,9 @@ LOST_MAX = 1_000_000
 
 WIDE_MIN = 65
 """A map over so many items begins them in more than one window."""
+
+COMMANDS = 0.2
+"""How many of the functions that could be are commands."""
 
 _PARAMETERS = (INT, INT, BOOL, FLOAT, STR, list_of(INT))
 _ANY = (*_PARAMETERS, fakes.FRAME, list_of(fakes.FRAME))
@@ -73,7 +79,7 @@ class Scenario:
 
 def random_scenario(seed: int, *, size: int = 14) -> Scenario:
     """A graph of about `size` nodes, those in bodies counted once; a smaller size gives a simpler graph."""
-    maker = _Maker(Random(f"graph {seed} {size}"), size)
+    maker = _Maker(Random(f"graph {seed} {size}"), size, Random(f"kinds {seed} {size}"))
     return maker.scenario(f"g{seed}")
 
 
@@ -82,6 +88,8 @@ class _Maker:
     rng: Random
     left: int
     """How many more nodes the whole graph may have."""
+    kinds: Random
+    """Says which functions are commands."""
     functions: int = 0
     timed: bool = False
 
@@ -148,7 +156,7 @@ class _Maker:
                 return self._loop(name, scope, order, policy, depth)
             case _:
                 function, inputs = self._function(scope)
-                return Call(name, function, inputs, order, policy)
+                return Call(name, self._work(function), inputs, order, policy)
 
     def _wanted(self) -> dict[str, Type]:
         return {f"r{index}": self.rng.choice(_PARAMETERS) for index in range(self.rng.randrange(3))}
@@ -241,7 +249,7 @@ class _Maker:
             inputs["value"] = value
             specs.append(self._input("value", of_type))
         function = replace(self._function(scope)[0], inputs=tuple(specs))
-        return Finally(name, function, inputs, watch)
+        return Finally(name, self._work(function), inputs, watch)
 
     # -- a function ----------------------------------------------------------------------------------------------------
 
@@ -259,6 +267,14 @@ class _Maker:
         outputs = tuple(OutputSpec(f"y{index}", of_type) for index, of_type in enumerate(types))
         name = f"{behaviour}_f{self.functions}"
         return Function(fakes.MODULE, name, tuple(specs), outputs, self._function_policy(behaviour)), bound
+
+    def _work(self, function: Function) -> Work:
+        """The function, or now and then a command that answers as it would."""
+        if self.kinds.random() > COMMANDS or not all(output.type.is_parameter for output in function.outputs):
+            return function
+        words = tuple((Input(spec.name),) for spec in function.inputs)
+        outputs = tuple(CommandOutput(each.name, each.type, "json", "out.json", each.name) for each in function.outputs)
+        return Command(function.name, (("fake",), *words), function.inputs, outputs, policy=function.policy)
 
     def _function_policy(self, behaviour: str) -> Policy:
         attempts_max = self.rng.choice((1, 1, 2, 3))
@@ -384,10 +400,10 @@ def nodes_within(graph: Graph) -> int:
 def answer(tried_by_path: dict[str, int]) -> Any:
     """What the naive evaluator asks: the functions of `testing.fakes`, tries counted per task run."""
 
-    def call(function: Function, inputs: Mapping[str, Datum], path: str) -> Any:
+    def call(work: Work, inputs: Mapping[str, Datum], path: str) -> Any:
         tried = tried_by_path.get(path, 0)
         tried_by_path[path] = tried + 1
-        outputs = {spec.name: spec.type for spec in function.outputs}
-        return fakes.outcome_of(function.name, outputs, inputs, tried)
+        outputs = {spec.name: spec.type for spec in work.outputs}
+        return fakes.outcome_of(work.name, outputs, inputs, tried)
 
     return call

@@ -19,7 +19,8 @@ from penstock.base.errors import PenstockError
 from penstock.base.ids import attempt_id
 from penstock.engine.attempts import seed_of
 from penstock.graph.codec import type_to_json
-from penstock.graph.model import Function
+from penstock.graph.components import name_of
+from penstock.graph.model import Command, Work
 from penstock.graph.parameters import bind_parameters
 from penstock.graph.types import ANY, JSON, Type
 from penstock.launcher.inner import context as contexts
@@ -27,13 +28,16 @@ from penstock.launcher.inner.binding import load_component, named_outputs
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
 from penstock.launcher.inner.outcomes import outcome_of
 from penstock.launcher.inner.seeds import seed_all
+from penstock.plan.requests import work_request
 from penstock.testing.naive import Result, evaluate
 from penstock.values import parameters
-from penstock.values.datums import from_datum, to_datum
+from penstock.values.datums import copy_writable, from_datum, to_datum
+from penstock.values.families import family_of
 from penstock.values.names import class_name, is_of
 from penstock.values.refusals import ValueRefused
 from penstock.wire import (
     Artifact,
+    CommandRequest,
     Counted,
     Datum,
     Failed,
@@ -144,7 +148,7 @@ class _Calls:
     """Values that are no parameters, by the digest of the artifact that stands for them."""
     tries: dict[str, _Tries] = field(default_factory=dict)
 
-    def call(self, function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
+    def call(self, work: Work, inputs: Mapping[str, Datum], path: str) -> Outcome:
         tries = self.tries.setdefault(path, _Tries())
         tries.count += 1
         before = random.getstate()
@@ -152,7 +156,7 @@ class _Calls:
         contexts.enter(self._context(path, tries, checkpoint))
         succeeded = False
         try:
-            outcome = self._outcome(function, inputs, path)
+            outcome = self._outcome(work, inputs, path)
             tries.error, succeeded = None, isinstance(outcome, Succeeded)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is its answer
             outcome, tries.error = outcome_of(error), error
@@ -177,8 +181,11 @@ class _Calls:
             checkpoint=checkpoint,
         )
 
-    def _outcome(self, function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
+    def _outcome(self, work: Work, inputs: Mapping[str, Datum], path: str) -> Outcome:
         """Raises what the function raises."""
+        if isinstance(work, Command):
+            return self._of_command(work, inputs, path)
+        function = work
         types = {spec.name: spec.type for spec in function.inputs}
         request = FunctionRequest(
             function.module,
@@ -198,6 +205,36 @@ class _Calls:
             return Succeeded({spec.name: self.datum_of(named[spec.name], spec.type) for spec in function.outputs})
         except ValueRefused as refused:
             return OutputInvalid(f"{refused.message}. {refused.fix}" if refused.fix else refused.message)
+
+    def _of_command(self, command: Command, inputs: Mapping[str, Datum], path: str) -> Outcome:
+        """Run the program in a folder of its own, as a worker does; the project is the current folder."""
+        from penstock.code.files import chosen, pinned_files, put_in_place
+        from penstock.launcher.outer.commands import run_command
+
+        type_by_output = {spec.name: spec.type for spec in command.outputs}
+        folder = self.scratch.folder / f"{path.replace('/', '.')}-{self.tries[path].count}-command"
+        folder.mkdir()
+        project = str(Path.cwd())
+        files = pinned_files(command.policy.files, project=project)
+        put_in_place(chosen(files, command.policy.files, project=project), folder, project=Path(project))
+        request = work_request(command, component=name_of(command), pin="")
+        assert isinstance(request, CommandRequest)
+        return run_command(
+            request,
+            inputs,
+            folder=folder,
+            materialize=self._materialize,
+            seal=lambda name, value, declared: self.datum_of(value, type_by_output[name]),
+            alone=False,
+        )
+
+    def _materialize(self, digest: str, place: Path) -> None:
+        value = self.kept[digest]
+        if isinstance(value, Path):
+            copy_writable(value, place)
+        else:
+            family, form = family_of(value)
+            family.write(value, place, form)
 
     # -- values
 

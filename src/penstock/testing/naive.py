@@ -17,7 +17,6 @@ from penstock.graph.model import (
     Branch,
     Call,
     Finally,
-    Function,
     Graph,
     Loop,
     Map,
@@ -25,6 +24,7 @@ from penstock.graph.model import (
     Policy,
     Retry,
     Trigger,
+    Work,
 )
 from penstock.testing.naive_values import Absent, Ended, Scope, Stop, bind, holds, items_of, together, value_of
 from penstock.wire import (
@@ -43,8 +43,8 @@ from penstock.wire import (
     TimedOut,
 )
 
-Answer = Callable[[Function, Mapping[str, Datum], str], Outcome]
-"""What a function answers to its inputs; the third is the task run's path. Asked again while retries remain."""
+Answer = Callable[[Work, Mapping[str, Datum], str], Outcome]
+"""What a function or command answers to its inputs; the third is the task run's path. Asked again while retries remain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def values_in(node: Node) -> Iterator[Value]:
     if not isinstance(node, Finally) and node.order.when is not None:
         yield node.order.when
     yield from _values_in_policy(node.policy)
-    if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
+    if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
         yield from _values_in_policy(node.component.policy)
 
 
@@ -218,18 +218,18 @@ class _Evaluator:
                     raise Stop("skipped", cause)
                 if node.order.when is not None and not holds(node.order.when, scope):
                     raise Stop("skipped", "condition")
-            if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
-                return self._function(node.component, node, scope, path)
+            if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
+                return self._work(node.component, node, scope, path)
             return self._again(node, scope, path)
         except Stop as stop:
             return stop.ended
 
-    def _function(self, function: Function, node: Call | Finally, scope: Scope, path: str) -> Ended:
-        inputs = bind(function.inputs, node.inputs, scope)
-        retry = node.policy.retry or function.policy.retry or Retry()
+    def _work(self, work: Work, node: Call | Finally, scope: Scope, path: str) -> Ended:
+        inputs = bind(work.inputs, node.inputs, scope)
+        retry = node.policy.retry or work.policy.retry or Retry()
         failed = oom = lost = 0
         while True:
-            outcome = self.call(function, inputs, path)
+            outcome = self.call(work, inputs, path)
             match outcome:
                 case Succeeded(outputs):
                     return Ended("succeeded", "", outputs)

@@ -20,7 +20,8 @@ from penstock.engine.events import LookedUp, LookUp
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, TaskState
 from penstock.graph.codec import type_to_json
-from penstock.graph.model import Branch, Call, Case, Finally, Function, Graph, Loop, Map, Node, bodies_of
+from penstock.graph.components import name_of
+from penstock.graph.model import Branch, Call, Case, Finally, Graph, Loop, Map, Node, Work, bodies_of
 from penstock.plan.model import CodeKey
 from penstock.testing import fakes
 from penstock.testing.checkers import demand, inputs_of, spots
@@ -35,12 +36,12 @@ SETTLED = ("ok", "later1", "later3", "fails", "skips", "lookup", "invalid", "slo
 # -- graphs ------------------------------------------------------------------------------------------------------------
 
 
-def rewrite(graph: Graph, change: Callable[[Function], Function]) -> Graph:
+def rewrite(graph: Graph, change: Callable[[Work], Work]) -> Graph:
     """A graph with every function of it and of its bodies changed."""
     return replace(graph, nodes=tuple(_rewrite(node, change) for node in graph.nodes))
 
 
-def _rewrite(node: Node, change: Callable[[Function], Function]) -> Node:
+def _rewrite(node: Node, change: Callable[[Work], Work]) -> Node:
     match node:
         case Map() | Loop():
             return replace(node, body=rewrite(node.body, change))
@@ -48,13 +49,13 @@ def _rewrite(node: Node, change: Callable[[Function], Function]) -> Node:
             return replace(node, cases=tuple(Case(c.when, rewrite(c.body, change), c.inputs) for c in node.cases))
         case Call() | Finally():
             inner = node.component
-            return replace(node, component=change(inner) if isinstance(inner, Function) else rewrite(inner, change))
+            return replace(node, component=rewrite(inner, change) if isinstance(inner, Graph) else change(inner))
 
 
 def with_policies(scenario: Scenario, rng: Random) -> Scenario:
     """Some functions are not cached, some of their entries expire."""
 
-    def change(function: Function) -> Function:
+    def change(function: Work) -> Work:
         cache = False if rng.random() < 0.12 else None
         expires_ms = rng.choice((1, 2_000, 60_000)) if rng.random() < 0.12 else None
         return replace(function, policy=replace(function.policy, cache=cache, expires_ms=expires_ms))
@@ -66,7 +67,7 @@ def edited(scenario: Scenario, rng: Random) -> Scenario:
     """The same a little later: somebody has edited functions, upgraded what they use, or given other inputs."""
     often = rng.choice((0.0, 0.1, 0.3))
 
-    def change(function: Function) -> Function:
+    def change(function: Work) -> Work:
         if rng.random() >= often:
             return function
         return replace(function, name=f"{function.name}_{rng.choice('vew')}{rng.randint(1, 3)}")
@@ -81,7 +82,7 @@ def edited(scenario: Scenario, rng: Random) -> Scenario:
 def codes_of(graph: Graph, seed: int) -> dict[str, CodeKey]:
     """What the functions of a graph count as; not all have a code. Where a graph may be begun again, only those have whose
     end does not depend on how often they were tried: there, what is found may be better than what is computed anew."""
-    functions = {f"{function.module}:{function.name}": function for function in functions_in(graph)}
+    functions = {name_of(function): function for function in functions_in(graph)}
     begun_again = any(node.policy.retry is not None for node in _holders(graph))
     return {
         component: _code_of(graph, function, seed)
@@ -91,7 +92,7 @@ def codes_of(graph: Graph, seed: int) -> dict[str, CodeKey]:
     }
 
 
-def _code_of(graph: Graph, function: Function, seed: int) -> CodeKey:
+def _code_of(graph: Graph, function: Work, seed: int) -> CodeKey:
     types = [spec.type for spec in function.inputs] + [spec.type for spec in function.outputs]
     signature = [str(type_to_json(of_type)) for of_type in types]
     changes = function.name.split("_")[2:]
@@ -103,7 +104,7 @@ def _code_of(graph: Graph, function: Function, seed: int) -> CodeKey:
     return CodeKey(base, f"environment {environment}", unresolved, version or None)
 
 
-def is_unresolved(function: Function, seed: int) -> bool:
+def is_unresolved(function: Work, seed: int) -> bool:
     return chance("unresolved", seed, *_base_of(function.name)) < 0.06
 
 
@@ -116,9 +117,9 @@ def _base_of(name: str) -> list[str]:
     return name.split("_")[:2]
 
 
-def functions_in(graph: Graph) -> Iterator[Function]:
+def functions_in(graph: Graph) -> Iterator[Work]:
     for node in graph.nodes:
-        if isinstance(node, (Call, Finally)) and isinstance(node.component, Function):
+        if isinstance(node, (Call, Finally)) and not isinstance(node.component, Graph):
             yield node.component
         for body, _ in bodies_of(node):
             yield from functions_in(body)
@@ -133,10 +134,10 @@ def _holders(graph: Graph) -> Iterator[Node]:
             yield from _holders(body)
 
 
-def function_at(graph: Graph, path: str) -> Function:
+def function_at(graph: Graph, path: str) -> Work:
     """What a function's task run calls."""
     component = list(spots(graph, path))[-1].node.component  # type: ignore[union-attr]
-    assert isinstance(component, Function)
+    assert not isinstance(component, Graph)
     return component
 
 
@@ -170,7 +171,7 @@ class Things:
         base = _base_of(request.component.name)
         self.gone.difference_update(digest for datum in outcome.outputs.values() for digest in digests_in(datum))
         reads = {path: self.digest_at(path) for path in FILES if chance("reads", path, *base) < 0.12}
-        outside = (f"{request.component.module}:elsewhere",) if runs_outside(request.component.name) else ()
+        outside = (f"{request.component.component}:elsewhere",) if runs_outside(request.component.name) else ()
         return reads, outside
 
 

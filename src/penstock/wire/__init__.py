@@ -45,7 +45,9 @@ from penstock.wire.reports import report_from_json as report_from_json
 from penstock.wire.reports import report_to_json as report_to_json
 from penstock.wire.requests import WIRE_VERSION as WIRE_VERSION
 from penstock.wire.requests import AttemptRequest as AttemptRequest
+from penstock.wire.requests import CommandRequest as CommandRequest
 from penstock.wire.requests import FunctionRequest as FunctionRequest
+from penstock.wire.requests import WorkRequest as WorkRequest
 from penstock.wire.requests import request_from_json as request_from_json
 from penstock.wire.requests import request_to_json as request_to_json
 from penstock.wire.values import Artifact as Artifact

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from penstock.base.errors import PenstockError, StoreUnavailable
 from penstock.code import pins
+from penstock.code.files import chosen, put_in_place
 from penstock.code.firstparty import extend_path, source_paths
 from penstock.launcher.inner import context as contexts
 from penstock.launcher.inner.arrivals import Arrivals
@@ -36,9 +37,11 @@ from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
     Cancelled,
+    CommandRequest,
     Datum,
     Failed,
     Failure,
+    FunctionRequest,
     InputLost,
     Observed,
     Outcome,
@@ -168,7 +171,9 @@ class Launcher:
         )
         try:
             self._verification.begin(request)
-            component = self._component(request)
+            if isinstance(request.component, CommandRequest):
+                return self._command(request.component, request.inputs, staging)
+            component = self._component(request.component)
             if not isinstance(component, Component):
                 return component
             values = self._inputs(request, component, staging)
@@ -187,9 +192,28 @@ class Launcher:
             _leave_fork(None)
         return self._sealed(returned, component, staging)
 
-    def _component(self, request: AttemptRequest) -> Component | Refused | Failed:
+    def _command(self, wanted: CommandRequest, inputs: Mapping[str, Datum], staging: Staging) -> Outcome:
+        from penstock.launcher.outer.commands import run_command
+
+        folder = staging.fresh()
+        folder.mkdir()
+        try:
+            if wanted.files:
+                files = chosen(pins.files_of_pin(wanted.pin, self._artifacts), wanted.files, project=str(self._project))
+                for path in put_in_place(files, folder, project=self._project):
+                    self._verification.complain(f"{path} (changed since the run began)")
+        except PenstockError as error:
+            return _failed(error, f"the run's files could not be read: {error.message}")
+        except OSError as error:
+            return _failed(StoreUnavailable(str(error)), f"the files of the command could not be put in place: {error}")
+
+        def seal(name: str, value: Any, declared: Mapping[str, Any]) -> Datum:
+            return to_datum(value, declared, artifacts=self._artifacts, staging=staging)
+
+        return run_command(wanted, inputs, folder=folder, materialize=self._artifacts.materialize, seal=seal)
+
+    def _component(self, wanted: FunctionRequest) -> Component | Refused | Failed:
         """Raises what importing the module raises."""
-        wanted = request.component
         pin = wanted.pin
         if pin and pin != pins.served_pin():
             try:

@@ -15,14 +15,17 @@ from penstock.base.diagnostics import Diagnostic
 from penstock.base.digests import canonical_json
 from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.base.firstparty import is_first_party
+from penstock.code.commands import command_codes
 from penstock.code.complaints import warnings_of
 from penstock.code.digests import component_codes
+from penstock.code.files import pinned_files
 from penstock.code.firstparty import source_paths, source_root
 from penstock.code.import_reads import ImportReads
 from penstock.code.model import codes_to_json
 from penstock.code.pins import OtherPin, Recording
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
+from penstock.launcher.outer.machine import machine_diagnostics
 from penstock.launcher.outer.provenance import Inquiry
 from penstock.values.store import ArtifactStore
 from penstock.wire import DescribeRequest, Description, Failure
@@ -62,6 +65,8 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         found = pipelines_in(module)
         pipeline = choose(place, module, found)
         diagnostics = tuple(pipeline.diagnostics())
+        if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
+            diagnostics += tuple(machine_diagnostics(pipeline.graph(), project=request.project))
         is_valid = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
         graph = _graph_json(pipeline) if is_valid else None
     except InvalidPipeline as error:
@@ -72,12 +77,16 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         return _failed(error, place)
     finally:
         reads.end()
+    commands = _commands_in(pipeline.graph()) if is_valid else {}
+    declared = (path for command in commands.values() for path in command.policy.files)
+    recording.files = pinned_files(declared, project=request.project)
     pin = recording.end(artifacts, target=place.module)
     code = ""
     if is_valid:
-        uses, sources = list(_uses_in(pipeline.graph())), recording.sources
+        sources, project, uses = recording.sources, request.project, list(_uses_in(pipeline.graph()))
         functions = [function for function, _ in uses]
-        codes = component_codes(functions, sources=sources, project=request.project, scratch=scratch, reads=reads)
+        codes = component_codes(functions, sources=sources, project=project, scratch=scratch, reads=reads)
+        codes.update(command_codes(commands, project=project))
         code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
         diagnostics = (*diagnostics, *warnings_of(uses, codes))
     return Description(
@@ -100,6 +109,16 @@ def _uses_in(graph: Any) -> Iterator[Any]:
             yield component, node.policy
         for body, _ in bodies_of(node):
             yield from _uses_in(body)
+
+
+def _commands_in(graph: Any) -> dict[str, Any]:
+    """The commands of a graph, at every depth, by the names they have in it."""
+    from penstock.graph.components import component_names, works_in
+    from penstock.graph.model import Command
+
+    works = list(works_in(graph))
+    names = component_names(works)
+    return {names[id(work)]: work for work in works if isinstance(work, Command)}
 
 
 def _begin(recording: Recording, place: Place) -> None:

@@ -18,7 +18,7 @@ from penstock.launcher.outer.reads import ReadRecorder
 from penstock.launcher.outer.standing import StandingValues
 from penstock.values.datums import NO_CODE, NamedCode
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, AttemptRequest, Counted, Datum
+from penstock.wire import Artifact, AttemptRequest, Counted, Datum, FunctionRequest
 
 _watches: tuple[FunctionWatch, StandingValues] | None = None
 
@@ -60,13 +60,15 @@ class Verification:
 
     def begin(self, request: AttemptRequest) -> None:
         wanted = request.component
-        is_ours = wanted.module.startswith("penstock.")  # what looks at declared inputs reads what it is told to
+        # What looks at declared inputs reads what it is told to, and a command runs none of the code here.
+        is_ours = wanted.component.startswith("penstock.")
+        is_function = isinstance(wanted, FunctionRequest)
         self._is_verified = bool(wanted.code) and not is_ours
-        self._component = f"{wanted.module}:{wanted.name}"
+        self._component = wanted.component
         self._closure, self._called = None, False
         if self._complaints:
             self._complaints = []
-        if not is_ours:
+        if is_function and not is_ours:
             self._recorder.begin()
 
     def call(self, request: AttemptRequest) -> None:
@@ -79,6 +81,10 @@ class Verification:
         self._called = True
         self._functions.begin(self._closure)
         self._standing.begin()
+
+    def complain(self, complaint: str) -> None:
+        """Something is not as the component's code says: the result is not kept."""
+        self._complaints.append(complaint)
 
     def seal(self) -> None:
         self._recorder.seal()

@@ -1,0 +1,201 @@
+"""What a command is given: the folder that it runs in with its files and inputs, its arguments, its variables. Nothing of an
+input is ever looked at as anything but a value: an argument is an argument whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, PenstockError
+from penstock.base.secrets import MARK, is_secret
+from penstock.graph.expression.values import text_of
+from penstock.values.refusals import ContentLost
+from penstock.wire import Artifact, CommandRequest, Counted, Datum, Inline
+
+Materialize = Callable[[str, Path], None]
+"""Puts the content of a digest at a path. Raises ArtifactMissing, ArtifactCorrupt, StoreUnavailable."""
+
+INPUTS = "inputs"
+"""The folder, in the one that a command runs in, with the inputs that are files: `inputs/NAME/FILE`."""
+
+SUFFIX_BY_FORM: Mapping[str, str] = {"arrow": ".arrow", "npy": ".npy", "data": ".json"}
+PASSED = frozenset(
+    {
+        "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME",
+        "PATH", "PENSTOCK_INCARNATION", "REQUESTS_CA_BUNDLE", "ROCR_VISIBLE_DEVICES", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE",
+        "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
+    }
+)  # fmt: skip
+PASSED_ENDS = ("_NUM_THREADS", "_proxy", "_PROXY", "_MAX_THREADS")
+"""What a command sees of the environment beside what it declares: where things are, and how much of the machine to use."""
+
+_MASKED = "***"
+_SECRET_LENGTH_MIN = 4
+
+
+class Ungivable(PenstockError):
+    """A value that no program can be given."""
+
+
+@dataclass(slots=True)
+class Given:
+    """The inputs of one attempt, put into `folder` as they are needed."""
+
+    request: CommandRequest
+    inputs: Mapping[str, Datum]
+    folder: Path
+    materialize: Materialize
+    _places: dict[str, list[str]] = field(default_factory=dict)
+
+    def put_files(self) -> None:
+        """Write the inputs that are given as files. Raises ContentLost, OSError."""
+        for name, path in self.request.given.items():
+            if name in self.inputs:
+                place = self.folder / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._put(name, self.inputs[name], place, path)
+
+    def arguments(self) -> list[str]:
+        """The words of the command. Raises Ungivable, ContentLost."""
+        found: list[str] = []
+        for word in self.request.argv:
+            found += self._of_word(word)
+        return found
+
+    def variables(self, path: str | None = None) -> dict[str, str]:
+        """The environment of the command; `path` stands before PATH. Raises Ungivable, ContentLost."""
+        declared = {name.removeprefix(MARK) for name in self.request.variables}
+        found = {name: text for name, text in os.environ.items() if name in declared or is_passed(name)}
+        if path is not None:
+            found["PATH"] = f"{path}{os.pathsep}{found.get('PATH', os.defpath)}"
+        if self.request.script:
+            found.update({name: self._text(name) for name in self.inputs})
+        for name, word in self.request.env.items():
+            found[name] = "".join(self._joined(word))
+        for name, text in found.items():
+            if "\0" in text:
+                raise Ungivable(f"variable {name!r} would hold a NUL character", fix="Give the input as a file.")
+        return found
+
+    def secrets(self) -> list[str]:
+        """The texts that are never shown: values of secret variables, and of inputs named like secrets; the longest first."""
+        marked = [name for name in self.request.variables if is_secret(name, os.environ.get(name.removeprefix(MARK)))]
+        found = {os.environ.get(name.removeprefix(MARK), "") for name in marked}
+        for name, datum in self.inputs.items():
+            if is_secret(name) and isinstance(datum, Inline) and isinstance(datum.value, str):
+                found.add(datum.value)
+        return sorted((text for text in found if len(text) >= _SECRET_LENGTH_MIN), key=len, reverse=True)
+
+    # -- words -----------------------------------------------------------------------------------------------------------
+
+    def _of_word(self, word: Sequence[Any]) -> list[str]:
+        if len(word) == 1 and not isinstance(word[0], str):
+            texts = self._texts(word[0]["input"])
+        else:
+            texts = ["".join(self._joined(word))]
+        if any("\0" in text for text in texts):
+            raise Ungivable("an argument would hold a NUL character", fix="Give the input as a file.")
+        return texts
+
+    def _joined(self, word: Sequence[Any]) -> Iterator[str]:
+        for part in word:
+            yield part if isinstance(part, str) else self._text(part["input"])
+
+    def _texts(self, name: str) -> list[str]:
+        """An input as arguments: one, none for null, one for each item of a list."""
+        value = self._plain(name)
+        if value is None:
+            return []
+        return [text_of(item) for item in value] if isinstance(value, list) else [text_of(value)]
+
+    def _text(self, name: str) -> str:
+        value = self._plain(name)
+        return "" if value is None else text_of(value)
+
+    def _plain(self, name: str) -> Any:
+        """A parameter as it is, an artifact as its path, a list of both as a list."""
+        datum = self.inputs.get(name, Inline(None))
+        if name in self._places:
+            paths = self._places[name]
+            return paths if isinstance(datum, Counted) else paths[0]
+        if _is_plain(datum):
+            return plain_of(datum)
+        paths = [self._put_below(name, item, path) for item, path in _numbered(datum, f"{INPUTS}/{name}")]
+        self._places[name] = paths
+        return paths if isinstance(datum, Counted) else paths[0]
+
+    # -- files -----------------------------------------------------------------------------------------------------------
+
+    def _put_below(self, name: str, datum: Datum, path: str) -> str:
+        place = f"{path}/{_file_name(datum)}"
+        (self.folder / path).mkdir(parents=True, exist_ok=True)
+        self._materialize(name, datum, self.folder / place)
+        return place
+
+    def _put(self, name: str, datum: Datum, place: Path, path: str) -> None:
+        if isinstance(datum, Artifact):
+            self._materialize(name, datum, place)
+            self._places[name] = [path]
+        elif _is_plain(datum):
+            value = plain_of(datum)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            place.write_text(text, encoding="utf-8", errors="surrogatepass")
+        else:
+            place.mkdir()
+            items = [(item, f"{number:05}-{_file_name(item)}") for number, item in enumerate(_items(datum))]
+            for item, file in items:
+                self._materialize(name, item, place / file)
+            self._places[name] = [f"{path}/{file}" for _item, file in items]
+
+    def _materialize(self, name: str, datum: Datum, place: Path) -> None:
+        if not isinstance(datum, Artifact):
+            raise Ungivable(f"input {name!r} is a list of lists of files", fix="Give a flat list.")
+        try:
+            self.materialize(datum.digest, place)
+        except (ArtifactMissing, ArtifactCorrupt) as error:
+            raise ContentLost(datum.digest, f"input {name!r}: {error.message}") from error
+
+
+def is_passed(name: str) -> bool:
+    """Whether every command sees this variable."""
+    return name in PASSED or name.startswith(("LC_", "NVIDIA_")) or name.endswith(PASSED_ENDS)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _MASKED)
+    return text
+
+
+def plain_of(datum: Datum) -> Any:
+    return [plain_of(item) for item in datum.items] if isinstance(datum, Counted) else getattr(datum, "value", None)
+
+
+def _is_plain(datum: Datum) -> bool:
+    return isinstance(datum, Inline) or (isinstance(datum, Counted) and all(map(_is_plain, datum.items)))
+
+
+def _items(datum: Datum) -> tuple[Datum, ...]:
+    return datum.items if isinstance(datum, Counted) else (datum,)
+
+
+def _numbered(datum: Datum, path: str) -> Iterator[tuple[Datum, str]]:
+    if not isinstance(datum, Counted):
+        yield datum, path
+        return
+    for number, item in enumerate(datum.items):
+        yield item, f"{path}/{number:05}"
+
+
+def _file_name(datum: Datum) -> str:
+    """What a file is called: as its maker called it, else by the form that it is written in."""
+    if not isinstance(datum, Artifact):
+        return "content"
+    name = datum.metadata.get("name", "")
+    if isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name:
+        return name
+    return f"content{SUFFIX_BY_FORM.get(datum.form, '')}"
