@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing woul
 if TYPE_CHECKING:
     from typing import Any
 
+    from penstock.authoring.dsl.commands import command
     from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
     from penstock.authoring.dsl.forms import Form
     from penstock.authoring.dsl.options import Resources, Retry
@@ -30,6 +31,7 @@ __all__ = [
     "Skip",
     "Table",
     "Url",
+    "command",
     "context",
     "finally_",
     "loop_until",
@@ -52,6 +54,7 @@ _MODULE_BY_NAME = {
     "Skip": "launcher.inner.answers",
     "Table": "authoring.dsl.sources",
     "Url": "authoring.dsl.sources",
+    "command": "authoring.dsl.commands",
     "context": "launcher.inner.context",
     "finally_": "authoring.dsl.control",
     "loop_until": "authoring.dsl.control",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "diagnostics.md"
-FOLDERS = (ROOT / "src/penstock/graph", ROOT / "src/penstock/authoring")
+FOLDERS = (ROOT / "src/penstock/graph", ROOT / "src/penstock/authoring", ROOT / "src/penstock/launcher/outer")
 REPORTING = {"report", "_report", "Diagnostic"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from penstock.graph.bindings import Constant, Input, OneOf, Output, Round, Value, leaves
-from penstock.graph.model import Branch, Call, Finally, Function, Graph, Loop, Map, Node, bodies_of
+from penstock.graph.model import Branch, Call, Finally, Graph, Loop, Map, Node, bodies_of
 
 Cases = Mapping[str, frozenset[int]]
 """Which cases of which branches must have been taken for a value to be there."""
@@ -82,7 +82,7 @@ def _reads(node: Node, inputs: set[str], nodes: set[str]) -> bool:
 def _may_be_cached(node: Node) -> bool:
     if node.policy.cache is False:
         return False
-    if isinstance(node, Call) and isinstance(node.component, Function):
+    if isinstance(node, Call) and not isinstance(node.component, Graph):
         return node.component.policy.cache is not False
     return any(_may_be_cached(inner) for body, _inputs in bodies_of(node) for inner in body.nodes)
 

@@ -17,13 +17,13 @@ from penstock.graph.model import (
     Branch,
     Call,
     Finally,
-    Function,
     Graph,
     InputSpec,
     Loop,
     Map,
     Node,
     Trigger,
+    Work,
     bodies_of,
     outputs_of,
 )
@@ -364,7 +364,7 @@ def _hover(node: Node) -> str:
         lines += [f"when {value_text(node.order.when)}"] if node.order.when is not None else []
     lines.append(policy_text(node).strip())
     component = node.component if isinstance(node, (Call, Finally)) else None
-    if isinstance(component, Function):
+    if isinstance(component, Work):
         lines.append(component.description)
     lines += [f"{key}={text}" for key, text in node.labels.items()]
     return "\n".join(line for line in lines if line)

@@ -13,7 +13,7 @@ from penstock.base.diagnostics import Diagnostic, Location
 from penstock.base.digests import canonical_json
 from penstock.graph.bindings import Constant
 from penstock.graph.builder import GraphBuilder, Scoped
-from penstock.graph.model import Function, Graph
+from penstock.graph.model import Graph, Work
 from penstock.graph.types import Type
 
 
@@ -25,7 +25,7 @@ class Component(Protocol):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
-    def built(self) -> tuple[Function | Graph, tuple[Diagnostic, ...]]:
+    def built(self) -> tuple[Work | Graph, tuple[Diagnostic, ...]]:
         """The component as the graph holds it, and what is wrong with its definition."""
         ...
 
@@ -41,7 +41,7 @@ class Building:
         self.place: Location | None = None  # where everything is said to be, once the body has ended
         self.unopened: dict[int, tuple[object, Location]] = {}  # `when(...)` that no `with` has opened yet
         self._asked: dict[Location, int] = {}
-        self._used: dict[int, tuple[Component, Function | Graph]] = {}
+        self._used: dict[int, tuple[Component, Work | Graph]] = {}
         self._inherited: dict[int, Diagnostic] = {}
         self._contents: dict[Any, tuple[GraphBuilder, Scoped]] = {}
 
@@ -52,7 +52,7 @@ class Building:
         """The author's line that is being looked at."""
         return self.place or caller_location()
 
-    def use(self, component: Component) -> Function | Graph:
+    def use(self, component: Component) -> Work | Graph:
         """The component as the graph holds it; its own diagnostics become this pipeline's, once."""
         known = self._used.get(id(component))
         if known is None:

@@ -12,7 +12,7 @@ from penstock.authoring.dsl.places import caller_location
 from penstock.base.diagnostics import Location
 from penstock.base.errors import InvalidInput
 from penstock.graph.builder import Scoped
-from penstock.graph.model import Function, Graph
+from penstock.graph.model import Graph, Work
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ def call(
 
 
 def split_options(
-    built: Function | Graph, options: Options, kwargs: Mapping[str, Any]
+    built: Work | Graph, options: Options, kwargs: Mapping[str, Any]
 ) -> tuple[Options, Mapping[str, Any]]:
     """Take out of the keywords of a call those that are options of it, because the component has no input of that
     name."""
@@ -89,7 +89,7 @@ def split_options(
 
 def bind_arguments(
     building: Building,
-    built: Function | Graph,
+    built: Work | Graph,
     *,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],

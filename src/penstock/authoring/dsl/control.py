@@ -22,7 +22,7 @@ from penstock.authoring.dsl.sources import is_source, kind_of
 from penstock.base.diagnostics import Location
 from penstock.graph.bindings import Index, Item, OneOf, Round, StateOf
 from penstock.graph.builder import GraphBuilder, NodeOptions, NodeRef, Scoped
-from penstock.graph.model import Function, Graph
+from penstock.graph.model import Graph, Work
 from penstock.graph.names import nearest
 from penstock.graph.sources import resolve, source_of
 from penstock.graph.types import ANY, INT, SOURCE, STR, Type, list_of
@@ -247,7 +247,7 @@ def _limits(building: Building, location: Location) -> Callable[[str, Any, int],
     return lambda what, given, minimum: limit_of(what, given, minimum, report)
 
 
-def _in_order(built: Function | Graph, given: Mapping[str, Any]) -> list[str]:
+def _in_order(built: Work | Graph, given: Mapping[str, Any]) -> list[str]:
     """The names in `given` in the order of the component's inputs; unknown ones last."""
     names = [spec.name for spec in built.inputs if spec.name in given]
     return [*names, *(name for name in given if name not in names)]
@@ -255,7 +255,7 @@ def _in_order(built: Function | Graph, given: Mapping[str, Any]) -> list[str]:
 
 def _body_and_options(
     building: Building,
-    built: Function | Graph,
+    built: Work | Graph,
     options: Options,
     location: Location,
     *,
@@ -321,7 +321,7 @@ def _takes_two(condition: Callable[..., Any]) -> bool:
 
 
 def _carry(
-    building: Building, built: Function | Graph, carry: Mapping[str, str] | str | None, location: Location
+    building: Building, built: Work | Graph, carry: Mapping[str, str] | str | None, location: Location
 ) -> Mapping[str, str]:
     outputs = {output.name: output.type for output in built.outputs}
     if carry is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
 from types import ModuleType
 from typing import Any
 
 from penstock.authoring.dsl.places import importable_module, unwrapped
 from penstock.base.instants import duration_ms
+from penstock.graph.model import Environment
 from penstock.graph.names import nearest
 from penstock.graph.policies import TRUST, file_complaint, is_dependency
 
@@ -80,6 +81,26 @@ def depends_of(given: Any, report: Report) -> tuple[str, ...]:
         else:
             found.append(name)
     return tuple(sorted(set(found)))
+
+
+def environment_of(given: Any, report: Report) -> Environment | None:
+    """An environment of a component's own: a dict of `python`, `packages` and `requirements`."""
+    if given is None:
+        return None
+    fix = 'Give environment={"python": "3.12", "packages": ["lightgbm>=4"]} or {"requirements": "requirements.txt"}.'
+    if not isinstance(given, Mapping):
+        report("bad-environment", f"environment: {given!r:.80} is no dict", fix)
+        return None
+    unknown = sorted(str(name) for name in given.keys() - {"python", "packages", "requirements"})
+    packages = given.get("packages") or ()
+    texts = isinstance(packages, (list, tuple)) and all(isinstance(each, str) for each in packages)
+    if unknown or not texts:
+        why = f"has {', '.join(unknown)}" if unknown else "has packages that are no list of text"
+        report("bad-environment", f"environment {why}", fix)
+        return None
+    requirements = given.get("requirements")
+    path = "" if requirements is None else _plain_path(fspath(requirements))
+    return Environment(str(given.get("python") or ""), tuple(packages), path)
 
 
 def _several(given: Any) -> Iterable[Any]:

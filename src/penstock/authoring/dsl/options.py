@@ -98,6 +98,7 @@ class Options:
     files: Any = None
     env: Any = None
     depends: Any = None
+    environment: Any = None
 
     def with_more(self, given: Mapping[str, Any]) -> Options:
         return replace(self, **{name: value for name, value in given.items() if value is not None})
@@ -107,12 +108,12 @@ NO_OPTIONS = Options()
 OPTION_NAMES = tuple(field.name for field in fields(Options))
 CALL_OPTION_NAMES = ("name", "after", "when", "trigger", "labels")
 """Options that a call takes itself, where the component has no input of that name."""
-TASK_OPTION_NAMES = ("files", "env", "depends")
+TASK_OPTION_NAMES = ("files", "env", "depends", "environment")
 """Options of a definition: what its code depends on beside other code."""
 
 
 def node_options(
-    options: Options, building: Building, *, component: model.Function | model.Graph | None, location: Location
+    options: Options, building: Building, *, component: model.Work | model.Graph | None, location: Location
 ) -> NodeOptions:
     """The builder's form of `options` for a node of `component`."""
 
@@ -139,7 +140,7 @@ def node_options(
 
 def policy_of(
     options: Options,
-    component: model.Function | model.Graph | None,
+    component: model.Work | model.Graph | None,
     *,
     report: Report,
     building: Building | None = None,
@@ -156,7 +157,7 @@ def policy_of(
             report("bad-resources" if what != "timeout" else "bad-timeout", f"{what}: {error}", _FIX_BY_AMOUNT[what])
             return None
 
-    base = component.policy if isinstance(component, model.Function) else _graph_policy(component)
+    base = component.policy if isinstance(component, model.Work) else _graph_policy(component)
     resources = _resources(options, base.resources, amount, report)
     timeout: int | Value | None = None
     if isinstance(options.timeout, Handle) and building is not None:
@@ -177,6 +178,7 @@ def policy_of(
         files=declared.files_of(options.files, report),
         env=declared.env_of(options.env, report),
         depends=declared.depends_of(options.depends, report),
+        environment=declared.environment_of(options.environment, report),
     )
 
 
@@ -219,7 +221,7 @@ _FIX_BY_AMOUNT: Mapping[str, str] = {
 _OWN_NAMES = ("cpu", "memory", "gpu")
 
 
-def _graph_policy(component: model.Function | model.Graph | None) -> model.Policy:
+def _graph_policy(component: model.Work | model.Graph | None) -> model.Policy:
     """A nested pipeline keeps the limit that it declares for itself."""
     if isinstance(component, model.Graph) and component.timeout_ms is not None:
         return model.Policy(timeout_ms=component.timeout_ms)

@@ -89,7 +89,7 @@ class Task(Generic[P, R]):
         function = Function(
             module=importable_module(getattr(self.function, "__module__", None) or "__main__"),
             name=getattr(self.function, "__qualname__", self.name),
-            inputs=tuple(_content_input(spec) for spec in signature.inputs),
+            inputs=tuple(content_input(spec) for spec in signature.inputs),
             outputs=(OutputSpec("output", ANY),) if outputs is None else outputs,
             policy=policy_of(self._options, None, report=report),
             location=location,
@@ -139,7 +139,7 @@ class Task(Generic[P, R]):
         )
 
 
-def _content_input(spec: InputSpec) -> InputSpec:
+def content_input(spec: InputSpec) -> InputSpec:
     """What a task is given for a parameter that is annotated as a source: its content."""
     type_ = spec.type
     if type_.name != SOURCE:
@@ -168,6 +168,7 @@ def task(
     files: Sequence[str | PathLike[str]] | None = None,
     env: Sequence[str] | None = None,
     depends: Sequence[Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
     fresh: bool | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -184,7 +185,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
     followed; another `version` makes it run again; `expires` is how long its results hold. Beside its code and inputs it
     depends on `files` (also folders, relative to the project), on the environment variables `env` (`"secret:NAME"` and
     names that look like secrets count by name, never by value), and on the code `depends` (functions, classes, modules,
-    or text: `"module:name"`). No other option counts as a change of the task.
+    or text: `"module:name"`). No other option counts as a change of the task, but `environment`: the Python version and
+    packages of its own that it runs in, such as `{"python": "3.12", "packages": ["lightgbm"]}`.
     """
     for name in CALL_OPTION_NAMES:
         if name in options:

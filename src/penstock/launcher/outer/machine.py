@@ -71,7 +71,7 @@ def _files(command: Command, project: str) -> Iterator[Diagnostic]:
 
 def _named(command: Command) -> Iterator[str]:
     """The words of a command that could be paths."""
-    words = [part for word in command.argv for part in word if isinstance(part, str) and len(word) == 1]
+    words = [part for word in command.argv[1:] for part in word if isinstance(part, str) and len(word) == 1]
     words += _IN_SCRIPT.findall(command.script)[:WORDS_MAX]
     for word in words:
         value = word.rpartition("=")[2] if word.startswith("-") else word
