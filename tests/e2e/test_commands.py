@@ -90,7 +90,10 @@ def test_an_edit_during_a_run_changes_nothing_in_that_run(project) -> None:
         from pathlib import Path
         from penstock import command, pipeline
 
-        wait = command(": > ${inputs.flag}/begun; while [ ! -e ${inputs.flag}/go ]; do sleep 0.02; done; echo on", shell=True, inputs={"flag": str}, output=str)
+        wait = command(
+            ": > ${inputs.flag}/begun; while [ ! -e ${inputs.flag}/go ]; do sleep 0.02; done; echo on",
+            shell=True, inputs={"flag": str}, output=str,
+        )
         say = command(["sh", "say.sh"], inputs={"after": str}, output=str, files=["say.sh"])
 
         @pipeline
@@ -115,7 +118,7 @@ ENDLESS = """
     from penstock import command, pipeline
 
     hang = command(
-        "trap '' TERM; sleep 1000 & echo $$ $! > ${inputs.pids}; setsid sleep 1001 & echo $! >> ${inputs.pids}; echo begun; wait; wait",
+        "trap '' TERM; sleep 1000 & echo $$ $! > ${inputs.pids}; setsid sleep 1001 & echo $! >> ${inputs.pids}; wait; wait",
         shell=True, inputs={"pids": str}, output=str, timeout=TIMEOUT,
     )
 

@@ -39,7 +39,7 @@ SHOWS = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ.get('G
 def request(argv: list[Any] | str, inputs: dict[str, Datum], **given: Any) -> AttemptRequest:
     words = [] if isinstance(argv, str) else [[word] if isinstance(word, (str, dict)) else word for word in argv]
     sources = given.pop("sources", {"output": {"source": "stdout"}})
-    outputs = given.pop("outputs", {name: STR for name in sources})
+    outputs = given.pop("outputs", dict.fromkeys(sources, STR))
     command = CommandRequest(
         component="command:c",
         name="c",
@@ -223,7 +223,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("script", "source", "type_", "words"), BAD)
-def test_a_missing_or_unreadable_output_is_named(bench: Bench, script: str, source: Any, type_: Any, words: str) -> None:
+def test_a_missing_or_unreadable_output_is_named(
+    bench: Bench, script: str, source: Any, type_: Any, words: str
+) -> None:
     ended = outcome(bench, script, sources={"o": source}, outputs={"o": type_})
     assert isinstance(ended, OutputInvalid), ended
     assert ended.why.startswith("output 'o': ")
