@@ -145,9 +145,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"policy": Policy(environment=Environment("3"))}, "bad-environment", "asks for Python '3', which is no version"),
     ({"policy": Policy(environment=Environment())}, "bad-environment", "has an environment that says nothing"),
     (
-        {"policy": Policy(environment=Environment(packages=("--index-url=x",)))},
+        {"policy": Policy(environment=Environment(packages=("--no-deps",)))},
         "bad-environment",
-        "asks for the package '--index-url=x', which is no requirement",
+        "asks for the package '--no-deps', which is no requirement",
     ),
     ({"policy": Policy(environment=Environment(requirements="../r"))}, "bad-environment", "leads out of the project"),
 ]  # fmt: skip
