@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from penstock.code.firstparty import is_first_party, source_root
+from penstock.base.firstparty import is_first_party
+from penstock.code.firstparty import source_root
 from penstock.code.imports import imports_of
 
 _PREAMBLE = """
