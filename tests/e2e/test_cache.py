@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -366,6 +368,74 @@ DICE = """
         rows(count)
         steady(count)
 """
+
+
+def test_why_names_the_function_that_ran_outside_its_closure(project) -> None:
+    """A task whose code says nothing of `plugin` is handed its name as data."""
+    project.write("plugin.py", "def grow(x):\n    return x + 1\n")
+    project.write(
+        "late.py",
+        """
+        from pydoc import locate
+
+        from penstock import pipeline, task
+
+
+        @task
+        def call(name: str, x: int) -> int:
+            return locate(name)(x)
+
+
+        def nobody_calls_this() -> None:
+            import plugin
+
+
+        @pipeline
+        def late(name: str = "plugin.grow") -> int:
+            return call(name, 1)
+        """,
+    )
+    for _ in range(2):
+        assert project.call("run", "late.py").out == "output = 2\n"
+        told = project.call("why", "latest", "call", "--json").json
+        assert told["kind"] == "ran"
+        assert told["uncached"].startswith("plugin")
+        assert told["uncached"].endswith("ran outside the closure of its code (name it in depends=)")
+    assert "its result is not in the cache: plugin" in project.call("why", "latest", "call").out
+
+
+def test_why_names_a_version_and_a_database_that_changed_meanwhile(project) -> None:
+    text = """
+        import sqlite3
+
+        from penstock import pipeline, task
+
+
+        @task(version="1")
+        def count(x: int) -> int:
+            with sqlite3.connect("data.db") as connection:
+                connection.execute("insert into t values (1)")
+            return x
+
+
+        @task(version="1")
+        def plain(x: int) -> int:
+            return x
+
+
+        @pipeline
+        def versions() -> int:
+            return plain(count(1))
+        """
+    project.write("versions.py", text)
+    with closing(sqlite3.connect(project.folder / "data.db")) as connection:
+        connection.execute("create table t (a)")
+    assert project.call("run", "versions.py").status == 0
+    told = project.call("why", "latest", "count", "--json").json
+    assert told["uncached"] == "data.db (changed while it was read)"
+    project.write("versions.py", text.replace('"1"', '"2"'))
+    assert project.call("run", "versions.py").status == 0
+    assert "version: 1 → 2" in project.call("why", "latest", "plain").out
 
 
 def test_check_twice_says_what_differs(project) -> None:

@@ -220,7 +220,8 @@ class Reasons:
             return f"its code cannot be followed: {key.unresolved[0]}"
         if key is None:
             return "its code is not known"
-        return "code ran that its own does not show (`penstock logs` says which), or its entry was removed"
+        attempts = self._store.attempts(row.run_id, row.path)
+        return _told_outside(attempts[-1].outside if attempts else ()) or "its entry was removed"
 
     def _notes(self, changed: Sequence[Changed], row: TaskRunRow, entry: CacheEntry) -> tuple[str, ...]:
         """Why it ran where the parts do not say it."""
@@ -314,6 +315,13 @@ class Reasons:
         ]
         cached = sum(each.origin is Origin.CACHED for each in held)
         return f"of {len(held)} task runs in it, {cached} were cached" if held else ""
+
+
+def _told_outside(outside: Sequence[str]) -> str:
+    """What kept a result out of the cache; functions and modules are names, other troubles are told in words."""
+    ran = [each for each in outside if " " not in each]
+    told = [f"{', '.join(ran)} ran outside the closure of its code (name it in depends=)"] if ran else []
+    return "; ".join([*told, *(each for each in outside if " " in each)])
 
 
 def _link(row: TaskRunRow) -> Link:

@@ -20,6 +20,7 @@ _REFERENCES = {
     "importlib.machinery.SourceFileLoader": "a module is loaded from a computed place",
     "importlib.metadata.entry_points": "entry points are whatever is installed",
     "pkg_resources.iter_entry_points": "entry points are whatever is installed",
+    "pkgutil.resolve_name": "what is imported is computed",
     "pkgutil.walk_packages": "modules are looked for while it runs",
     "pkgutil.iter_modules": "modules are looked for while it runs",
     "runpy.run_path": "runpy runs a script",

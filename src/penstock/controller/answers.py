@@ -64,7 +64,7 @@ class Answers:
         run_id, path, key = query.run_id, query.path, query.key
         row = adoptable.get(key)
         if row is not None and self._may_be_adopted(row, key, found):
-            return LookedUp(run_id, path, key, "adopted", row.outputs, f"{query.adopt_from}/{row.path}")
+            return LookedUp(run_id, path, key, "adopted", row.outputs, _made_at(row))
         if not query.read:
             return LookedUp(run_id, path, key, "miss")
         for entry in self._entries(key, found):
@@ -89,23 +89,32 @@ class Answers:
             yield from (entry for entry in self._store.entries(key) if entry != found.entry)
 
     def _may_be_adopted(self, row: TaskRunRow, key: str, found: Found) -> bool:
-        """Whether what another run has come to still holds. What it read is known where it left an entry."""
+        """Whether what another run has come to still holds. What it read stands in its entry, or with its attempt."""
         if not self._has_blobs(row.outputs):
             return False
         entry = next((entry for entry in self._entries(key, found) if entry.outputs == row.outputs), None)
-        return entry is None or self._reads_the_same(entry)
+        if entry is not None:
+            return self._reads_the_same(entry.reads)
+        run_id, _, path = _made_at(row).partition("/")
+        attempts = self._store.attempts(run_id, path)
+        return not attempts or self._reads_the_same(attempts[-1].reads)
 
     def _is_valid(self, entry: CacheEntry, now: Instant) -> bool:
         if entry.expires_at is not None and entry.expires_at <= now:
             return False
-        return self._reads_the_same(entry) and self._has_blobs(entry.outputs)
+        return self._reads_the_same(entry.reads) and self._has_blobs(entry.outputs)
 
-    def _reads_the_same(self, entry: CacheEntry) -> bool:
-        return all(self._digest_at(path) == digest for path, digest in entry.reads.items())
+    def _reads_the_same(self, reads: Mapping[str, str]) -> bool:
+        return all(self._digest_at(path) == digest for path, digest in reads.items())
 
     def _has_blobs(self, outputs: Mapping[str, Datum]) -> bool:
         """Whether all content is there; what is found counts as stored just now, so that nobody reclaims it meanwhile."""
         return all(self._artifacts.keep(digest) for datum in outputs.values() for digest in digests_in(datum))
+
+
+def _made_at(row: TaskRunRow) -> str:
+    """`RUN/path` of the task run whose attempt made what stands in a row."""
+    return row.cause.by if not row.attempt and row.cause.by else f"{row.run_id}/{row.path}"
 
 
 class ProjectFiles:

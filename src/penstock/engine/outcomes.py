@@ -49,6 +49,7 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
     assert number == row.number, "only the current attempt is in flight"
     kind = KIND_BY_OUTCOME[type(event.outcome)]
     turn.placement.rooms[row.executor].remove(event.attempt_id)
+    leaves_entry = task.key is not None and task.node.code is not None and task.node.cache and not event.outside
     ended = AttemptRow(
         row.run_id,
         row.path,
@@ -67,6 +68,8 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
         event.log,
         row.stop_at,
         sum(map(size_of, task.inputs.values())),
+        {} if leaves_entry else event.reads,
+        event.outside,
     )
     turn.move_attempt(task, ended, caused(kind))
     if isinstance(event.outcome, Succeeded):

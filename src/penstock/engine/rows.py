@@ -113,6 +113,10 @@ class AttemptRow:
     """When it was asked to stop, if it was."""
     input_bytes: int = 0
     """How much the artifacts among its inputs are together; set when ended. What a component takes depends on it."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """What it read, as in a cache entry, where it succeeded and left none."""
+    outside: tuple[str, ...] = ()
+    """What ran outside of its closure and so kept its result out of the cache (cache rule 14)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,8 @@ class Ledger:
     """Who computes, by key: the run."""
     computing: dict[str, str] = field(default_factory=dict)
     """Keys of attempts that have not ended and whose result may be shared, by attempt id."""
+    reads: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """What attempts read that left no entry, by run and path."""
 
     def valid(self, key: str, now: Instant) -> list[CacheEntry]:
         return [
@@ -219,12 +221,17 @@ class Ledger:
                 rows = [row for row in adoptable if row.key == query.key and row.state is TaskState.SUCCEEDED]
                 demand(any(row.outputs == answer.outputs for row in rows), f"{where} was nowhere: {rows}")
                 demand(self._is_there(answer.outputs), f"{where}, and blobs are gone")
+                read = self.reads.get(answer.source, {})
+                changed = [path for path, digest in read.items() if self.things.digest_at(path) != digest]
+                demand(not changed, f"{where}, and {changed} were read and have changed")
             case _:
                 demand(not valid, f"{where}, and there is {valid}")
 
     def follow(self, commit: Commit, is_live: Callable[[str, Instant], bool]) -> None:
         """Check and note what one commit entered, claimed and gave back."""
         held = {lease.run_id for lease in commit.leases}
+        ended = (change.row for change in commit.transitions if isinstance(change.row, AttemptRow))
+        self.reads.update((f"{row.run_id}/{row.path}", row.reads) for row in ended if row.outcome == "succeeded")
         for entry in commit.entries:
             self._check_entry(entry, commit)
             self.entries.setdefault(entry.key, []).append(entry)

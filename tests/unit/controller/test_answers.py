@@ -14,8 +14,8 @@ from penstock.base.instants import Instant
 from penstock.controller.answers import Answers, ProjectFiles
 from penstock.effects import Commit, Found, Holder, Lease, Message, Submission
 from penstock.engine.events import LookUp, Transition
-from penstock.engine.rows import CacheEntry, Cause, Claim, RunRow, TaskRunRow
-from penstock.engine.states import Origin, TaskState
+from penstock.engine.rows import AttemptRow, CacheEntry, Cause, Claim, RunRow, TaskRunRow
+from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.testing.memory_artifacts import MemoryArtifactStore
 from penstock.testing.memory_state import MemoryStateStore
 from penstock.values.reads import digest_of_read
@@ -167,6 +167,26 @@ def test_a_retry_does_not_adopt_what_read_a_file_that_has_changed(shelf: Shelf) 
         assert shelf.found(replace(QUERY, adopt_from="old", read=read)) == MISS
     shelf.files["x"] = "1"
     assert shelf.found(replace(QUERY, adopt_from="old", read=False))[0] == "adopted"
+
+
+def test_a_retry_does_not_adopt_what_left_no_entry_and_read_a_file_that_has_changed(shelf: Shelf) -> None:
+    shelf.succeed(ONE)
+    attempt = AttemptRow("old", "a", 1, AttemptState.ENDED, "local", (), NOW, outcome="succeeded", reads={"x.csv": "1"})
+    change = Transition("attempt", "old", "a#1", "started", "ended", Cause("succeeded"), attempt)
+    shelf.store.commit(Commit(NOW, (shelf.leases["old"],), (change,)))
+    query = replace(QUERY, adopt_from="old", read=False)
+    assert shelf.found(query) == MISS
+    shelf.files = {"x.csv": "1"}
+    assert shelf.found(query) == ("adopted", "old/a", ONE)
+    # What was adopted before is what its attempt made.
+    row = TaskRunRow(
+        "other", "a", "m:a", TaskState.SUCCEEDED, Cause("adopted", "old/a"), NOW, Origin.CACHED, ONE, key="key"
+    )
+    again = Transition("task", "other", "a", "ready", "succeeded", row.cause, row)
+    shelf.store.commit(Commit(NOW, (shelf.leases["other"],), (again,)))
+    assert shelf.found(replace(query, adopt_from="other")) == ("adopted", "old/a", ONE)
+    shelf.files = {"x.csv": "2"}
+    assert shelf.found(replace(query, adopt_from="other")) == MISS
 
 
 def test_every_query_has_its_answer_in_order(shelf: Shelf) -> None:

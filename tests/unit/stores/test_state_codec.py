@@ -75,6 +75,8 @@ ATTEMPTS = st.builds(
     usage=st.builds(Usage, st.floats(0, 1e6), st.integers(0, 2**40)),
     log=st.none() | st.builds(LogSegment, st.just("local/log"), COUNTS, COUNTS),
     stop_at=MAYBE,
+    reads=st.dictionaries(WORDS, WORDS, max_size=2),
+    outside=st.lists(WORDS, max_size=2).map(tuple),
 )
 RUN_ROWS = st.builds(
     replace,

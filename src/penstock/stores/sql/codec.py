@@ -92,6 +92,8 @@ ATTEMPT_COLUMNS = (
     "gpu_memory_bytes_peak",
     "gpu_percent_mean",
     "disk_bytes_peak",
+    "reads",
+    "outside",
 )
 METRIC_COLUMNS = ("run_key", "path", "number", "name", "value", "step", "at")
 LEASE_COLUMNS = ("epoch", "host", "boot_id", "pid", "process_started", "token", "expires_at")
@@ -302,6 +304,8 @@ def encode_attempt(key: int | str, row: AttemptRow) -> Values:
         row.usage.gpu_memory_bytes_peak,
         row.usage.gpu_percent_mean,
         row.usage.disk_bytes_peak,
+        json_text(row.reads),
+        _json_of(row.outside) if row.outside else "[]",
     )
 
 
@@ -309,7 +313,7 @@ def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
     """An attempt from values of `ATTEMPT_COLUMNS`."""
     _, path, number, state, executor, amounts, submitted_at, started_at, ended_at, duration_us = values[:10]
     worker, outcome, failure, cpu_ms, memory_bytes_peak, log_file, log_offset, log_size_bytes, stop_at = values[10:19]
-    input_bytes, *more = values[19:]
+    input_bytes, *more, reads, outside = values[19:]
     return AttemptRow(
         run_id,
         path,
@@ -328,6 +332,8 @@ def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
         None if log_file is None else LogSegment(sys.intern(log_file), log_offset, log_size_bytes),
         stop_at,
         input_bytes,
+        _json(reads),
+        () if outside == "[]" else tuple(json.loads(outside)),
     )
 
 

@@ -159,6 +159,8 @@ attempts = Table(
     Column("gpu_memory_bytes_peak", Number, nullable=False, server_default="0"),
     Column("gpu_percent_mean", Float, nullable=False, server_default="0"),
     Column("disk_bytes_peak", Number, nullable=False, server_default="0"),
+    Column("reads", Text, nullable=False, server_default="{}"),  # JSON: digest by project-relative path
+    Column("outside", Text, nullable=False, server_default="[]"),  # JSON: names
     _one_of("state", AttemptState),
     _one_of("outcome", OUTCOME_KINDS),
     sqlite_with_rowid=False,

@@ -115,6 +115,8 @@ CREATE TABLE attempts (
 	gpu_memory_bytes_peak INTEGER DEFAULT '0' NOT NULL,
 	gpu_percent_mean FLOAT DEFAULT '0' NOT NULL,
 	disk_bytes_peak INTEGER DEFAULT '0' NOT NULL,
+	reads TEXT DEFAULT '{}' NOT NULL,
+	outside TEXT DEFAULT '[]' NOT NULL,
 	CONSTRAINT pk_attempts PRIMARY KEY (run_key, path, number),
 	CONSTRAINT ck_attempts_state CHECK (state = 'submitted' OR state = 'started' OR state = 'ended'),
 	CONSTRAINT ck_attempts_outcome CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory' OR outcome = 'lost' OR outcome = 'cancelled' OR outcome = 'skipped' OR outcome = 'not_yet' OR outcome = 'refused' OR outcome = 'input_lost' OR outcome = 'output_invalid'),

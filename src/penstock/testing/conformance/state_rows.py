@@ -140,6 +140,8 @@ def full_attempt(path: str) -> AttemptRow:
         log=LogSegment("local/x/log", 10, 20),
         stop_at=Instant(NOW + 5),
         input_bytes=2**36,
+        reads={"data/x.csv": "blake3:00", "data/": "names:00", "odd": ODD_TEXT},
+        outside=("helper:f", ODD_TEXT),
     )
 
 

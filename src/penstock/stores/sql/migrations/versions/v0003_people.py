@@ -1,4 +1,5 @@
-"""What attempts were given and used: bytes of inputs, GPUs, disk; figures and tables that they log, and how far they are.
+"""What attempts were given, used and read: bytes of inputs, GPUs, disk, files; figures and tables that they log, and how far
+they are.
 
 A revision is history: it says what the tables were, not what they are, so it shares nothing with `schema`."""
 
@@ -21,6 +22,8 @@ def upgrade() -> None:
     ):
         wide = "BIGINT" if type_ == "INTEGER" and op.get_context().dialect.name == "postgresql" else type_
         op.execute(f"ALTER TABLE attempts ADD COLUMN {name} {wide} DEFAULT '0' NOT NULL")
+    op.execute("ALTER TABLE attempts ADD COLUMN reads TEXT DEFAULT '{}' NOT NULL")
+    op.execute("ALTER TABLE attempts ADD COLUMN outside TEXT DEFAULT '[]' NOT NULL")
     _side()
 
 
