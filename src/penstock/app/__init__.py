@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from penstock.app.beginning import Begun
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.app.reading import Got
     from penstock.app.reasons import Why
     from penstock.app.reclaiming import Reclaimed
+    from penstock.app.repeating import Repeated
     from penstock.app.results import RunResult
     from penstock.app.tracing import Lineage
     from penstock.app.twice import Twice
@@ -167,6 +168,17 @@ def begin_project(folder: Path, *, name: str | None, with_example: bool) -> Begu
     from penstock.app import beginning
 
     return beginning.begin_project(folder, name=name, with_example=with_example)
+
+
+def repro(
+    run: str, task: str, *, code: str = "pinned", look: str = "", say: Callable[[str], None], aside: bool = False
+) -> Repeated:
+    """Run one task run again, alone, on this terminal, on the inputs that it had. `code`: "pinned" (that of the run) or
+    "current" (that on disk); `look`: "", "pdb" (a debugger where it fails) or "shell" (Python with its inputs, instead
+    of the task). `say` takes a line before it begins; `aside`: what the task prints goes to standard error."""
+    from penstock.app import repeating
+
+    return repeating.repro(run, task, code=code, look=look, say=say, aside=aside)
 
 
 def versions() -> dict[str, Any]:

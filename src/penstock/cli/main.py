@@ -30,6 +30,7 @@ VERBS = {
     "lineage": ("explaining", "Say what an artifact was made of, and what was made of it."),
     "cancel": ("running", "Stop a run: nothing new starts, tasks get SIGTERM, then SIGKILL."),
     "retry": ("running", "Resume an interrupted run; run a failed or cancelled one again."),
+    "repro": ("repeating", "Run one task of a run again, alone, on the same inputs."),
     "get": ("reading", "Print or write an output of a task run."),
     "gc": ("keeping", "Remove old runs, and everything that nothing needs any more."),
     "graph": ("reading", "Draw a pipeline."),

@@ -8,10 +8,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from penstock.cli.words import duration, indented, shortened
+from penstock.app.failures import Alike, Failing, alike_line, headline, outcome_text, story
+from penstock.cli.words import duration, indented
 
 if TYPE_CHECKING:
     from penstock.app.progress import AttemptRow, Observed, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
@@ -25,7 +26,6 @@ LINES_PER_S = 8.0
 COUNTS_EVERY_S = 2.0
 # Failures are what a person looks for: they have a budget of their own, and then are counted.
 FAILURES_SHOWN_MAX = 10
-FAILURE_WIDTH = 400
 PATH_WIDTH = 24
 
 
@@ -73,6 +73,7 @@ class ProgressLines:
         self._outer, self._inner = Lines(), Lines()
         self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
+        self._alike: dict[tuple[str, ...], Alike] = {}
         self.failures_count = 0
         self.ended: Counter[str] = Counter()
         """How many task runs of the main run have ended while they were watched, by state; hits are `cached`."""
@@ -110,7 +111,9 @@ class ProgressLines:
                 self._started(transition)
             elif transition.machine == "run" and transition.after in ENDED:
                 self._flush_counts()
-                if transition.run_id != self._main:
+                if transition.run_id == self._main:
+                    self._tell_alike()
+                else:
                     self._news(f"run {transition.run_id} {transition.after}")
         self._counts_now_and_then()
 
@@ -173,23 +176,28 @@ class ProgressLines:
         self._quiet_line(row.path, name, text=f"{why}{wait}", kind="to be tried again")
 
     def _failed(self, name: str, row: TaskRunRow, attempt: AttemptRow | None) -> None:
+        failing = Failing(row, attempt)
         self.failures_count += 1
+        if attempt is not None and row.run_id == self._main:
+            alike = self._alike.setdefault(failing.likeness, Alike(failing))
+            alike.add(failing)
+            if len(alike.paths) > 1:
+                self._unshown["failed alike"] += 1
+                return
         if self.failures_count > FAILURES_SHOWN_MAX:
             self._unshown["failed"] += 1
             return
-        why = outcome_text(attempt.outcome, attempt.failure) if attempt else row.cause.text or row.cause.code
-        tries = f" (attempt {row.attempt})" if row.attempt > 1 else ""
-        by = f" by {row.cause.by}" if row.cause.by and attempt is None else ""
-        self._line(f"{name} failed{by}: {shortened(why, FAILURE_WIDTH)}{tries}")
-        if attempt is None:
-            return
-        more = why.strip().partition("\n")[2]
-        traceback = str((attempt.failure or {}).get("traceback", "")) or more
-        if traceback:
-            self._line(indented(traceback))
-        printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""
-        if printed.strip():
-            self._line("    the last lines that it printed:\n" + indented(printed, 6))
+        self._line(f"{name} {headline(failing)}")
+        if attempt is not None:
+            printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""
+            self._line(indented("\n".join(story(failing, printed=printed))))
+
+    def _tell_alike(self) -> None:
+        """Now that no more will come: what failed as something that was told of did."""
+        for alike in self._alike.values():
+            if len(alike.paths) > 1:
+                self._line(f"  {alike_line(alike)}")
+        self._alike.clear()
 
     def _named(self, run_id: str, path: str) -> str:
         return f"  {path:<{PATH_WIDTH}}" if run_id == self._main else f"  {run_id} {path}"
@@ -228,22 +236,6 @@ class ProgressLines:
         parts = [f"{number:,} more {kind}" for kind, number in sorted(self._unshown.items(), key=lambda item: -item[1])]
         self._line(f"  … {', '.join(parts)}")
         self._unshown.clear()
-
-
-def outcome_text(outcome: str | None, failure: Mapping[str, Any] | None) -> str:
-    """How an attempt ended, in words: `failed with ValueError: no rows`, `timed out: …`, `lost: its process was
-    killed`."""
-    story = failure or {}
-    why = str(story.get("why", ""))
-    if outcome == "failed":
-        name = str(story.get("type", "")).removeprefix("builtins:").rpartition(":")[2]
-        return f"{name}: {story['message']}" if story.get("message") else name
-    if outcome == "not_yet":
-        return f"not yet{': ' + why if why else ''}"
-    words = (outcome or "").replace("_", " ")
-    if outcome == "input_lost":
-        words = f"input lost: {story.get('digest', '')}"
-    return f"{words}: {why}" if why else words
 
 
 def _took_ms(row: TaskRunRow, attempt: AttemptRow | None) -> float | None:

@@ -22,6 +22,7 @@ from penstock.wire.outcomes import OUTCOME_KINDS as OUTCOME_KINDS
 from penstock.wire.outcomes import Cancelled as Cancelled
 from penstock.wire.outcomes import Failed as Failed
 from penstock.wire.outcomes import Failure as Failure
+from penstock.wire.outcomes import Frame as Frame
 from penstock.wire.outcomes import Held as Held
 from penstock.wire.outcomes import InputLost as InputLost
 from penstock.wire.outcomes import Lost as Lost
@@ -33,6 +34,7 @@ from penstock.wire.outcomes import Refused as Refused
 from penstock.wire.outcomes import Skipped as Skipped
 from penstock.wire.outcomes import Succeeded as Succeeded
 from penstock.wire.outcomes import TimedOut as TimedOut
+from penstock.wire.outcomes import failure_from_json as failure_from_json
 from penstock.wire.outcomes import outcome_from_json as outcome_from_json
 from penstock.wire.outcomes import outcome_to_json as outcome_to_json
 from penstock.wire.reports import NO_USAGE as NO_USAGE

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.wire.values import Datum, data_from_json, data_to_json
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """One call that a failure came through: `function` was at `line` of `file` (relative to the project where it lies in
+    it). `own`: the author's own code, whose `source` comes along, beginning with line `first`."""
+
+    file: str
+    line: int
+    function: str
+    own: bool
+    first: int = 0
+    source: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What user code raised: `type` as `module:Name`, `bases` the names of its base classes (both spellings, short and
-    full, match `retry_on`), `traceback` text that starts at the user's own first frame."""
+    full, match `retry_on`), `traceback` text that starts at the user's own first frame. `frames` are what it came
+    through, outermost first; `inputs` says in a few words what the task was given."""
 
     type: str
     message: str
     bases: tuple[str, ...] = ()
     traceback: str = ""
+    frames: tuple[Frame, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +168,8 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
                 "message": failure.message,
                 "bases": list(failure.bases),
                 "traceback": failure.traceback,
+                **({"came_through": [_frame_to_json(frame) for frame in failure.frames]} if failure.frames else {}),
+                **({"given": dict(failure.inputs)} if failure.inputs else {}),
             }
         case NotYet(after_ms, why):
             return {"kind": kind, "after_ms": after_ms, "why": why}
@@ -171,13 +189,27 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             return {"kind": kind, "why": outcome.why}
 
 
+def failure_from_json(data: Mapping[str, Any]) -> Failure:
+    """The failure in the JSON of a `Failed`."""
+    frames = tuple(
+        Frame(file, line, function, own, first, tuple(source))
+        for file, line, function, own, first, source in data.get("came_through", ())
+    )
+    return Failure(
+        data["type"], data["message"], tuple(data["bases"]), data["traceback"], frames, data.get("given", {})
+    )
+
+
+def _frame_to_json(frame: Frame) -> list[Any]:
+    return [frame.file, frame.line, frame.function, frame.own, frame.first, list(frame.source)]
+
+
 def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
     kind = data["kind"]
     if kind == "succeeded":
         return Succeeded(data_from_json(data["outputs"]))
     if kind == "failed":
-        failure = Failure(data["type"], data["message"], tuple(data["bases"]), data["traceback"])
-        return Failed(failure, data["final"])
+        return Failed(failure_from_json(data), data["final"])
     if kind == "not_yet":
         return NotYet(data["after_ms"], data["why"])
     if kind == "input_lost":

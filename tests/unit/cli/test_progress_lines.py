@@ -29,10 +29,11 @@ def succeeded(path: str) -> Transition:
     return Transition("task", RUN.run_id, path, "running", "succeeded", row.cause, row)
 
 
-def failed(path: str, *, traceback: str) -> tuple[Transition, Transition]:
+def failed(path: str, *, traceback: str, name: str = "ValueError") -> tuple[Transition, Transition]:
+    failure = {"type": f"builtins:{name}", "message": "no rows", "bases": [], "traceback": traceback}
     attempt = AttemptRow(
-        RUN.run_id, path, 2, AttemptState.ENDED, "local", (), NOW, outcome="failed",
-        failure={"type": "builtins:ValueError", "message": "no rows", "traceback": traceback}, log=LogSegment("x", 0, 1),
+        RUN.run_id, path, 2, AttemptState.ENDED, "local", (), NOW, outcome="failed", failure=failure,
+        log=LogSegment("x", 0, 1),
     )  # fmt: skip
     row = TaskRunRow(RUN.run_id, path, "m:f", TaskState.FAILED, Cause("failed"), NOW, attempt=2)
     return (
@@ -52,6 +53,7 @@ def test_a_failure_shows_the_authors_traceback_and_the_last_lines() -> None:
         "    the last lines that it printed:",
         "      a",
         "      b",
+        f"    again, alone: penstock repro {RUN.run_id} fit",
     ]
 
 
@@ -74,7 +76,21 @@ def test_ten_thousand_items_are_counted_and_the_tasks_around_them_told() -> None
 def test_many_failures_are_counted() -> None:
     progress, stream = lines()
     for item in range(50):
-        progress.committed(failed(f"map/{item}/fit", traceback="Traceback"))
+        progress.committed(failed(f"map/{item}/fit", traceback="Traceback", name=f"Error{chr(65 + item)}"))
     shown = [line for line in stream.getvalue().splitlines() if " failed: " in line]
     assert len(shown) == FAILURES_SHOWN_MAX
     assert progress.ended["failed"] == 50
+
+
+def test_failures_that_are_alike_are_told_once_and_counted() -> None:
+    progress, stream = lines()
+    for item in (3, 1, 2, 40, 41):
+        progress.committed(failed(f"map/{item}/fit", traceback="Traceback"))
+    progress.committed(failed("other", traceback="Traceback", name="KeyError"))
+    assert stream.getvalue().count("Traceback") == 2
+    progress.committed([Transition("run", RUN.run_id, RUN.run_id, "running", "failed", Cause("failed"), RUN)])
+    told = stream.getvalue().splitlines()
+    assert told[-2:] == [
+        "  … 4 more failed alike",
+        "  5 items failed alike: ValueError: no rows; map/1/fit, map/2/fit, map/3/fit, …",
+    ]

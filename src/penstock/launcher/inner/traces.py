@@ -16,7 +16,8 @@ _OURS = __file__.removesuffix("launcher/inner/traces.py")
 _MACHINERY = ("<frozen importlib", "<frozen runpy", importlib.__file__)
 
 
-def _is_users(file: str) -> bool:
+def is_users(file: str) -> bool:
+    """Whether a frame of this file is worth showing to an author: neither ours nor the import system's."""
     return not file.startswith(_OURS) and not file.startswith(_MACHINERY)
 
 
@@ -58,7 +59,7 @@ def _strip(told: traceback.TracebackException, seen: set[int]) -> None:
     if id(told) in seen:
         return
     seen.add(id(told))
-    kept = [frame for frame in told.stack or () if _is_users(frame.filename)]
+    kept = [frame for frame in told.stack or () if is_users(frame.filename)]
     stack: Any = traceback.StackSummary.from_list(kept) if kept else None
     told.stack = stack
     inner = [told.__cause__, told.__context__, *(told.exceptions or ())]

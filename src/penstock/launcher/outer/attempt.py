@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,7 @@ from penstock.launcher.inner.resetting import ProcessState, show_logging
 from penstock.launcher.inner.seeds import SEEDERS, seed_all
 from penstock.launcher.inner.traces import message_of, traceback_text
 from penstock.launcher.outer.reads import calls_from
+from penstock.launcher.outer.stories import frames_of, inputs_of
 from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
 from penstock.values.datums import Staging, from_datum, to_datum
 from penstock.values.exhibits import store_exhibit
@@ -72,6 +74,10 @@ class Launcher:
     def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
         self.retire = False
         """After an attempt: this process should be replaced."""
+        self.post_mortem: Callable[[BaseException], None] | None = None
+        """Called with an exception that a task has failed with, while its frames are there."""
+        self.instead: Callable[[Callable[..., Any], Mapping[str, Any]], Any] | None = None
+        """Called with a task's function and its inputs, instead of the function."""
         self.tell: Callable[[], None] | None = None
         """Called in the midst of user code, in any thread, when there is something to fetch with `observations`."""
         self._tell_ns = 0
@@ -169,6 +175,7 @@ class Launcher:
                 checkpoint=self._checkpoint,
             )
         )
+        values: dict[str, Any] | InputLost | Failed = {}
         try:
             self._verification.begin(request)
             if isinstance(request.component, CommandRequest):
@@ -181,13 +188,15 @@ class Launcher:
                 return values
             seed_all(request.seed)
             self._verification.call(request)
-            returned = component.function(**values)
+            returned = (
+                component.function(**values) if self.instead is None else self.instead(component.function, values)
+            )
             self._verification.seal()
             values.clear()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
             if os.getpid() != self._pid:
                 _leave_fork(error)
-            return _answer_of(error)
+            return self._answer_of(error, values if isinstance(values, dict) else {})
         if os.getpid() != self._pid:
             _leave_fork(None)
         return self._sealed(returned, component, staging)
@@ -274,8 +283,21 @@ class Launcher:
         except Stopped:
             raise
         except BaseException as error:  # noqa: BLE001 - a writer of the user's own
-            return _answer_of(error)
+            return self._answer_of(error, {})
         return Succeeded(sealed)
+
+    def _answer_of(self, error: BaseException, given: Mapping[str, Any]) -> Outcome:
+        """What an exception of the user's stands for, with what is worth knowing of it."""
+        outcome = outcome_of(error)
+        if isinstance(outcome, OutOfMemory):
+            sys.stderr.write(f"{traceback_text(error)}\n")
+        if isinstance(outcome, Failed):
+            frames = frames_of(error, project=str(self._project))
+            outcome = replace(outcome, failure=replace(outcome.failure, frames=frames, inputs=inputs_of(given)))
+            if self.post_mortem is not None:
+                self.post_mortem(error)
+        error.__traceback__ = None  # the frames hold the task's data
+        return outcome
 
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
@@ -309,14 +331,6 @@ class Launcher:
 
 def _seeding(seeder: Any, launcher: Launcher) -> Any:
     return lambda: seeder(launcher._seed)
-
-
-def _answer_of(error: BaseException) -> Outcome:
-    outcome = outcome_of(error)
-    if isinstance(outcome, OutOfMemory):
-        sys.stderr.write(f"{traceback_text(error)}\n")
-    error.__traceback__ = None  # the frames hold the task's data
-    return outcome
 
 
 def _failed(error: PenstockError, message: str) -> Failed:
