@@ -134,7 +134,7 @@ def _request_again(store: StateStore, run: RunRow, row: TaskRunRow) -> AttemptRe
     """What the last attempt of a task run was asked. Inputs are not stored; they follow from the rows of the others."""
     plan = make_plan(graph_of(store, run), pin=run.pin)
     node = node_at(plan.root, row.path)
-    if node is None or node.function is None:
+    if node is None or node.request is None:
         inside = [each.path for each in store.task_runs(run.run_id) if each.path.startswith(f"{row.path}/")]
         failed = [
             each for each in store.task_runs(run.run_id) if each.path in inside and each.state is TaskState.FAILED
