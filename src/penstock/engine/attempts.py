@@ -64,6 +64,7 @@ def request_of(task: TaskRun) -> AttemptRequest:
         task.node.fresh,
         run.fixed.pipeline,
         key,
+        task.disk_bytes_max,
     )
 
 

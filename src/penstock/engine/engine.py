@@ -163,7 +163,10 @@ def _dump_run(run: Run) -> dict[str, Any]:
             "inputs": scope.inputs,
             "pending": scope.pending,
             "counts": (scope.open, scope.failed, scope.cancelled, scope.stopping),
-            "tasks": {task.path: (task.row(), task.inputs, task.amounts, task.timeout_ms) for task in tasks},
+            "tasks": {
+                task.path: (task.row(), task.inputs, task.amounts, task.timeout_ms, task.disk_bytes_max)
+                for task in tasks
+            },
         }
         for task in tasks:
             progress = task.progress

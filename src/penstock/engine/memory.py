@@ -82,6 +82,7 @@ class TaskRun:
     key: str | None = None
     amounts: Amounts = ()
     timeout_ms: int | None = None
+    disk_bytes_max: int | None = None
     current: AttemptRow | None = None
     live: dict[int, Scope] = field(default_factory=lambda: NO_SCOPES)
     """The bodies that have begun and not ended, by key."""

@@ -246,6 +246,8 @@ def restore_request(task: TaskRun, frame: Frame) -> None:
     """What a function's next attempt asks for. Raises ExpressionError."""
     node = task.node
     task.amounts = node.amounts if node.amounts is not None else amounts_of(resources_of(node.node), _number_in(frame))
+    if node.disk is not None:
+        task.disk_bytes_max = round(_number_in(frame)(node.disk))
     if "memory" in task.detail:
         task.amounts = tuple(sorted({**dict(task.amounts), "memory": task.detail["memory"]}.items()))
 
@@ -277,7 +279,7 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     if task.origin is not None and task.inputs:
         turn.given.append(Given(task.scope.run.run_id, task.path, task.inputs))
     task.inputs, task.live, task.progress = NO_OUTPUTS, NO_SCOPES, None
-    task.amounts, task.timeout_ms = (), None
+    task.amounts, task.timeout_ms, task.disk_bytes_max = (), None, None
     if task.key is not None:
         turn.flights.forget_questions(task)
         if after is TaskState.SUCCEEDED and turn.flights.leads(task):

@@ -280,8 +280,8 @@ class _GraphChecker:
     def _check_policy(self, policy: Policy, name: str, location: Location | None) -> None:
         resources, place = policy.resources, Place(name, location)
         if resources is not None:
-            for what, amount in resources.amounts().items():
-                self._check_amount(amount, what, 1 if what in ("memory", "gpu_memory") else 0, place)
+            for what, amount in resources.said().items():
+                self._check_amount(amount, what, 1 if what in ("memory", "gpu_memory", "disk") else 0, place)
             check_gpu(resources, lambda code, message, fix: self._report(code, f"{name!r} {message}", fix, location))
         self._check_amount(policy.timeout_ms, "timeout", 1, place)
         if id(policy) in self._judged.policies:

@@ -77,6 +77,11 @@ class Resources:
             asked["gpu"] = gpu.count
         return {name: amount for name, amount in asked.items() if amount is not None}
 
+    def said(self) -> dict[str, float | Value]:
+        """The amounts, and what is a limit only: `disk`, which is nobody's to reserve."""
+        amounts = self.amounts()
+        return amounts if self.disk_bytes is None else {**amounts, "disk": self.disk_bytes}
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:

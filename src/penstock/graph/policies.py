@@ -48,6 +48,8 @@ def policy_to_json(policy: Policy, value_to_json: Callable[[Value], Json]) -> Js
         gpu = policy.resources.gpu
         if gpu is not None:
             data["resources"]["gpu"] = {"count": amount(gpu.count), "memory_bytes": amount(gpu.memory_bytes)}
+        if policy.resources.disk_bytes is not None:
+            data["resources"]["disk_bytes"] = amount(policy.resources.disk_bytes)
     if policy.retry is not None:
         retry = policy.retry
         data["retry"] = {name: getattr(retry, name) for name in Retry.__dataclass_fields__}
@@ -87,7 +89,8 @@ def policy_from_json(data: Mapping[str, Any], value_from_json: Callable[[Mapping
         custom = {name: amount(given) for name, given in resources["custom"].items()}
         gpu = resources.get("gpu")
         gpu = None if gpu is None else Gpu(amount(gpu["count"]), amount(gpu["memory_bytes"]))
-        resources = Resources(amount(resources["cpu"]), amount(resources["memory_bytes"]), custom, gpu)
+        disk = amount(resources.get("disk_bytes"))
+        resources = Resources(amount(resources["cpu"]), amount(resources["memory_bytes"]), custom, gpu, disk)
     return Policy(
         resources=resources,
         retry=None if retry is None else Retry(**{**retry, "retry_on": tuple(retry["retry_on"])}),

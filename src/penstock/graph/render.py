@@ -232,9 +232,11 @@ def policy_text(node: Node) -> str:
         parts.append(f"cpu {_amount_text(resources.cpu)}")
         memory = resources.memory_bytes
         if memory is not None:
-            parts.append(f"memory {size_text(memory) if isinstance(memory, int) else value_text(memory)}")
+            parts.append(f"memory {_size_text(memory)}")
         if resources.gpu is not None:
             parts.append(_gpu_text(resources.gpu))
+        if resources.disk_bytes is not None:
+            parts.append(f"disk {_size_text(resources.disk_bytes)}")
         parts += [f"{name} {_amount_text(amount)}" for name, amount in resources.custom.items()]
     retry = own.retry or below.retry
     if retry is not None:
@@ -246,9 +248,12 @@ def policy_text(node: Node) -> str:
     return f" [{', '.join(parts)}]" if parts else ""
 
 
+def _size_text(amount: int | Value) -> str:
+    return size_text(amount) if isinstance(amount, int) else value_text(amount)
+
+
 def _gpu_text(gpu: Gpu) -> str:
-    memory = gpu.memory_bytes
-    each = "" if memory is None else f" with {size_text(memory) if isinstance(memory, int) else value_text(memory)}"
+    each = "" if gpu.memory_bytes is None else f" with {_size_text(gpu.memory_bytes)}"
     return f"gpu {_amount_text(gpu.count)}{each}"
 
 

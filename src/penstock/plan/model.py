@@ -68,6 +68,8 @@ class PlanNode:
     memory_bytes_max: int | None = None
     retry: Retry = field(default_factory=Retry)
     timeout: int | Value | None = None
+    disk: int | Value | None = None
+    """What an attempt may write below its scratch folder, in bytes."""
     priority: int | None = None
     fresh: bool = False
     is_finally: bool = False

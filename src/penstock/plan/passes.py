@@ -60,6 +60,7 @@ class Planning:
 class _Settled:
     amounts: Amounts | None
     memory_bytes_max: int | None
+    disk: int | Value | None
     retry: Retry
     timeout: int | Value | None
     priority: int | None
@@ -152,7 +153,7 @@ def values_of(node: Node) -> Iterator[Value]:
         if policy.timeout_ms is not None and not isinstance(policy.timeout_ms, int):
             yield policy.timeout_ms
         if policy.resources is not None:
-            yield from (a for a in policy.resources.amounts().values() if not isinstance(a, (int, float)))
+            yield from (a for a in policy.resources.said().values() if not isinstance(a, (int, float)))
 
 
 def _policies_of(node: Node) -> tuple[Policy, ...]:
@@ -237,7 +238,7 @@ def settle(plan: PlanGraph, planning: Planning) -> None:
         if settled is None:
             settled = planning.policies[key] = _settled(entry.node.policy, work.policy if work else None)
         entry.amounts, entry.memory_bytes_max = settled.amounts, settled.memory_bytes_max
-        entry.retry, entry.timeout = settled.retry, settled.timeout
+        entry.retry, entry.timeout, entry.disk = settled.retry, settled.timeout, settled.disk
         entry.priority, entry.fresh = settled.priority, settled.fresh
         # A finally node is there for what it does, not for what it gives: it is cached only where its author says so.
         entry.cache = settled.cache is not False and (settled.cache is not None or not entry.is_finally)
@@ -255,6 +256,7 @@ def _settled(own: Policy, inherited: Policy | None) -> _Settled:
     return _Settled(
         amounts=amounts_of(resources, _static_number) if static else None,
         memory_bytes_max=memory if isinstance(memory, int) else None,
+        disk=resources.disk_bytes,
         retry=own.retry or other.retry or DEFAULT_RETRY,
         timeout=timeout,
         priority=own.priority if own.priority is not None else other.priority,

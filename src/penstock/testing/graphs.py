@@ -286,7 +286,7 @@ class _Maker:
         custom = {"licence": self.rng.choice((1.0, 0.5))} if self._often(0.1) else {}
         timeout_ms = 3_000 if behaviour == "slow" else (86_400_000 if self._often(0.05) else None)
         return Policy(
-            resources=Resources(cpu, memory, custom, self._gpu()),
+            resources=Resources(cpu, memory, custom, self._gpu(), self.rng.choice((None, None, 10_000_000))),
             retry=retry,
             timeout_ms=timeout_ms,
             fresh=True if self._often(0.05) else None,

@@ -95,7 +95,7 @@ def values_in(node: Node) -> Iterator[Value]:
 def _values_in_policy(policy: Policy) -> Iterator[Value]:
     asked: list[Any] = [policy.timeout_ms]
     if policy.resources is not None:
-        asked += policy.resources.amounts().values()
+        asked += policy.resources.said().values()
     yield from (each for each in asked if each is not None and not isinstance(each, (int, float)))
 
 

@@ -63,7 +63,7 @@ WorkRequest = FunctionRequest | CommandRequest
 class AttemptRequest:
     """Everything that an attempt needs and nothing that could be read elsewhere. `amounts` is what the packer reserved:
     `cpu` in thousandths, `memory` in bytes, custom resources in thousandths. `memory_bytes_max` is the declared limit
-    (None: not declared, not enforced)."""
+    (None: not declared, not enforced), `disk_bytes_max` what it may write below its scratch folder."""
 
     attempt_id: str
     component: WorkRequest
@@ -75,6 +75,7 @@ class AttemptRequest:
     pipeline: str = ""
     key: str = ""
     """The cache key, which addresses its checkpoint folder; empty where it has none, or is not cached."""
+    disk_bytes_max: int | None = None
 
 
 def request_to_json(request: AttemptRequest) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def request_to_json(request: AttemptRequest) -> dict[str, Any]:
         "fresh": request.fresh,
         "pipeline": request.pipeline,
         "key": request.key,
+        "disk_bytes_max": request.disk_bytes_max,
     }
 
 
@@ -135,4 +137,5 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
         fresh=data["fresh"],
         pipeline=data["pipeline"],
         key=data["key"],
+        disk_bytes_max=data.get("disk_bytes_max"),
     )

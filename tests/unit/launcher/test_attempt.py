@@ -173,12 +173,40 @@ def test_lost_input_content_is_named(bench: Bench) -> None:
         ("Skip('nothing new')", Skipped("nothing new")),
         ("NotYet('5m', 'no file')", NotYet(300_000, "no file")),
         ("NotYet(1.5)", NotYet(1_500)),
-        ("MemoryError('too much')", OutOfMemory("too much")),
     ],
 )
 def test_what_a_task_may_raise_to_answer(bench: Bench, raised: str, expected: object) -> None:
     source = f"from penstock.launcher.inner.answers import Skip, NotYet\ndef f(): raise {raised}"
     assert bench.outcome(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("raised", "why", "device"),
+    [
+        ("MemoryError('too much')", "too much", ""),
+        ("MemoryError()", "MemoryError", ""),
+        ("OSError(12, 'Cannot allocate memory')", "OSError: [Errno 12] Cannot allocate memory", ""),
+        ("RuntimeError('CUDA out of memory. Tried')", "RuntimeError: CUDA out of memory. Tried", "gpu"),
+        ("OutOfMemoryError('CUDA')", "OutOfMemoryError: CUDA", "gpu"),
+        (
+            "RuntimeError('[enforce fail] . DefaultCPUAllocator: can\\'t allocate memory')",
+            "RuntimeError: [enforce fail] . DefaultCPUAllocator: can't allocate memory",
+            "",
+        ),
+    ],
+)
+def test_want_of_memory_is_told_apart(bench: Bench, raised: str, why: str, device: str) -> None:
+    """Allocators have classes and words of their own for it."""
+    source = f"class OutOfMemoryError(RuntimeError): __module__ = 'torch'\ndef f(): raise {raised}"
+    outcome = bench.outcome(source)
+    assert isinstance(outcome, OutOfMemory)
+    assert (outcome.why, outcome.device) == (why, device)
+    assert [held.where.rpartition(":")[2] for held in outcome.frames] == ["2 in f"]
+
+
+@pytest.mark.parametrize("raised", ["OSError(2, 'x')", "RuntimeError('memory')", "ValueError('CUDA out of memory')"])
+def test_what_is_no_want_of_memory_has_failed(bench: Bench, raised: str) -> None:
+    assert isinstance(bench.outcome(f"def f(): raise {raised}"), Failed)
 
 
 def test_fail_is_final(bench: Bench) -> None:

@@ -25,20 +25,23 @@ Report = Callable[[str, str, str], None]
 
 class Resources:
     """What one attempt of a task needs: `cpu` cores (fractions allowed), `memory` as bytes or text such as `"4GiB"`,
-    `gpu` as a number of GPUs, a share of one (`0.5`), or `{"count": 2, "memory": "40GiB"}` (memory on each), and amounts of named
-    resources that the settings declare: `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a pipeline each may be a handle
-    (`memory` then in bytes)."""
+    `gpu` as a number of GPUs, a share of one (`0.5`), or `{"count": 2, "memory": "40GiB"}` (memory on each), `disk` as bytes or
+    text for what it may write below its scratch folder, and amounts of named resources that the settings declare:
+    `Resources(cpu=2, memory="4GiB", licence=1)`. Inside a pipeline each may be a handle (`memory` and `disk` then in bytes)."""
 
-    __slots__ = ("cpu", "custom", "gpu", "memory")
+    __slots__ = ("cpu", "custom", "disk", "gpu", "memory")
 
-    def __init__(self, *, cpu: Any = None, memory: Any = None, gpu: Any = None, **custom: Any) -> None:
+    def __init__(
+        self, *, cpu: Any = None, memory: Any = None, gpu: Any = None, disk: Any = None, **custom: Any
+    ) -> None:
         self.cpu = cpu
         self.memory = memory
+        self.disk = disk
         self.gpu = gpu
         self.custom = custom
 
     def __repr__(self) -> str:
-        given = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu, **self.custom}
+        given = {"cpu": self.cpu, "memory": self.memory, "gpu": self.gpu, "disk": self.disk, **self.custom}
         return f"Resources({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
 
 
@@ -88,6 +91,7 @@ class Options:
     cpu: Any = None
     memory: Any = None
     gpu: Any = None
+    disk: Any = None
     retry: Any = None
     timeout: Any = None
     priority: Any = None
@@ -213,12 +217,13 @@ _FIX_BY_AMOUNT: Mapping[str, str] = {
     "memory": 'Give bytes or text, such as memory="4GiB".',
     "gpu": 'Give a number of GPUs, a share of one, or both parts: gpu=1, gpu=0.5, gpu={"count": 2, "memory": "40GiB"}.',
     "gpu memory": 'Give bytes or text, such as gpu={"count": 1, "memory": "40GiB"}.',
+    "disk": 'Give bytes or text, such as disk="10GiB".',
     "timeout": 'Give seconds or text, such as timeout="10m".',
     "resource": "Give a number.",
 }
 
 
-_OWN_NAMES = ("cpu", "memory", "gpu")
+_OWN_NAMES = ("cpu", "memory", "gpu", "disk")
 
 
 def _graph_policy(component: model.Work | model.Graph | None) -> model.Policy:
@@ -237,7 +242,7 @@ def _resources(
     given: dict[str, Any] = {}
     if isinstance(options.resources, Resources):
         own = options.resources
-        given = {"cpu": own.cpu, "memory": own.memory, "gpu": own.gpu, **own.custom}
+        given = {**{name: getattr(own, name) for name in _OWN_NAMES}, **own.custom}
     elif isinstance(options.resources, Mapping):
         given = {str(name): value for name, value in options.resources.items()}
     elif options.resources is not None:
@@ -257,6 +262,8 @@ def _resources(
             made = replace(made, cpu=_or(amount("cpu", value, _number), made.cpu))
         elif name == "memory":
             made = replace(made, memory_bytes=_or(amount("memory", value, _memory), made.memory_bytes))
+        elif name == "disk":
+            made = replace(made, disk_bytes=_or(amount("disk", value, _memory), made.disk_bytes))
         elif name == "gpu":
             made = replace(made, gpu=_or(_gpu(value, amount, report), made.gpu))
         else:

@@ -51,8 +51,8 @@ class Task(Generic[P, R]):
 
         How the node stands in the graph: `name`, `after` (handles to wait for), `when` (a condition), `trigger` (such
         as "all_ended"), `labels`. A call takes these itself where the function has no such parameter. How attempts are
-        made: `resources`, `cpu`, `memory`, `gpu`, `retry`, `timeout`, `priority`, `fresh`. What the cache is told: `cache`,
-        `version`, `expires`. Raises TypeError for any other name.
+        made: `resources`, `cpu`, `memory`, `gpu`, `disk`, `retry`, `timeout`, `priority`, `fresh`. What the cache is told:
+        `cache`, `version`, `expires`. Raises TypeError for any other name.
         """
         return Configured(self, NO_OPTIONS.with_more(use_options(given)))
 
@@ -157,6 +157,7 @@ def task(
     *,
     cpu: float | None = None,
     memory: int | str | None = None,
+    disk: int | str | None = None,
     gpu: float | Mapping[str, Any] | None = None,
     resources: Any = None,
     retry: Any = None,

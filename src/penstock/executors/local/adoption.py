@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.executors.local.incarnation import LOCAL, LOGS, remove_folder, sweep_scratch
+from penstock.launcher.outer.judged import judged, usage_of
 from penstock.launcher.outer.processes import boot_id, kill_marked, started_ticks
 from penstock.launcher.outer.records import read_records
 from penstock.launcher.outer.slot import Begun, Slot
-from penstock.wire import AttemptEnded, LogSegment, Lost, Refused, Usage, report_from_json
+from penstock.wire import AttemptEnded, Failed, LogSegment, Lost, OutOfMemory, Refused, Usage, report_from_json
 
 GONE_S = 2.0
 """How long the keeper of a dead controller is given to end everything, before a later controller does it."""
@@ -30,8 +31,9 @@ class Past:
     in neither was never started."""
 
     records: dict[str, AttemptEnded]
-    begun: dict[str, tuple[Begun, LogSegment, int]]
-    """Attempts that were begun and have no record, with what they printed and the largest memory seen."""
+    begun: dict[str, tuple[Begun, LogSegment, Usage, OutOfMemory | Failed | None]]
+    """Attempts that were begun and have no record, with what they printed and used, and the outcome of those that were
+    killed for a limit."""
     folders: list[Path]
     certain: bool
 
@@ -40,10 +42,9 @@ class Past:
         if attempt_id in self.records:
             return self.records[attempt_id]
         if attempt_id in self.begun:
-            begun, log, peak = self.begun[attempt_id]
+            begun, log, usage, outcome = self.begun[attempt_id]
             lost = Lost("the controller died while it ran, and its processes with it")
-            usage = Usage(0.0, peak)
-            return AttemptEnded(attempt_id, lost, started_at=begun.started_at, usage=usage, log=log)
+            return AttemptEnded(attempt_id, outcome or lost, started_at=begun.started_at, usage=usage, log=log)
         if self.certain:
             return AttemptEnded(attempt_id, Refused("never started"))
         return AttemptEnded(attempt_id, Lost("nothing is left that tells whether it ran"))
@@ -155,7 +156,8 @@ def _read(folder: Path, state: Path, wanted: dict[bytes, str], past: Past) -> No
             log = state / LOGS / folder.name / f"{number}.log"
             size = log.stat().st_size if log.exists() else begun.log_offset
             segment = LogSegment(os.path.relpath(log, state), begun.log_offset, max(0, size - begun.log_offset))
-            past.begun[begun.attempt_id] = (begun, segment, slot.peak_of(begun.sequence))
+            outcome = judged(folder, number, slot, begun.sequence)
+            past.begun[begun.attempt_id] = (begun, segment, usage_of(slot, begun.sequence), outcome)
 
 
 def _slot(path: Path) -> Slot | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,11 +138,13 @@ def open_hand(number: int, pool: Pool, slot: Path) -> tuple[Hand, socket.socket]
     return Hand(number, pool, mapped, ours), theirs
 
 
-def how_it_ended(exit_code: int, *, stopped: bool, oom: bool) -> Outcome:
-    """What became of an attempt whose process ended without a word. `oom`: the kernel has killed for want of memory
-    since it was last asked."""
+def how_it_ended(exit_code: int, known: Outcome | None, *, stopped: bool, oom: bool) -> Outcome:
+    """What became of an attempt whose process ended without a word. `known` is what its slot says, if that says it; `oom`: the
+    kernel has killed for want of memory since it was last asked."""
     if stopped:
         return Cancelled("killed after its grace")
+    if known is not None:
+        return known
     if exit_code >= 0:
         return Lost(f"the process ended with exit status {exit_code} (os._exit?)")
     try:
@@ -149,5 +152,5 @@ def how_it_ended(exit_code: int, *, stopped: bool, oom: bool) -> Outcome:
     except ValueError:
         name = f"signal {-exit_code}"
     if exit_code == -signal.SIGKILL and oom:
-        return OutOfMemory("the kernel killed the process for want of memory")
+        return OutOfMemory("the kernel killed the process for want of memory", at=time.time_ns() // 1_000_000)
     return Lost(f"the process was killed by {name}")

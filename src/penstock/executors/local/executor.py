@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from penstock.engine.events import CapacityReported
-from penstock.executors.local import machine
 from penstock.executors.local.admission import Admission, Place
 from penstock.executors.local.adoption import examine, forget_past
 from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
@@ -27,10 +26,13 @@ from penstock.executors.local.ledger import Ledger, ledger_folder
 from penstock.executors.local.roster import Gone, Roster, Said, Unforked
 from penstock.executors.local.settings import LocalSettings, machine_amounts, worker_settings
 from penstock.executors.local.tally import Tally
+from penstock.launcher.outer.groups import Kills
+from penstock.launcher.outer.judged import judged, usage_of
 from penstock.launcher.outer.records import read_records
 from penstock.launcher.outer.slot import Begun
 from penstock.launcher.outer.worker import named
 from penstock.wire import (
+    NO_USAGE,
     AttemptEnded,
     AttemptRequest,
     AttemptStarted,
@@ -89,7 +91,7 @@ class LocalExecutor:
         """All that have not ended, those that wait among them."""
         self._started_count = 0
         self._scan_at = float("inf")
-        self._oom_kills = machine.oom_kill_count()
+        self._kills = Kills()
         self._observations: list[Observed] = []
         self._past: list[Path] = []
         self._adopted: set[str] = set()
@@ -174,7 +176,7 @@ class LocalExecutor:
         """What the attempts that run now have used so far at most, by attempt id; nothing of those not looked at yet."""
         with self._lock:
             begun = [(hand.slot, now) for hand in self._roster.hands.values() if (now := hand.slot.begun())]
-            return {now.attempt_id: Usage(0.0, peak) for slot, now in begun if (peak := slot.peak_of(now.sequence))}
+            return {now.attempt_id: seen for slot, now in begun if (seen := usage_of(slot, now.sequence)) != NO_USAGE}
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:
         with self._lock:
@@ -343,7 +345,8 @@ class LocalExecutor:
 
     def _finish(self, entry: Entry, outcome: Outcome, *, begun: Begun | None = None, hand: Hand | None = None) -> None:
         """An attempt ended that no worker will report."""
-        usage = self._leases.used(entry.attempt_id, Usage())
+        seen = NO_USAGE if begun is None or hand is None else usage_of(hand.slot, begun.sequence)
+        usage = self._leases.used(entry.attempt_id, seen)
         self._forget(entry)
         now = time.time_ns() // 1_000_000
         if begun is None or hand is None:
@@ -356,7 +359,7 @@ class LocalExecutor:
             ended_at=max(now, begun.started_at),
             duration_us=max(0, now - begun.started_at) * 1000,
             worker=f"{self._own.name}.{hand.number}",
-            usage=replace(usage, memory_bytes_peak=hand.slot.peak_of(begun.sequence)),
+            usage=usage,
             log=self._own.segment(hand.number, begun.log_offset),
         )
         self._tally.ended(report, worker=hand.number)
@@ -388,8 +391,10 @@ class LocalExecutor:
         self._read_records(hand, end=None)
         begun = hand.slot.begun()
         entry = self._active.get(begun.attempt_id) if begun is not None else None
-        if entry is not None:
-            outcome = how_it_ended(hand.exit or 0, stopped=entry.stop_grace_ms is not None, oom=self._was_oom())
+        if entry is not None and begun is not None:
+            stopped, oom = entry.stop_grace_ms is not None, self._kills.has_killed()
+            known = judged(self._own.folder, hand.number, hand.slot, begun.sequence)
+            outcome = how_it_ended(hand.exit or 0, known, stopped=stopped, oom=oom)
             self._finish(entry, outcome, begun=begun, hand=hand)
         pool = hand.pool
         if counted and begun is None and hand.ended_count == 0:
@@ -412,10 +417,6 @@ class LocalExecutor:
             if entry.attempt_id not in shown and entry.lost_at is None:
                 entry.lost_at = time.monotonic() + (TAKEN_S if pool.workers else 0.0)
                 self._scan_at = min(self._scan_at, entry.lost_at)
-
-    def _was_oom(self) -> bool:
-        before, self._oom_kills = self._oom_kills, machine.oom_kill_count()
-        return self._oom_kills > before
 
     def _read_records(self, hand: Hand, *, end: int | None) -> None:
         for payload in read_records(self._own.records(hand.number), offset=hand.recorded, end=end):

@@ -6,6 +6,8 @@ theirs.
     acknowledged    one line per attempt whose end is committed
     N.slot          what worker N has begun
     N.records       how worker N's attempts ended
+    N.frames        what worker N told of an attempt that passed its memory limit, and
+    N.stacks        the stacks of its threads then
 
 Logs stand apart, in `logs/<incarnation>/N.log`: they are kept when the folder goes."""
 
@@ -22,6 +24,7 @@ from pathlib import Path
 
 from penstock.base.errors import StoreUnavailable
 from penstock.launcher.outer.processes import boot_id, started_ticks
+from penstock.launcher.outer.telling import told_files
 from penstock.wire import LogSegment
 
 LOCAL = "local"
@@ -56,6 +59,10 @@ class Incarnation:
 
     def records(self, number: int) -> Path:
         return self.folder / f"{number}.records"
+
+    def files_of(self, number: int) -> tuple[Path, ...]:
+        """All that is here of a worker."""
+        return (self.slot(number), self.records(number), *told_files(self.folder, number))
 
     def segment(self, number: int, offset: int) -> LogSegment:
         """What a worker has printed from `offset` on."""

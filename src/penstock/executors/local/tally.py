@@ -87,5 +87,5 @@ class Tally:
         if worker in self._left and not self._unacknowledged.get(worker):
             self._left.discard(worker)
             self._unacknowledged.pop(worker, None)
-            for path in (self._incarnation.slot(worker), self._incarnation.records(worker)):
+            for path in self._incarnation.files_of(worker):
                 path.unlink(missing_ok=True)

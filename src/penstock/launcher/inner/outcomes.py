@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from penstock.launcher.inner.allocators import wants_memory
 from penstock.launcher.inner.answers import Fail, NotYet, Skip
+from penstock.launcher.inner.held import held_by, places_of
 from penstock.launcher.inner.traces import failure_of, message_of, traceback_text
 from penstock.wire import Cancelled, Failed, Failure, Outcome, OutOfMemory, Skipped
 from penstock.wire import NotYet as NotYetOutcome
@@ -25,11 +27,20 @@ def outcome_of(error: BaseException) -> Outcome:
         return NotYetOutcome(error.after_ms, error.why)
     if was_stopped(error):
         return Cancelled(message_of(error) if isinstance(error, Stopped) else "asked to stop")
-    if isinstance(error, MemoryError):
-        return OutOfMemory(message_of(error) or "MemoryError")
+    device = wants_memory(error)
+    if device is not None:
+        return out_of_memory(error, device)
     if isinstance(error, (SystemExit, KeyboardInterrupt, GeneratorExit)):
         return Failed(_failure_of_exit(error))
     return Failed(failure_of(error))
+
+
+def out_of_memory(error: BaseException, device: str = "") -> OutOfMemory:
+    """An exception that means want of memory, with what the functions held that it came through."""
+    name = type(error).__name__
+    text = message_of(error)
+    why = text if not text or name in ("MemoryError", "_ArrayMemoryError") else f"{name}: {text}"
+    return OutOfMemory(why or name, frames=held_by(places_of(error)), device=device)
 
 
 def was_stopped(error: BaseException | None) -> bool:

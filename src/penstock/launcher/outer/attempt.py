@@ -21,16 +21,20 @@ from penstock.code import pins
 from penstock.code.files import chosen, put_in_place
 from penstock.code.firstparty import extend_path, source_paths
 from penstock.launcher.inner import context as contexts
+from penstock.launcher.inner.allocators import lost_a_process
 from penstock.launcher.inner.arrivals import Arrivals
 from penstock.launcher.inner.binding import Component, load_component, named_outputs
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
-from penstock.launcher.inner.outcomes import Stopped, outcome_of
+from penstock.launcher.inner.outcomes import Stopped, out_of_memory, outcome_of
 from penstock.launcher.inner.resetting import ProcessState, show_logging
 from penstock.launcher.inner.seeds import SEEDERS, seed_all
 from penstock.launcher.inner.traces import message_of, traceback_text
+from penstock.launcher.outer.groups import Kills
+from penstock.launcher.outer.judged import over_disk
 from penstock.launcher.outer.reads import calls_from
 from penstock.launcher.outer.stories import frames_of, inputs_of
 from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
+from penstock.launcher.outer.watching import DiskUse
 from penstock.values.datums import Staging, from_datum, to_datum
 from penstock.values.exhibits import store_exhibit
 from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
@@ -96,10 +100,16 @@ class Launcher:
         if not self._pinned:
             extend_path(source_paths(str(project)))
         on_arrival = {name: _seeding(seeder, self) for name, seeder in SEEDERS.items()}
-        Arrivals({**on_arrival, "logging": show_logging}).install()
+        self._kills: Kills | None = None
+        """Watched once the task may have processes of its own."""
+        others = {"logging": show_logging, "multiprocessing.process": self._watch_kills}
+        Arrivals({**on_arrival, **others}).install()
         self._verification = Verification(artifacts=artifacts, scratch=scratch, project=project)
         self._state = ProcessState(str(project))
         calls_from(Launcher._outcome.__code__)
+
+    def _watch_kills(self) -> None:
+        self._kills = Kills()
 
     def observations(self, *, count_max: int = OBSERVATIONS_MAX) -> list[Observed]:
         """What was logged since the last call, the oldest first; may be called from any thread, also while an attempt
@@ -137,10 +147,13 @@ class Launcher:
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
         staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}", code_of=self._verification.code_of)
-        found = NOTHING_FOUND
+        found, disk = NOTHING_FOUND, 0
         threads = threading.enumerate()
         try:
             outcome = self._outcome(request, staging)
+            disk = self._disk_bytes(request)
+            if disk > (request.disk_bytes_max or disk):
+                outcome = over_disk(disk, request.disk_bytes_max or 0)
             found = self._found(outcome)
             self._put_back(staging, threads)
         except Stopped as stopped:
@@ -153,7 +166,7 @@ class Launcher:
             started_at=started_at,
             ended_at=time.time_ns() // 1_000_000,
             duration_us=(time.perf_counter_ns() - clock) // 1_000,
-            usage=Usage(cpu_ms=(_cpu_ns() - cpu) / 1e6),
+            usage=Usage(cpu_ms=(_cpu_ns() - cpu) / 1e6, disk_bytes_peak=disk),
             reads=found.reads,
             outside=found.outside,
         )
@@ -164,6 +177,8 @@ class Launcher:
         self._seed = request.seed
         address = request.key or request.attempt_id.rpartition("#")[0]
         self._checkpoint = Checkpoint(self._scratch.with_name(CHECKPOINTS), address)
+        if self._kills is not None:
+            self._kills.forget()
         contexts.enter(
             contexts.Context(
                 request.attempt_id,
@@ -289,6 +304,9 @@ class Launcher:
     def _answer_of(self, error: BaseException, given: Mapping[str, Any]) -> Outcome:
         """What an exception of the user's stands for, with what is worth knowing of it."""
         outcome = outcome_of(error)
+        if isinstance(outcome, Failed) and self._kills and lost_a_process(error) and self._kills.has_killed():
+            why = f"the kernel killed a process of the task: {outcome.failure.message}"
+            outcome = replace(out_of_memory(error), why=why)
         if isinstance(outcome, OutOfMemory):
             sys.stderr.write(f"{traceback_text(error)}\n")
         if isinstance(outcome, Failed):
@@ -298,6 +316,10 @@ class Launcher:
                 self.post_mortem(error)
         error.__traceback__ = None  # the frames hold the task's data
         return outcome
+
+    def _disk_bytes(self, request: AttemptRequest) -> int:
+        """What an attempt with a limit has left below its scratch folder: who is quick is seen by nobody else."""
+        return DiskUse(str(self._scratch), self._pid).whole() if request.disk_bytes_max is not None else 0
 
     # -- afterwards ----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -21,25 +22,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from penstock.launcher.outer.groups import Group, open_groups
+from penstock.launcher.outer.guard import NEVER, Guard
 from penstock.launcher.outer.processes import (
     become_subreaper,
     children_of,
-    descendants_of,
     has_children,
     kill,
     kill_children,
-    memory_bytes,
     pidfd,
     stat_fields,
 )
+from penstock.launcher.outer.prompt import be_ordinary, go_first
 from penstock.launcher.outer.records import sync_folder
 from penstock.launcher.outer.slot import Slot
+from penstock.launcher.outer.watching import Births, entries_in
 from penstock.launcher.outer.worker import WorkerSettings, begin_worker
 
 ORDER_BYTES_MAX = 64 * 1024
-SAMPLE_S = 0.2
-"""How often memory is looked at while an attempt runs that has run this long already."""
-
 PRELOADED = (
     "penstock.launcher.outer.describe",
     "penstock.authoring.dsl.tasks",
@@ -61,6 +61,8 @@ class Kept:
     number: int
     pid: int
     slot: Slot
+    guard: Guard
+    group: Group | None
     stop: tuple[float, int] | None = None
 
 
@@ -71,10 +73,15 @@ class Keeper:
         self._pid = os.getpid()
         self._kept: dict[int, Kept] = {}
         self._preload = list(PRELOADED)
-        self._sampling = False
-        self._sample_at = 0.0
+        self._nice = go_first()
+        self._births = Births()
+        self._scratch = os.path.join(settings.state, "scratch")
+        self._sweepers: set[int] = set()
+        self._groups = open_groups(settings.incarnation)
         self._woken, self._waker = os.pipe()
-        for fd in (self._woken, self._waker):
+        self._poked, self._poker = os.pipe()
+        """Workers write to it when they begin an attempt that has limits."""
+        for fd in (self._woken, self._waker, self._poked, self._poker):
             os.set_blocking(fd, False)
 
     def keep(self, controller: int | None) -> bool:
@@ -85,6 +92,7 @@ class Keeper:
         poller = select.poll()
         poller.register(self._control.fileno(), select.POLLIN)
         poller.register(self._woken, select.POLLIN)
+        poller.register(self._poked, select.POLLIN)
         if controller is not None:
             poller.register(controller, select.POLLIN)
         self._tell({"event": "ready", "pid": self._pid})
@@ -95,10 +103,18 @@ class Keeper:
             if self._woken in events:
                 os.read(self._woken, 4096)
                 self._reap()
+            if self._poked in events:
+                os.read(self._poked, 4096)
+                self._attend()
             if controller in events or (self._control.fileno() in events and not self._obey()):
                 break
             self._keep_time()
         kill_children()
+        for kept in self._kept.values():
+            if kept.group is not None:
+                kept.group.remove()
+        if self._groups is not None:
+            self._groups.close()
         return not has_children()
 
     def _preload_one(self) -> None:
@@ -136,7 +152,7 @@ class Keeper:
                 if order["worker"] in self._kept:
                     kill(self._kept[order["worker"]].pid)
             case "sample":
-                self._sampling = True
+                self._attend()
             case unknown:
                 raise AssertionError(f"the controller ordered {unknown!r}")
         return True
@@ -144,32 +160,47 @@ class Keeper:
     def _fork(self, number: int, fds: list[int], *, fresh: bool) -> None:
         try:
             slot = Slot(os.path.join(self._settings.folder, f"{number}.slot"))
+            group = self._group_of(number)
+            mark = self._births.mark()
             pid = os.fork()
         except OSError as error:
             self._tell({"event": "unforked", "worker": number, "error": str(error)})
         else:
             if pid == 0:
-                self._become_worker(number, fds, fresh=fresh)
-            self._kept[number] = Kept(number, pid, slot)
+                self._become_worker(number, fds, fresh=fresh, group=group)
+            if self._births.mark() == mark:
+                self._births.distrust()
+            guard = Guard(slot, pid, scratch=self._scratch, births=self._births)
+            self._kept[number] = Kept(number, pid, slot, guard, group)
             self._tell({"event": "forked", "worker": number, "pid": pid})
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _become_worker(self, number: int, fds: list[int], *, fresh: bool) -> NoReturn:
+    def _group_of(self, number: int) -> Group | None:
+        """A worker's own control group; None where none can be made."""
+        try:
+            return self._groups.of(number) if self._groups is not None else None
+        except OSError:
+            return None
+
+    def _become_worker(self, number: int, fds: list[int], *, fresh: bool, group: Group | None) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        be_ordinary(self._nice)
         self._control.close()
-        os.close(self._woken)
-        os.close(self._waker)
+        for fd in (self._woken, self._waker, self._poked):
+            os.close(fd)
         begin_worker(
             self._settings,
             number,
             sockets=lambda: (socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])),
             fresh=fresh,
             keeper_pid=self._pid,
+            poker=self._poker,
+            group=group,
         )
 
     # -- stopping ------------------------------------------------------------------------------------------------------
@@ -204,6 +235,9 @@ class Keeper:
             time.sleep(0.0002)
         begun = kept.slot.begun()
         if begun is not None and begun.sequence == sequence:
+            if kept.guard.sequence == sequence:
+                for pid in kept.guard.pids:  # some that go on taking memory are not to wait for the worker's end
+                    kill(pid)
             kill(kept.pid)
         else:
             os.kill(kept.pid, signal.SIGCONT)
@@ -223,19 +257,35 @@ class Keeper:
             if pid in by_pid:
                 ended.append((by_pid[pid], wait_status, usage.ru_utime + usage.ru_stime))
                 del self._kept[by_pid[pid].number]
+            self._sweepers.discard(pid)
         if children_of(self._pid):
-            kill_children(besides={kept.pid for kept in self._kept.values()})
+            kill_children(besides={*self._sweepers, *(kept.pid for kept in self._kept.values())})
         for kept, wait_status, cpu_s in ended:
+            kept.guard.ended(kept.group)
             kept.slot.close()
+            self._sweep(kept.pid)
             code = os.waitstatus_to_exitcode(wait_status)
             self._tell({"event": "exited", "worker": kept.number, "exit": code, "cpu_ms": cpu_s * 1000})
+
+    def _sweep(self, pid: int) -> None:
+        """Have what a dead worker left in its scratch folders removed, by a process of its own: it can be a lot."""
+        left = [entry.path for entry in entries_in(self._scratch) if entry.name.startswith(f"{pid}-")]
+        if not left:
+            return
+        with suppress(OSError):
+            sweeper = os.fork()
+            if sweeper == 0:
+                be_ordinary(self._nice)
+                for path in left:
+                    shutil.rmtree(path, ignore_errors=True)
+                os._exit(0)
+            self._sweepers.add(sweeper)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _wait_ms(self) -> int | None:
         due = [kept.stop[0] for kept in self._kept.values() if kept.stop is not None]
-        if self._sampling:
-            due.append(self._sample_at)
+        due += [kept.guard.due for kept in self._kept.values() if kept.guard.due != NEVER]
         return max(0, int((min(due) - time.monotonic()) * 1000) + 1) if due else None
 
     def _keep_time(self) -> None:
@@ -245,23 +295,13 @@ class Keeper:
                 sequence = kept.stop[1]
                 kept.stop = None
                 self._kill_attempt(kept, sequence)
-        if self._sampling and self._sample_at <= now:
-            self._sample_at = now + SAMPLE_S
-            self._sampling = self._sample()
+            if kept.guard.due <= now and kept.guard.look(now):
+                self._kill_attempt(kept, kept.guard.sequence)
 
-    def _sample(self) -> bool:
-        """Note the memory of every process tree whose attempt has run for a while; whether any attempt runs at all."""
-        any_runs = False
-        now_ms = time.time_ns() // 1_000_000
+    def _attend(self) -> None:
+        now = time.monotonic()
         for kept in self._kept.values():
-            begun = kept.slot.begun()
-            if begun is None:
-                continue
-            any_runs = True
-            if now_ms - begun.started_at >= SAMPLE_S * 1000:
-                tree = [kept.pid, *descendants_of(kept.pid)]
-                kept.slot.saw_memory(begun.sequence, sum(map(memory_bytes, tree)))
-        return any_runs
+            kept.guard.attend(now)
 
 
 def main(control_fd: int) -> None:

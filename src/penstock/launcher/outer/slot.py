@@ -1,6 +1,7 @@
 """A worker's slot: 8 KiB of shared memory, backed by a file, in which a worker notes the attempt that it is about to
-begin. It outlives SIGKILL of every process, so whoever reads it afterwards can tell what was begun. The keeper notes
-beside it which attempt is to stop and how much memory was seen; the worker reads that.
+begin, and its limits. It outlives SIGKILL of every process, so whoever reads it afterwards can tell what was begun. The
+keeper notes beside it which attempt is to stop, how much of memory and disk was seen, and which limit it was killed for;
+the worker reads that.
 
 One writer per field; a reader of a living worker's slot may see it change and then asks again."""
 
@@ -21,11 +22,23 @@ _STATE = struct.Struct("<I")
 _STATE_AT = 8
 _RECORDED = struct.Struct("<Q")
 _RECORDED_AT = 32
+_LIMITS = struct.Struct("<QQ")
+"""Declared limits of memory and disk in bytes, 0 for none; of the attempt noted at 0."""
+_LIMITS_AT = 40
+_TOLD = struct.Struct("<Q")
+"""Sequence number of the attempt whose frames the worker has written down."""
+_TOLD_AT = 56
 _ID_AT = 64
 _STOP = struct.Struct("<Q")
 _STOP_AT = 4096
 _PEAK = struct.Struct("<QQ")
 _PEAK_AT = 4104
+_DISK_AT = 4120
+_VERDICT = struct.Struct("<QQQQQ")
+"""sequence, index in `VERDICTS`, used, limit, at (ms since the epoch)."""
+_VERDICT_AT = 4136
+
+VERDICTS = ("", "memory", "disk", "kernel")
 
 _IDLE, _RUNNING = 0, 1
 
@@ -38,6 +51,17 @@ class Begun:
     attempt_id: str
     started_at: int
     log_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A limit was passed, and the attempt is ended for it: `kind` is "memory", "disk", or "kernel" where it was the
+    kernel that ended it for its memory; amounts are bytes, `at` ms since the epoch."""
+
+    kind: str
+    used_bytes: int
+    limit_bytes: int
+    at: int
 
 
 class Slot:
@@ -69,10 +93,13 @@ class Slot:
 
     # the worker's side
 
-    def begin(self, attempt_id: bytes, *, started_at: int, log_offset: int) -> int:
+    def begin(
+        self, attempt_id: bytes, *, started_at: int, log_offset: int, memory_bytes_max: int = 0, disk_bytes_max: int = 0
+    ) -> int:
         """Note an attempt before anything of it happens; its sequence number."""
         self._sequence += 1
         _STATE.pack_into(self._map, _STATE_AT, _IDLE)
+        _LIMITS.pack_into(self._map, _LIMITS_AT, memory_bytes_max, disk_bytes_max)
         self._map[_ID_AT : _ID_AT + len(attempt_id)] = attempt_id
         _BEGUN.pack_into(self._map, 0, self._sequence, _IDLE, len(attempt_id), started_at, log_offset)
         _STATE.pack_into(self._map, _STATE_AT, _RUNNING)
@@ -88,10 +115,9 @@ class Slot:
         sequence: int = _STOP.unpack_from(self._map, _STOP_AT)[0]
         return sequence == self._sequence
 
-    def memory_bytes_peak(self) -> int:
-        """The most memory seen for the attempt noted here; 0: never looked at."""
-        sequence, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
-        return int(peak) if sequence == self._sequence else 0
+    def tell(self) -> None:
+        """The frames of the attempt noted here are written down."""
+        _TOLD.pack_into(self._map, _TOLD_AT, self._sequence)
 
     # the keeper's side
 
@@ -100,9 +126,30 @@ class Slot:
 
     def saw_memory(self, sequence: int, used_bytes: int) -> None:
         """Keep the largest amount seen for the attempt of that sequence number."""
-        of, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
+        self._saw(_PEAK_AT, sequence, used_bytes)
+
+    def saw_disk(self, sequence: int, used_bytes: int) -> None:
+        """The same of what lies below its scratch folder."""
+        self._saw(_DISK_AT, sequence, used_bytes)
+
+    def _saw(self, at: int, sequence: int, used_bytes: int) -> None:
+        of, peak = _PEAK.unpack_from(self._map, at)
         if of != sequence or used_bytes > peak:
-            _PEAK.pack_into(self._map, _PEAK_AT, sequence, used_bytes)
+            _PEAK.pack_into(self._map, at, sequence, used_bytes)
+
+    def judge(self, sequence: int, verdict: Verdict) -> None:
+        """Note why the attempt of that sequence number is ended, before it is."""
+        values = (VERDICTS.index(verdict.kind), verdict.used_bytes, verdict.limit_bytes, verdict.at)
+        _VERDICT.pack_into(self._map, _VERDICT_AT, sequence, *values)
+
+    def limits(self) -> tuple[int, int]:
+        """Declared limits of memory and disk of the attempt that runs, in bytes; 0: none."""
+        memory, disk = _LIMITS.unpack_from(self._map, _LIMITS_AT)
+        return memory, disk
+
+    def has_told(self, sequence: int) -> bool:
+        told: int = _TOLD.unpack_from(self._map, _TOLD_AT)[0]
+        return told == sequence
 
     # anybody's
 
@@ -123,5 +170,15 @@ class Slot:
         return recorded
 
     def peak_of(self, sequence: int) -> int:
-        of, peak = _PEAK.unpack_from(self._map, _PEAK_AT)
+        return self._peak(_PEAK_AT, sequence)
+
+    def disk_peak_of(self, sequence: int) -> int:
+        return self._peak(_DISK_AT, sequence)
+
+    def verdict_of(self, sequence: int) -> Verdict | None:
+        of, kind, used, limit, at = _VERDICT.unpack_from(self._map, _VERDICT_AT)
+        return Verdict(VERDICTS[kind], used, limit, at) if of == sequence and kind else None
+
+    def _peak(self, at: int, sequence: int) -> int:
+        of, peak = _PEAK.unpack_from(self._map, at)
         return int(peak) if of == sequence else 0

@@ -27,7 +27,9 @@ from typing import Any, NoReturn, Protocol, TextIO
 from penstock.base.errors import PenstockError
 from penstock.base.limits import set_limits
 from penstock.launcher.inner.outcomes import Stopped
+from penstock.launcher.outer.bounds import Bounds
 from penstock.launcher.outer.devices import show_devices
+from penstock.launcher.outer.groups import Group
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot
@@ -41,7 +43,6 @@ from penstock.wire import (
     LogSegment,
     Observed,
     Succeeded,
-    Usage,
     observed_to_json,
     report_to_json,
     request_from_json,
@@ -113,8 +114,17 @@ def named(text: str) -> Any:
 
 class Worker:
     def __init__(
-        self, settings: WorkerSettings, number: int, *, requests: socket.socket, reports: socket.socket, fresh: bool
+        self,
+        settings: WorkerSettings,
+        number: int,
+        *,
+        requests: socket.socket,
+        reports: socket.socket,
+        fresh: bool,
+        poker: int,
+        group: Group | None = None,
     ) -> None:
+        """`poker` is a pipe on which the keeper is told to look at once."""
         self._settings = settings
         self._name = f"{settings.incarnation}.{number}"
         self._requests = requests
@@ -127,6 +137,7 @@ class Worker:
         self._records = os.open(os.path.join(settings.folder, f"{number}.records"), flags, 0o600)
         self._records_bytes = os.fstat(self._records).st_size
         self._slot = Slot(os.path.join(settings.folder, f"{number}.slot"))
+        self._bounds = Bounds(settings.folder, number, self._slot, poker=poker, group=group)
         self._folder_synced = False
         self._unsent: list[str] = []
         self._flushed_ns = 0
@@ -239,7 +250,7 @@ class Worker:
         request = request_from_json(json.loads(text))
         now_ms = time.time_ns() // 1_000_000
         log_offset = os.fstat(self._log).st_size
-        sequence = self._slot.begin(request.attempt_id.encode(), started_at=now_ms, log_offset=log_offset)
+        sequence = self._bounds.begin(request, started_at=now_ms, log_offset=log_offset)
         show_devices(request.amounts)
         ended = self._run(launcher, request, now_ms)
         if os.getpid() != self._pid:
@@ -252,12 +263,12 @@ class Worker:
         segment = LogSegment(self._log_file, log_offset, max(0, log_bytes - log_offset))
         ended = AttemptEnded(
             attempt_id=request.attempt_id,
-            outcome=ended.outcome,
+            outcome=self._bounds.outcome(ended.outcome, sequence),
             started_at=now_ms,
             ended_at=max(ended.ended_at, now_ms),
             duration_us=ended.duration_us,
             worker=self._name,
-            usage=Usage(ended.usage.cpu_ms, max(ended.usage.memory_bytes_peak, self._slot.peak_of(sequence))),
+            usage=self._bounds.usage(ended.usage, sequence),
             log=segment,
             reads=ended.reads,
             outside=ended.outside,
@@ -435,6 +446,8 @@ def begin_worker(
     sockets: Callable[[], tuple[socket.socket, socket.socket]],
     fresh: bool,
     keeper_pid: int,
+    poker: int,
+    group: Group | None = None,
 ) -> NoReturn:
     """Be a worker from here on, in a process just forked from the keeper. `sockets` gives (requests, reports)."""
     requests, reports = sockets()
@@ -444,7 +457,9 @@ def begin_worker(
         become_subreaper()
         _volunteer_for_oom()
         set_limits(**settings.limits)
-        Worker(settings, number, requests=requests, reports=reports, fresh=fresh).serve()
+        if group is not None:
+            group.enter()
+        Worker(settings, number, requests=requests, reports=reports, fresh=fresh, poker=poker, group=group).serve()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the controller is told
         _complain(traceback.format_exc())
         word = {"event": "unusable", "error": f"{type(error).__name__}: {error}"}

@@ -90,16 +90,14 @@ def test_control_groups_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     files = {
         "cpu.max": "150000 100000",
         "memory.max": "1000000",
-        "memory.events": "low 0\noom 3\noom_kill 2\n",
     }
     found = {name: tmp_path / name for name in files}
     for name, text in files.items():
         found[name].write_text(text)
-    monkeypatch.setattr(machine, "_cgroup_files", lambda controller, name: [found[name]] if name in found else [])
+    monkeypatch.setattr(machine, "cgroup_files", lambda controller, name: [found[name]] if name in found else [])
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
     assert machine.cpu_thousandths() == 1500
     assert machine.memory_bytes_total() == 1_000_000
-    assert machine.oom_kill_count() == 2
     found["cpu.max"].write_text("max 100000")
     found["memory.max"].write_text("max")
     assert machine.cpu_thousandths() == 4000
@@ -111,15 +109,13 @@ def test_old_control_groups_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "cpu.cfs_quota_us": "250000",
         "cpu.cfs_period_us": "100000",
         "memory.limit_in_bytes": "2000000",
-        "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(machine, "_cgroup_files", lambda controller, name: [tmp_path / name] if name in files else [])
+    monkeypatch.setattr(machine, "cgroup_files", lambda controller, name: [tmp_path / name] if name in files else [])
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)))
     assert machine.cpu_thousandths() == 2500
     assert machine.memory_bytes_total() == 2_000_000
-    assert machine.oom_kill_count() == 5
 
 
 def test_devices_are_leased_not_advised(tmp_path: Path) -> None:
