@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from penstock.app.beginning import Begun
     from penstock.app.comparing import Difference
     from penstock.app.describing import Checked
+    from penstock.app.examining import Finding
     from penstock.app.logs import AttemptLog
     from penstock.app.previewing import Preview
     from penstock.app.progress import Progress
@@ -179,6 +180,15 @@ def repro(
     from penstock.app import repeating
 
     return repeating.repro(run, task, code=code, look=look, say=say, aside=aside)
+
+
+def examine() -> Iterator[Finding]:
+    """What Penstock stands on here, thing by thing: whether it will do, and what to do where it will not."""
+    from pathlib import Path
+
+    from penstock.app import examining
+
+    return examining.examine(Path.cwd())
 
 
 def versions() -> dict[str, Any]:

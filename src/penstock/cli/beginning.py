@@ -9,7 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from penstock.cli.main import SUCCEEDED
+from penstock.cli.main import FAILED, SUCCEEDED
+from penstock.cli.reading import Json, print_json
 
 
 def init(
@@ -43,6 +44,23 @@ def init(
     print(f"made {begun.name} in {shown}: {', '.join(begun.files)}", file=sys.stderr)
     print(f"next: cd {shown} && penstock run pipeline.py", file=sys.stderr)
     return SUCCEEDED
+
+
+def doctor(*, json: Json = False) -> int:
+    """Look at what Penstock stands on here: Python, disk, journal, limits, GPUs, clock, ports, versions. Exit status 1 when
+    something is bad."""
+    from penstock import app
+
+    findings = []
+    for finding in app.examine():
+        findings.append(finding)
+        if not json:
+            print(f"{finding.verdict:<4}  {finding.name:<8}  {finding.text}", flush=True)
+            if finding.fix:
+                print(f"{'':16}{finding.fix}", flush=True)
+    if json:
+        print_json([finding.to_json() for finding in findings])
+    return FAILED if any(finding.verdict == "bad" for finding in findings) else SUCCEEDED
 
 
 def _asked(question: str) -> str:

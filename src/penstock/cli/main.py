@@ -34,6 +34,7 @@ VERBS = {
     "get": ("reading", "Print or write an output of a task run."),
     "gc": ("keeping", "Remove old runs, and everything that nothing needs any more."),
     "graph": ("reading", "Draw a pipeline."),
+    "doctor": ("beginning", "Look at what Penstock stands on here, and say what to do."),
     "version": ("reading", "Print the versions of Penstock and of Python."),
 }
 
