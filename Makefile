@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
 help:
 	@echo "make demo     run the first real pipeline (examples/flights)"
-	@echo "make test     run every test, and $(SEEDS) seeds of the simulation"
+	@echo "make test     run every test, and $(SEEDS) seeds of the simulation; what follows code under every Python that is here"
 	@echo "make check    lint, format, types, import contracts, tidy tests"
 	@echo "make bench    measure; prints figures and ratios"
 	@echo "make mutants  break the engine in listed ways; each must be caught"
@@ -33,6 +33,7 @@ demo: $(DEMO_STAMP)
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS) --processes $(WORKERS)
+	WORKERS=$(WORKERS) ./tools/test-interpreters $(BIN)/python requirements/dev.txt
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(DEV_STAMP)
@@ -56,7 +57,7 @@ requirements:
 		requirements/build.in pyproject.toml --extra examples --group dev -c requirements/examples.txt -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-3.1* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .penstock -prune -exec chmod -R u+w {} + -exec rm -rf {} +
 

@@ -105,9 +105,10 @@ def call(component: str, *, output: str = "any", form: str = "", **inputs: Any) 
 
 @cache
 def pythons(*modules: str) -> tuple[str, ...]:
-    """The interpreters to test with: this one, those in PENSTOCK_TEST_PYTHONS, and any other version on the path that has
-    what is needed."""
+    """The interpreters to test with: this one, those in PENSTOCK_TEST_PYTHONS, those of `.venv-3.*` (made by
+    tools/test-interpreters), and any other version on the path that has what is needed."""
     candidates = [sys.executable, *filter(None, os.environ.get("PENSTOCK_TEST_PYTHONS", "").split(os.pathsep))]
+    candidates += sorted(str(path.absolute()) for path in Path().glob(".venv-3.*/bin/python"))
     candidates += [path for minor in (11, 12, 13) if (path := shutil.which(f"python3.{minor}"))]
     found: dict[str, str] = {}
     for python in candidates:
