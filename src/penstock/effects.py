@@ -151,12 +151,30 @@ class JournalEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryHistory:
+    """What is known of the memory that a component's attempts take (RssAnon + RssShmem at their largest), from those of its
+    newest runs that succeeded and were measured: the 95th percentile, the most. `worked` are sizes that were enough after
+    an attempt had run out of memory, by the class of its inputs' size (`plan.learning.input_class`), ascending."""
+
+    runs_count: int = 0
+    attempts_count: int = 0
+    peak_bytes_p95: int = 0
+    peak_bytes_max: int = 0
+    worked: tuple[tuple[int, int], ...] = ()
+
+
+NO_MEMORY = MemoryHistory()
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentHistory:
-    """What is known of a component from runs that have ended: how many attempts succeeded, their mean duration."""
+    """What is known of a component: from runs that have ended, how many attempts succeeded and their mean duration; from all
+    that have been committed, their memory."""
 
     component: str
     succeeded_count: int
     duration_us_mean: float
+    memory: MemoryHistory = NO_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +364,7 @@ __all__ = [
     "Holder",
     "JournalEntry",
     "Lease",
+    "MemoryHistory",
     "Message",
     "Nondeterminism",
     "StateStore",

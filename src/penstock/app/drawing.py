@@ -73,7 +73,7 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"  {what}: {count(wait.count, 'task run')}, {duration(wait.total_ms)} together{longest_text}")
     if summary.hits:
         lines.append(f"{count(summary.hits, 'hit')} saved {duration(summary.saved_ms)}")
-    return lines
+    return [*lines, *(each.text for each in summary.over_asked)]
 
 
 def _timed_lines(timed: Sequence[Timed], *, waited: bool) -> list[str]:

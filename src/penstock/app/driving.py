@@ -29,6 +29,7 @@ from penstock.engine.events import Transition
 from penstock.engine.rows import RunRow
 from penstock.engine.states import RunState
 from penstock.graph.codec import graph_digest, graph_from_json
+from penstock.plan.learning import learned_from_json, learned_to_json
 from penstock.plan.model import Plan
 from penstock.settings import Settings
 from penstock.wire import Datum
@@ -57,14 +58,14 @@ class Driving:
     plans: dict[str, Plan] = field(default_factory=dict)
 
     def plan_of(self, run: RunRow) -> Plan:
-        """The plan of a stored run, made from its own graph and pin."""
+        """The plan of a stored run, made from its own graph and pin, and from what was known when it was submitted."""
         if run.run_id not in self.plans:
             graph = graph_from_json(dict(self.store.graph(run.graph_digest)))
             self.plans[run.run_id] = plan_for(
                 graph,
                 pin=run.pin,
                 code=run.code,
-                store=self.store,
+                learned=learned_from_json(run.learned),
                 artifacts=self.artifacts,
                 executor=self.executor,
             )
@@ -77,6 +78,7 @@ def submit(
     inputs: Mapping[str, Datum],
     *,
     capacity: Mapping[str, int],
+    plan: Plan,
     retry_of: str | None,
     cache: str,
 ) -> RunRow:
@@ -97,6 +99,7 @@ def submit(
         provenance={**_provenance(described), "capacity": dict(capacity)},
         code=described.description.code,
         cache=cache,
+        learned=learned_to_json(plan.duration_us_by_component, plan.memory_by_component),
     )
     message = Message(f"submit-{run.run_id}", "submit", run.run_id, now)
     store.submit(Submission(run, dict(described.description.graph or {})), message)

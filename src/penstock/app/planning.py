@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from penstock.app.caching import codes_of
 from penstock.base.errors import InvalidPipeline
 from penstock.graph.components import names_in
-from penstock.plan.model import Plan
+from penstock.plan.learning import Durations, Memories, hint_of
+from penstock.plan.model import Plan, Remembered
 from penstock.plan.passes import make_plan
 
 if TYPE_CHECKING:
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 
 def plan_for(
-    graph: Graph, *, pin: str, code: str, store: StateStore | None, artifacts: ArtifactStore, executor: LocalExecutor
+    graph: Graph,
+    *,
+    pin: str,
+    code: str,
+    learned: tuple[Durations, Memories],
+    artifacts: ArtifactStore,
+    executor: LocalExecutor,
 ) -> Plan:
-    """A graph's plan, with what earlier runs in the store have taught about its components. `code` is the blob of their
-    code digests."""
+    """A graph's plan, with what earlier runs have taught about its components. `code` is the blob of their code digests."""
+    durations, memories = learned
     return make_plan(
         graph,
         pin=pin,
-        history=history_of(store, graph) if store is not None else {},
+        history=durations,
+        memories=memories,
         capacity=executor.largest,
         codes=codes_of(artifacts, code),
         code_digest=code,
@@ -40,9 +47,18 @@ def refuse_unmeetable(plan: Plan) -> None:
         raise InvalidPipeline(errors)
 
 
-def history_of(store: StateStore, graph: Graph) -> Mapping[str, tuple[int, float]]:
-    known = store.history(sorted(components_of(graph)))
-    return {name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items()}
+def learned_in(store: StateStore | None, graph: Graph) -> tuple[Durations, Memories]:
+    """What runs in the store have taught until now. A run keeps it (`RunRow.learned`)."""
+    known = store.history(sorted(components_of(graph))) if store is not None else {}
+    durations = {
+        name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items() if item.succeeded_count
+    }
+    memories = {
+        name: Remembered(hint_of(item.memory.peak_bytes_p95), item.memory.worked)
+        for name, item in known.items()
+        if item.memory.attempts_count
+    }
+    return durations, memories
 
 
 def components_of(graph: Graph) -> set[str]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.asking import OverAsked, over_asked
 from penstock.app.caching import answer_of, codes_of
 from penstock.app.describing import describe
 from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
-from penstock.app.planning import plan_for, refuse_unmeetable
+from penstock.app.planning import components_of, learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import Rehearsed, rehearse
 from penstock.app.running import bind_texts
 from penstock.app.targets import diagnostics_of, parse_target
@@ -46,6 +47,7 @@ class Preview:
     unknown: int
     machine: Mapping[str, int]
     diagnostics: tuple[Diagnostic, ...] = ()
+    over_asked: tuple[OverAsked, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,6 +67,7 @@ class Preview:
             "predicted_ms_max": round(self.predicted_ms_max, 3),
             "unknown": self.unknown,
             "machine": dict(self.machine),
+            "over_asked": [each.to_json() for each in self.over_asked],
         }
 
 
@@ -86,7 +89,7 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
             described.graph,
             pin=described.description.pin,
             code=code,
-            store=known,
+            learned=learned_in(known, described.graph),
             artifacts=aside_artifacts,
             executor=executor,
         )
@@ -127,6 +130,7 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
             unknown=sum(_is_unpredicted(verdict) for verdict in verdicts),
             machine=executor.largest,
             diagnostics=diagnostics_of(described.description),
+            over_asked=over_asked(plan, known.history(sorted(components_of(described.graph))) if known else {}),
         )
 
 

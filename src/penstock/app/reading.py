@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,8 @@ def _summary(store: StateStore, run: RunRow) -> Summary | None:
     """None while a run has not ended, and of one whose graph is gone."""
     if run.state not in TERMINAL_RUN_STATES:
         return None
-    from penstock.app.planning import history_of
+    from penstock.app.asking import over_asked
+    from penstock.app.planning import components_of
     from penstock.app.playing import graph_of
     from penstock.app.summary import Stored, summarised
     from penstock.plan.passes import make_plan
@@ -113,9 +114,13 @@ def _summary(store: StateStore, run: RunRow) -> Summary | None:
         if row.origin is Origin.CACHED and row.cause.by in made
     }
     attempts = store.attempts(run.run_id)
-    usual = _usual_ms(history_of(store, graph), rows, attempts)
+    known = store.history(sorted(components_of(graph)))
+    durations = {name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items()}
+    usual = _usual_ms(durations, rows, attempts)
     capacity = run.provenance.get("capacity", {})
-    return summarised(Stored(run, rows, attempts, capacity, usual, saved), make_plan(graph))
+    plan = make_plan(graph)
+    told = summarised(Stored(run, rows, attempts, capacity, usual, saved), plan)
+    return replace(told, over_asked=over_asked(plan, known))
 
 
 def _usual_ms(

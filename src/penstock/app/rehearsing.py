@@ -8,7 +8,7 @@ stored run again to see what its tasks were given answers with what is stored.""
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +20,7 @@ from penstock.engine.events import CapacityReported, Transition
 from penstock.engine.rows import RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.graph.model import Retry
-from penstock.plan.model import Plan, PlanGraph
+from penstock.plan.model import Plan, PlanGraph, parts_of
 from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Datum, Observed, Outcome, Report
 
 if TYPE_CHECKING:
@@ -94,18 +94,6 @@ def play_unlimited(run: RunRow, plan: Plan, *, respond: Respond) -> Rehearsed:
         for node in part.nodes:
             node.amounts = ()
     return rehearse(run, replace(plan, capacity=None), respond=respond, capacity={"cpu": 1_000_000})
-
-
-def parts_of(root: PlanGraph) -> Iterator[PlanGraph]:
-    """Every graph of a plan, once."""
-    seen: set[int] = set()
-    agenda = [root]
-    while agenda:
-        part = agenda.pop()
-        if id(part) not in seen:
-            seen.add(id(part))
-            yield part
-            agenda.extend(body for node in part.nodes for body in node.bodies)
 
 
 def _make_patient(root: PlanGraph) -> None:

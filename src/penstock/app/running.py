@@ -71,7 +71,7 @@ def run_new(
         described = describe(executor, target, settings, meanwhile=progress.prepare)
         inputs = bind(described.graph)
         from penstock.app.driving import Driving, drive, submit
-        from penstock.app.planning import plan_for, refuse_unmeetable
+        from penstock.app.planning import learned_in, plan_for, refuse_unmeetable
 
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
         artifacts = open_artifacts(settings)
@@ -79,7 +79,7 @@ def run_new(
             described.graph,
             pin=described.description.pin,
             code=described.description.code,
-            store=known,
+            learned=learned_in(known, described.graph),
             artifacts=artifacts,
             executor=executor,
         )
@@ -87,5 +87,5 @@ def run_new(
         for diagnostic in diagnostics_of(described.description):
             progress.said(str(diagnostic))
         store = known or stack.enter_context(closing(open_store(settings)))
-        run = submit(store, described, inputs, capacity=executor.largest, retry_of=retry_of, cache=cache)
+        run = submit(store, described, inputs, capacity=executor.largest, plan=plan, retry_of=retry_of, cache=cache)
         return drive(Driving(settings, store, artifacts, executor, progress, {run.run_id: plan}), run, how="new")

@@ -16,6 +16,7 @@ from penstock.app.paths import place_of
 from penstock.engine.states import Origin, TaskState
 
 if TYPE_CHECKING:
+    from penstock.app.asking import OverAsked
     from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
     from penstock.plan.model import Plan, PlanGraph, PlanNode
 
@@ -76,6 +77,7 @@ class Summary:
     waits: tuple[Waited, ...]
     hits: int
     saved_ms: float
+    over_asked: tuple[OverAsked, ...] = ()
 
     @property
     def critical_ms(self) -> float:
@@ -90,6 +92,7 @@ class Summary:
             },
             "waits": [each.to_json() for each in self.waits],
             "hits": {"count": self.hits, "saved_ms": self.saved_ms},
+            "over_asked": [each.to_json() for each in self.over_asked],
         }
 
 

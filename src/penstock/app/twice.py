@@ -14,7 +14,7 @@ from penstock.app.caching import answer_of
 from penstock.app.describing import describe
 from penstock.app.differing import Stored, data_differences
 from penstock.app.places import DATABASE, SCRATCH, aside, open_artifacts, open_executor, open_store, project_settings
-from penstock.app.planning import plan_for, refuse_unmeetable
+from penstock.app.planning import learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import rehearse
 from penstock.app.running import bind_texts
 from penstock.app.targets import parse_target
@@ -80,7 +80,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
             described.graph,
             pin=description.pin,
             code=description.code,
-            store=known,
+            learned=learned_in(known, described.graph),
             artifacts=artifacts,
             executor=executor,
         )

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 # So many entries of a component are looked through for the nearest one, and for one that holds what is known.
 NEAREST_OF = 50
 ENTRIES_MAX = 20_000
-# So many attempts tell how much memory a component takes.
-PEAKS_OF = 5
 SOURCES = "penstock.values.sources"
 UNCLEAR = {
     "condition_error": "its condition is not known yet",
@@ -116,7 +114,6 @@ class Foresight:
     _known: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=dict)
     _static: dict[tuple[str, str, str], tuple[Changed, ...]] = field(default_factory=dict)
     _runs: dict[str, RunRow | None] = field(default_factory=dict)
-    _memory: dict[str, int | None] = field(default_factory=dict)
     _codes: dict[tuple[str, str], ComponentCode | None] = field(default_factory=dict)
     _resolved: dict[str, AttemptEnded] = field(default_factory=dict)
     _identities: Identities = field(default_factory=Identities)
@@ -179,7 +176,8 @@ class Foresight:
         if not verdict.is_function or verdict.predicted_ms is not None:
             return verdict
         history = self.plan.duration_us_by_component.get(verdict.component)
-        memory = self._memory_of(verdict.component)
+        known = self.plan.memory_by_component.get(verdict.component)
+        memory = (known.hint_bytes if known is not None else 0) or None
         if memory is None and node is not None:
             memory = dict(node.amounts or ()).get("memory")
         return replace(verdict, predicted_ms=round(history[1] / 1_000, 3) if history else None, memory_bytes=memory)
@@ -263,22 +261,6 @@ class Foresight:
         if (code, component) not in self._codes:
             self._codes[code, component] = code_of(artifacts, code, component)
         return self._codes[code, component]
-
-    def _memory_of(self, component: str) -> int | None:
-        """The largest peak of the newest attempts."""
-        if component not in self._memory:
-            self._memory[component] = self._measured(component)
-        return self._memory[component]
-
-    def _measured(self, component: str) -> int | None:
-        if self.store is None:
-            return None
-        peaks = [
-            attempt.usage.memory_bytes_peak
-            for entry in self.entries_of(component)[:PEAKS_OF]
-            for attempt in self.store.attempts(entry.run_id, entry.path)
-        ]
-        return max(peaks, default=0) or None
 
 
 def _component(request: AttemptRequest) -> str:

@@ -65,6 +65,8 @@ def _print_preview(preview: Preview) -> None:
     order = ("hit", "run", "maybe", "skip", "fail")
     counts = ", ".join(f"{preview.counts[kind]:,} {kind}" for kind in order if preview.counts.get(kind))
     print(f"\n{preview.pipeline}: {counts or 'no task runs'}; {_total(preview)}")
+    for each in preview.over_asked:
+        print(each.text)
 
 
 def _total(preview: Preview) -> str:

@@ -13,7 +13,7 @@ from penstock.engine.packing import Flight, predicted_ms
 from penstock.engine.rows import AttemptRow, Cause, Claim
 from penstock.engine.states import AttemptState, TaskState
 from penstock.engine.turn import Turn
-from penstock.wire import AttemptRequest
+from penstock.wire import AttemptRequest, artifact_bytes
 
 STOP_AGAIN_MS = 30_000
 """A stop that was not answered is asked for again after so long beyond its grace."""
@@ -23,7 +23,7 @@ def place(turn: Turn) -> None:
     """Start what is ready and fits."""
     for task, room, ahead in turn.placement.picks(turn.now):
         task.attempt += 1
-        run, amounts = task.scope.run, room.named(task.amounts)
+        run, amounts = task.scope.run, room.given(task.amounts)
         row = AttemptRow(
             run.run_id,
             task.path,
@@ -32,6 +32,7 @@ def place(turn: Turn) -> None:
             room.name,
             amounts,
             turn.now,
+            input_bytes=artifact_bytes(task.inputs),
         )
         identity = attempt_id(run.run_id, task.path, task.attempt)
         turn.move(task, TaskState.RUNNING, caused("placed"))
@@ -41,7 +42,7 @@ def place(turn: Turn) -> None:
         run.in_flight[identity] = task
         flight = Flight(room.need(amounts), turn.now, predicted_ms(task))
         if ahead:
-            room.add_ahead(identity, flight, amounts)
+            room.add_ahead(identity, flight, task.amounts)
         else:
             room.add(identity, flight)
         turn.commands.append(StartAttempt(room.name, request_of(task)))

@@ -17,11 +17,8 @@ from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
 from penstock.wire import (
     KIND_BY_OUTCOME,
-    Artifact,
     AttemptEnded,
     AttemptStarted,
-    Counted,
-    Datum,
     Outcome,
     Succeeded,
     outcome_to_json,
@@ -67,7 +64,7 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
         event.usage,
         event.log,
         row.stop_at,
-        sum(map(size_of, task.inputs.values())),
+        row.input_bytes,
         {} if leaves_entry else event.reads,
         event.outside,
     )
@@ -114,13 +111,6 @@ def count_success(run: Run, component: str, duration_us: int) -> None:
     stats = run.stats.setdefault(component, [0, 0])
     stats[0] += 1
     stats[1] += duration_us
-
-
-def size_of(datum: Datum) -> int:
-    """Bytes of the artifacts in a datum; parameters are small and count nothing."""
-    if isinstance(datum, Artifact):
-        return datum.size_bytes
-    return sum(map(size_of, datum.items)) if isinstance(datum, Counted) else 0
 
 
 def failure_of(outcome: Outcome) -> dict[str, Any] | None:

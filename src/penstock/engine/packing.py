@@ -13,6 +13,7 @@ from penstock.engine.memory import TaskRun
 from penstock.engine.rows import Amounts
 from penstock.engine.states import TaskState
 from penstock.plan.devices import on_devices, placed
+from penstock.plan.learning import MEMORY_HINT
 
 SHORT_US = 20_000
 """Attempts of components that take less than this on average may be submitted ahead."""
@@ -59,21 +60,25 @@ class Room:
         self._promote()
 
     def need(self, shape: Amounts) -> dict[str, int]:
-        """What a shape takes here: memory that nobody declared counts as an equal share."""
+        """What a shape takes here: memory that nobody declared counts as what was learned, or as an equal share."""
         known = self.needs.get(shape)
         if known is None:
             known = dict(shape)
+            hint = known.pop(MEMORY_HINT, 0)
             if "memory" not in known and self.total.get("memory") and self.total.get("cpu"):
-                share = self.total["memory"] * known.get("cpu", 0) // self.total["cpu"]
+                share = hint or self.total["memory"] * known.get("cpu", 0) // self.total["cpu"]
                 known["memory"] = min(share, self.total["memory"])
             self.needs[shape] = known
         return known
 
-    def named(self, shape: Amounts) -> Amounts:
-        """The shape with the GPUs that are best taken now; itself where it asks for none."""
-        if "gpu" not in self.need(shape):
+    def given(self, shape: Amounts) -> Amounts:
+        """What an attempt of a shape is told that it has: the GPUs that are best taken now, memory that was learned."""
+        need, asked = self.need(shape), dict(shape)
+        if asked.pop(MEMORY_HINT, 0) and "memory" in need:
+            asked["memory"] = need["memory"]
+        elif "gpu" not in need:
             return shape
-        devices = on_devices(dict(shape), self.free)
+        devices = on_devices(asked, self.free) if "gpu" in need else asked
         assert devices is not None, f"{shape} does not fit into {self.free}"
         return tuple(sorted(devices.items()))
 

@@ -13,14 +13,15 @@ from penstock.engine.caching import CLAIMED_WAIT_MS, key_of
 from penstock.engine.events import Given, LookedUp, LookUp
 from penstock.engine.judge import GO, Counters, Go, Skip, Tried, Wait, triggered, wait_ms
 from penstock.engine.memory import NO_OUTPUTS, NO_SCOPES, Run, Scope, TaskRun, caused
-from penstock.engine.rows import Cause
+from penstock.engine.rows import Amounts, Cause
 from penstock.engine.states import TERMINAL_TASK_STATES, Origin, RunState, TaskState
 from penstock.engine.turn import Ended, Turn
 from penstock.graph.bindings import OneOf, Output, StateOf, Value, leaves
 from penstock.graph.model import Finally, Trigger
+from penstock.plan.learning import MEMORY_HINT, hinted, start_bytes
 from penstock.plan.model import PlanNode
 from penstock.plan.passes import amounts_of, lacking, resources_of
-from penstock.wire import Datum
+from penstock.wire import Datum, artifact_bytes
 
 KILL = "kill"
 EARLY = (Trigger.ONE_SUCCEEDED, Trigger.ONE_FAILED)
@@ -157,12 +158,12 @@ def _begin_node(turn: Turn, task: TaskRun) -> None:
     if isinstance(inputs, Unbound):
         skip_unbound(turn, task, inputs)
         return
+    task.inputs = inputs
     restore_request(task, frame)
     complaint = lacking(task.amounts, task.scope.run.plan.capacity) if task.scope.run.plan.capacity else ""
     if complaint:
         end(turn, task, TaskState.FAILED, Cause("request_too_large", text=complaint))
         return
-    task.inputs = inputs
     if task.node.key_base is not None:
         task.key = key_of(task.node.key_base, turn.flights.identities.of(inputs))
     turn.move(task, TaskState.READY, caused("inputs_exist"))
@@ -243,13 +244,22 @@ def skip_unbound(turn: Turn, task: TaskRun, unbound: Unbound) -> None:
 
 
 def restore_request(task: TaskRun, frame: Frame) -> None:
-    """What a function's next attempt asks for. Raises ExpressionError."""
+    """What a function's next attempt asks for, its inputs being bound. Raises ExpressionError."""
     node = task.node
-    task.amounts = node.amounts if node.amounts is not None else amounts_of(resources_of(node.node), _number_in(frame))
+    task.amounts = node.amounts if node.amounts is not None else _evaluated(node, frame)
     if node.disk is not None:
         task.disk_bytes_max = round(_number_in(frame)(node.disk))
-    if "memory" in task.detail:
-        task.amounts = tuple(sorted({**dict(task.amounts), "memory": task.detail["memory"]}.items()))
+    memory = task.detail.get("memory", 0)
+    if not memory and node.remembered.worked:
+        memory = start_bytes(node.remembered, artifact_bytes(task.inputs))
+    amounts = dict(task.amounts) if memory else {}
+    if memory > amounts.get("memory", 0):
+        amounts.pop(MEMORY_HINT, None)
+        task.amounts = tuple(sorted({**amounts, "memory": memory}.items()))
+
+
+def _evaluated(node: PlanNode, frame: Frame) -> Amounts:
+    return hinted(amounts_of(resources_of(node.node), _number_in(frame)), node.remembered)
 
 
 def timeout_of(node: PlanNode, frame: Frame) -> int | None:

@@ -121,10 +121,10 @@ def _take_up(turn: Turn, scope: Scope) -> None:
 
 def _restore_function(turn: Turn, task: TaskRun, attempt: AttemptRow | None) -> None:
     frame = frame_of(task)
-    restore_request(task, frame)
     inputs = bind(task.node.inputs, frame)
     assert not isinstance(inputs, Unbound), "it was bound once"
     task.inputs = inputs
+    restore_request(task, frame)
     task.current = attempt
     if task.state is TaskState.READY:
         if is_looked_up(task):

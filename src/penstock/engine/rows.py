@@ -56,6 +56,8 @@ class RunRow:
     """Digest of the blob that holds the code digests of its components; empty: nothing is cached."""
     cache: str = "use"
     """"use", or "write" for a run that reads nothing and still writes."""
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    """What earlier runs had taught about its components when it was submitted (`plan.learning.learned_to_json`)."""
 
 
 @dataclass(frozen=True, slots=True)

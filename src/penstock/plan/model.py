@@ -4,7 +4,7 @@ names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from penstock.base.diagnostics import Diagnostic
@@ -44,6 +44,19 @@ class Bound:
     default: Inline | None
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What earlier runs have taught about the memory of a component. `hint_bytes`: what room is kept for where nobody
+    declared anything (0: not known); `worked`: sizes that were enough after an attempt had run out of memory, by the
+    class of its inputs' size (`plan.learning.input_class`), ascending."""
+
+    hint_bytes: int = 0
+    worked: tuple[tuple[int, int], ...] = ()
+
+
+NOTHING_REMEMBERED = Remembered()
+
+
 @dataclass(slots=True)
 class PlanNode:
     """One node made executable. `waits` counts the distinct upstream nodes; `data` are those that a Value refers to,
@@ -66,6 +79,7 @@ class PlanNode:
     bodies: tuple[PlanGraph, ...] = ()
     amounts: Amounts | None = ()
     memory_bytes_max: int | None = None
+    remembered: Remembered = NOTHING_REMEMBERED
     retry: Retry = field(default_factory=Retry)
     timeout: int | Value | None = None
     disk: int | Value | None = None
@@ -109,4 +123,17 @@ class Plan:
     capacity: Mapping[str, int] | None = None
     duration_us_by_component: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """Mean duration and count of succeeded attempts in earlier runs: component -> (count, mean in microseconds)."""
+    memory_by_component: Mapping[str, Remembered] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def parts_of(root: PlanGraph) -> Iterator[PlanGraph]:
+    """Every graph of a plan, once."""
+    seen: set[int] = set()
+    agenda = [root]
+    while agenda:
+        part = agenda.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            agenda.extend(body for node in part.nodes for body in node.bodies)

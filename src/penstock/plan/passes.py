@@ -1,4 +1,4 @@
-"""The passes that make a plan, in order: link (who waits for whom), settle (policies and requests), rank (longest
+"""The passes that make a plan, in order: link (who waits for whom), settle (policies and requests), learn (memory), rank (longest
 paths), key (what code counts as), refuse (requests that no executor could ever meet). Each fills its fields of every node;
 none looks at the world."""
 
@@ -29,6 +29,7 @@ from penstock.graph.model import (
     bodies_of,
 )
 from penstock.plan.devices import gpus_lacking
+from penstock.plan.learning import MEMORY_HINT, Memories, remember
 from penstock.plan.model import Amounts, Bound, CodeKey, Plan, PlanGraph, PlanNode, Tally
 from penstock.plan.requests import work_request
 from penstock.wire import Inline, WorkRequest
@@ -53,6 +54,7 @@ class Planning:
     graphs: dict[int, PlanGraph] = field(default_factory=dict)
     requests: dict[int, WorkRequest] = field(default_factory=dict)
     policies: dict[tuple[int, int], _Settled] = field(default_factory=dict)
+    memories: Memories = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
@@ -78,16 +80,20 @@ def make_plan(
     capacity: Mapping[str, int] | None = None,
     codes: Mapping[str, CodeKey] | None = None,
     code_digest: str = "",
+    memories: Memories | None = None,
 ) -> Plan:
     """The plan of a checked graph. `history` is component -> (attempts, mean duration in microseconds) of earlier runs;
     `capacity` the largest amounts that any one executor has. Requests above it are in `Plan.diagnostics`. `codes` is what the
-    code of each component counts as in keys, `code_digest` the blob that they come from; a component without has no key."""
+    code of each component counts as in keys, `code_digest` the blob that they come from; a component without has no key.
+    `memories` is what earlier runs have taught about the memory of components."""
     planning = Planning(pin, history or {}, capacity, codes or {}, code_digest, names_in(graph))
+    planning.memories = memories or {}
     root = _plan_graph(graph, planning)
     for run_pass in PASSES:
         for part in planning.graphs.values():
             run_pass(part, planning)
-    return Plan(root, graph_digest, pin, capacity, planning.history, tuple(planning.diagnostics))
+    diagnostics = tuple(planning.diagnostics)
+    return Plan(root, graph_digest, pin, capacity, planning.history, planning.memories, diagnostics)
 
 
 def _plan_graph(graph: Graph, planning: Planning) -> PlanGraph:
@@ -299,6 +305,12 @@ def _request(work: Work, planning: Planning) -> WorkRequest:
     return request
 
 
+def learn(plan: PlanGraph, planning: Planning) -> None:
+    """What is remembered of the memory that components need."""
+    largest = planning.capacity.get("memory") if planning.capacity is not None else None
+    remember(plan, planning.memories, largest)
+
+
 # -- rank --------------------------------------------------------------------------------------------------------------
 
 
@@ -372,7 +384,7 @@ def lacking(amounts: Amounts, capacity: Mapping[str, int]) -> str:
     """What of a request is more than the largest that there is, as text; empty when it fits."""
     complaints = []
     for name, amount in amounts:
-        if name in GPU_NAMES:
+        if name in GPU_NAMES or name == MEMORY_HINT:
             continue
         largest = capacity.get(name, 0)
         if amount > largest:
@@ -385,4 +397,4 @@ def amount_text(name: str, amount: int) -> str:
     return f"{size_text(amount)} memory" if name == "memory" else f"{amount / 1000:g} {name}"
 
 
-PASSES: tuple[Callable[[PlanGraph, Planning], None], ...] = (link, settle, rank, key, refuse)
+PASSES: tuple[Callable[[PlanGraph, Planning], None], ...] = (link, settle, learn, rank, key, refuse)

@@ -16,6 +16,7 @@ from penstock.base.errors import CommitUnknown, InvalidInput, LeaseLost, StoreUn
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.effects import (
+    NO_MEMORY,
     ArtifactLink,
     Commit,
     ComponentHistory,
@@ -29,7 +30,7 @@ from penstock.effects import (
 )
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import cache_codec, codec, side
+from penstock.stores.sql import cache_codec, codec, learning, side
 from penstock.stores.sql.cache import check_owners
 from penstock.testing.memory_cache import MemoryCache, adoptable
 from penstock.wire import Exhibit, Observation, Observed, Progress
@@ -113,6 +114,7 @@ class MemoryState:
     consumed: set[str] = field(default_factory=set)
     history: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By component: how many attempts succeeded, their microseconds together."""
+    memory: learning.Memory = field(default_factory=dict)
     cache: MemoryCache = field(default_factory=MemoryCache)
 
 
@@ -246,6 +248,7 @@ class MemoryStateStore:
                 self._write(stored, transition, values)
                 stored.journal.append(replace(entry, sequence=len(stored.journal) + 1))
             self.state.consumed.update(commit.consumed)
+            learning.teach(self.state.memory, commit.transitions)
             for run_id in sorted(ended):
                 self._fold_history(self._run(run_id))
 
@@ -343,12 +346,13 @@ class MemoryStateStore:
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
         with self._call("history") as state:
-            return {
-                component: ComponentHistory(component, count, duration_us / count)
-                for component in components
-                for count, duration_us in [state.history.get(component, (0, 0))]
-                if count
-            }
+            found = {}
+            for component in components:
+                count, duration_us = state.history.get(component, (0, 0))
+                memory = learning.taught(state.memory, component) or NO_MEMORY
+                if count or memory is not NO_MEMORY:
+                    found[component] = ComponentHistory(component, count, duration_us / max(1, count), memory)
+            return found
 
     # -- the cache
 

@@ -17,12 +17,14 @@ from penstock.base.instants import Instant
 from penstock.controller.answers import digests_in
 from penstock.effects import Commit
 from penstock.engine.events import LookedUp, LookUp
-from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, TaskRunRow
+from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, TaskState
 from penstock.graph.codec import type_to_json
 from penstock.graph.components import name_of
 from penstock.graph.model import Branch, Call, Case, Finally, Graph, Loop, Map, Node, Work, bodies_of
-from penstock.plan.model import CodeKey
+from penstock.plan.learning import learned_from_json, learned_to_json
+from penstock.plan.model import CodeKey, Plan, Remembered
+from penstock.plan.passes import make_plan
 from penstock.testing import fakes
 from penstock.testing.checkers import demand, inputs_of, spots
 from penstock.testing.graphs import Scenario
@@ -77,6 +79,26 @@ def edited(scenario: Scenario, rng: Random) -> Scenario:
         if spec.name in inputs and rng.random() < 0.2:
             inputs[spec.name] = Inline(fakes.plain_for(spec.type, f"other {rng.randrange(5)}"))
     return replace(scenario, graph=rewrite(scenario.graph, change), inputs=inputs)
+
+
+def learned_of(graph: Graph, seed: int) -> dict[str, Any]:
+    """What a run is told that earlier ones have taught of the memory of some of its functions: sometimes more than there is."""
+    memories = {}
+    for function in functions_in(graph):
+        component = name_of(function)
+        luck = chance("memory", seed, component)
+        worked = ((0, int(luck * 4e9)),) if luck < 0.3 else ()
+        if luck < 0.5:
+            memories[component] = Remembered(int(luck * 2e10) if luck > 0.2 else 0, worked)
+    return learned_to_json({}, memories)
+
+
+def planned(graph: Graph, run: RunRow, codes: Mapping[str, CodeKey]) -> Plan:
+    """A run's plan, from what its row says."""
+    durations, memories = learned_from_json(run.learned)
+    return make_plan(
+        graph, graph_digest=run.graph_digest, pin=run.pin, codes=codes, history=durations, memories=memories
+    )
 
 
 def codes_of(graph: Graph, seed: int) -> dict[str, CodeKey]:

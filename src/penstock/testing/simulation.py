@@ -23,7 +23,6 @@ from penstock.engine.rows import AttemptRow, RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.graph.codec import graph_digest, graph_from_json, graph_to_json
 from penstock.plan.model import Plan
-from penstock.plan.passes import make_plan
 from penstock.testing import checkers, graphs, naive, reuse
 from penstock.testing.clock import FakeClock
 from penstock.testing.executor import AMOUNTS, Mishaps, World
@@ -184,7 +183,7 @@ class Simulation:
         if run.run_id not in self.plans:
             graph = graph_from_json(self.store.graph(run.graph_digest))
             codes = reuse.codes_of(graph, self.seed) if self.cached else {}
-            self.plans[run.run_id] = make_plan(graph, graph_digest=run.graph_digest, pin=run.pin, codes=codes)
+            self.plans[run.run_id] = reuse.planned(graph, run, codes)
         return self.plans[run.run_id]
 
     def put_to_sleep(self, alive: Alive) -> None:
@@ -410,6 +409,7 @@ class Simulation:
             self.clock.now(),
             retry_of=asked.retry_of,
             cache=asked.cache,
+            learned=reuse.learned_of(scenario.graph, self.seed),
         )
         message = Message(f"submit {asked.run_id}", "submit", asked.run_id, self.clock.now())
         self.store.submit(Submission(row, graph_to_json(scenario.graph)), message)

@@ -25,7 +25,7 @@ from penstock.engine.events import (
 from penstock.engine.rows import AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.graph.model import Graph
 from penstock.plan import Plan, make_plan
-from penstock.plan.model import CodeKey
+from penstock.plan.model import CodeKey, Remembered
 from penstock.wire import AttemptRequest, Datum, Failed, Failure, Inline, Outcome, Succeeded
 
 START = Instant(1_000_000)
@@ -72,11 +72,14 @@ class Transcript:
     cache: str = "use"
     retry_of: str | None = None
     silent: bool = False
+    memories: Mapping[str, Remembered] = field(default_factory=dict)
+    """By the functions' names."""
 
     def __post_init__(self) -> None:
         self.engine = Engine(grace_ms=self.grace_ms)
         codes = {f"notation:{name}": code for name, code in self.codes.items()}
-        self.plan: Plan = make_plan(self.graph, history=self.history, capacity=None, codes=codes)
+        memories = {f"notation:{name}": known for name, known in self.memories.items()}
+        self.plan: Plan = make_plan(self.graph, history=self.history, capacity=None, codes=codes, memories=memories)
         self.queries: list[LookUp] = []
         self.asked: list[LookUp] = []
         self.entries: list[CacheEntry] = []

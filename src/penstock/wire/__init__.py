@@ -56,6 +56,7 @@ from penstock.wire.values import Artifact as Artifact
 from penstock.wire.values import Counted as Counted
 from penstock.wire.values import Datum as Datum
 from penstock.wire.values import Inline as Inline
+from penstock.wire.values import artifact_bytes as artifact_bytes
 from penstock.wire.values import data_from_json as data_from_json
 from penstock.wire.values import data_to_json as data_to_json
 from penstock.wire.values import datum_from_json as datum_from_json

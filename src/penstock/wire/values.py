@@ -88,6 +88,17 @@ def datum_from_json(data: Mapping[str, Any]) -> Datum:
     )
 
 
+def artifact_bytes(data: Mapping[str, Datum]) -> int:
+    """How large the artifacts among some data are together; parameters count nothing."""
+    return sum(map(_bytes_of, data.values()))
+
+
+def _bytes_of(datum: Datum) -> int:
+    if isinstance(datum, Artifact):
+        return datum.size_bytes
+    return sum(map(_bytes_of, datum.items)) if isinstance(datum, Counted) else 0
+
+
 def data_to_json(data: Mapping[str, Datum]) -> dict[str, Any]:
     return {name: datum_to_json(datum) for name, datum in data.items()}
 

@@ -64,7 +64,7 @@ def components(plan: Plan) -> set[str]:
     agenda = [plan.root]
     while agenda:
         part = agenda.pop()
-        found |= {node.component for node in part.nodes if node.function is not None}
+        found |= {node.component for node in part.nodes if node.work is not None}
         agenda += [body for node in part.nodes for body in node.bodies]
     return found
 

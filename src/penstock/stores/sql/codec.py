@@ -44,6 +44,7 @@ RUN_FIXED = (
     "provenance",
     "code",
     "cache",
+    "learned",
 )
 RUN_CHANGING = ("state", "cause", "stopping", "started_at", "ended_at", "outputs")
 RUN_COLUMNS = RUN_FIXED + RUN_CHANGING
@@ -179,6 +180,7 @@ def encode_run_fixed(row: RunRow) -> Values:
         json_text(row.provenance),
         row.code,
         row.cache,
+        json_text(row.learned),
     )
 
 
@@ -197,7 +199,7 @@ def encode_run_changing(row: RunRow) -> Values:
 def decode_run(values: Sequence[Any]) -> RunRow:
     """A run from values of `RUN_COLUMNS`."""
     run_id, pipeline, graph_digest, inputs, pin, seed, created_at, priority, retry_of, labels, provenance = values[:11]
-    code, cache, state, cause, stopping, started_at, ended_at, outputs = values[11:]
+    code, cache, learned, state, cause, stopping, started_at, ended_at, outputs = values[11:]
     return RunRow(
         run_id=run_id,
         pipeline=pipeline,
@@ -218,6 +220,7 @@ def decode_run(values: Sequence[Any]) -> RunRow:
         outputs=data_of(outputs),
         code=code,
         cache=cache,
+        learned=_json(learned),
     )
 
 

@@ -101,6 +101,7 @@ runs = Table(
     Column("code", Text, nullable=False, server_default=""),
     # The constraint stands with its column, as a column that was added later has it.
     Column("cache", Text, _one_of("cache", CACHES), nullable=False, server_default="use"),
+    Column("learned", Text, nullable=False, server_default="{}"),  # JSON by component
     _one_of("state", RunState),
     _one_of("stopping", STOPPINGS),
 )
@@ -261,6 +262,23 @@ component_history = Table(
     Column("component", Text, primary_key=True),
     Column("succeeded_count", Number, nullable=False),
     Column("duration_us", Number, nullable=False),  # of all of them together
+    sqlite_with_rowid=False,
+)
+
+component_memory = Table(
+    "component_memory",
+    metadata,
+    Column("component", Text, primary_key=True),
+    Column("runs", Text, nullable=False),  # JSON: the newest runs, each with its id, a count and its largest peaks
+    sqlite_with_rowid=False,
+)
+
+component_worked = Table(
+    "component_worked",
+    metadata,
+    Column("component", Text, primary_key=True),
+    Column("input_class", Number, primary_key=True, autoincrement=False),
+    Column("memory_bytes", Number, nullable=False),
     sqlite_with_rowid=False,
 )
 

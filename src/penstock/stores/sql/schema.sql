@@ -33,6 +33,21 @@ CREATE TABLE component_history (
 )
  WITHOUT ROWID;
 
+CREATE TABLE component_memory (
+	component TEXT NOT NULL,
+	runs TEXT NOT NULL,
+	CONSTRAINT pk_component_memory PRIMARY KEY (component)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE component_worked (
+	component TEXT NOT NULL,
+	input_class INTEGER NOT NULL,
+	memory_bytes INTEGER NOT NULL,
+	CONSTRAINT pk_component_worked PRIMARY KEY (component, input_class)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE graphs (
 	graph_digest TEXT NOT NULL,
 	graph TEXT NOT NULL,
@@ -68,6 +83,7 @@ CREATE TABLE runs (
 	outputs TEXT NOT NULL,
 	code TEXT DEFAULT '' NOT NULL,
 	cache TEXT DEFAULT 'use' NOT NULL CONSTRAINT ck_runs_cache CHECK (cache = 'use' OR cache = 'write'),
+	learned TEXT DEFAULT '{}' NOT NULL,
 	CONSTRAINT pk_runs PRIMARY KEY (run_key),
 	CONSTRAINT ck_runs_state CHECK (state = 'pending' OR state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'),
 	CONSTRAINT ck_runs_stopping CHECK (stopping = '' OR stopping = 'fail_fast' OR stopping = 'timed_out' OR stopping = 'cancel' OR stopping = 'kill'),

@@ -16,6 +16,7 @@ from typing import Any
 from penstock.base.errors import InvalidInput, LeaseLost
 from penstock.base.instants import Instant
 from penstock.effects import (
+    NO_MEMORY,
     ArtifactLink,
     Commit,
     ComponentHistory,
@@ -29,7 +30,7 @@ from penstock.effects import (
 )
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import cache, cache_codec, cache_statements, codec, side
+from penstock.stores.sql import cache, cache_codec, cache_statements, codec, learning, side
 from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
 from penstock.wire import Exhibit, Observation, Observed, Progress
@@ -155,6 +156,7 @@ class SqlStateStore:
                 entries = codec.encode_entries(transitions)
                 sequences = (last_sequence + 1, last_sequence + len(transitions))
                 connection.execute(sql.INSERT_JOURNAL, (key, *sequences, commit.at, entries))
+            learning.write(connection, commit.transitions)
             cache.write(connection, commit, key_by_run, ended=ended)
             for message_id in commit.consumed:
                 _consume(connection, message_id, commit.at, set(key_by_run.values()))
@@ -260,8 +262,11 @@ class SqlStateStore:
             found = {}
             for component in components:
                 row = connection.execute(sql.SELECT_HISTORY, (component,)).fetchone()
-                if row is not None:
-                    found[component] = ComponentHistory(component, row[0], row[1] / row[0])
+                memory = learning.read(connection, component)
+                if row is not None or memory is not None:
+                    count, duration_us = row or (0, 0)
+                    mean = duration_us / count if count else 0.0
+                    found[component] = ComponentHistory(component, count, mean, memory or NO_MEMORY)
             return found
 
         return self._database.read(work)

@@ -38,6 +38,7 @@ def run_row(run_id: str = "run1", *, created_at: int = NOW) -> RunRow:
         provenance={"packages": {"numpy": "2.1"}, "cores": 8, "dirty": True},
         code="blake3:" + "e" * 64,
         cache="write",
+        learned={"flights:fit": [3, 10.5, 1_000, [[20, 4_096]]]},
     )
 
 

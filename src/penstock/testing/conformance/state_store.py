@@ -15,7 +15,7 @@ from functools import partial
 
 from penstock.base.errors import InvalidInput, LeaseLost
 from penstock.base.instants import Instant
-from penstock.effects import Commit, ComponentHistory, Lease, Message, StateStore, Submission
+from penstock.effects import Commit, ComponentHistory, Lease, MemoryHistory, Message, StateStore, Submission
 from penstock.engine.rows import AttemptRow, Cause, TaskRunRow
 from penstock.engine.states import Origin, RunState, TaskState
 from penstock.testing.conformance.state_rows import (
@@ -38,7 +38,7 @@ from penstock.testing.conformance.state_rows import (
     succeeded,
     task_run,
 )
-from penstock.wire import Artifact, Exhibit, Inline, Observation, Progress
+from penstock.wire import Artifact, Exhibit, Inline, Observation, Progress, Usage
 
 OpenStore = Callable[[], StateStore]
 """The store as a new process sees it: all that it opens share their contents."""
@@ -339,6 +339,37 @@ def history_is_folded_once_when_a_run_ends(open_store: OpenStore) -> None:
     assert store.history(["m:f"]) == {"m:f": ComponentHistory("m:f", 4, 100.0)}, "the commit that ends it counts too"
 
 
+def memory_is_learned_as_attempts_end(open_store: OpenStore) -> None:
+    """Each measured success counts once, in the commit that ends it; sizes that worked after an attempt ran out of memory
+    are kept by class of input, and forgotten when they prove far too large."""
+    store = open_store()
+
+    def end(lease: Lease, path: str, peak: int, *, oom: int = 0, memory: int = 0, given: int = 0) -> None:
+        run_id = lease.run_id
+        task = replace(task_run(path, TaskState.SUCCEEDED, run_id=run_id), component="m:f", oom_count=oom)
+        amounts = (("cpu", 1000), ("memory", memory)) if memory else (("cpu", 1000),)
+        row = replace(succeeded(path, run_id=run_id), usage=Usage(0.0, peak), amounts=amounts, input_bytes=given)
+        commit(store, lease, changed(row, "submitted"), changed(task, "running"))
+
+    first = begun(store)
+    assert store.history(["m:f"]) == {}
+    for number in range(1, 41):
+        end(first, f"p{number}", number)
+    assert open_store().history(["m:f"]) == {"m:f": ComponentHistory("m:f", 0, 0.0, MemoryHistory(1, 40, 38, 40))}
+    end(first, "not-measured", 0)
+    second = begun(store, "run2")
+    end(second, "a", 3_000, oom=1, memory=4_000, given=1_000)
+    known = store.history(["m:f"])["m:f"].memory
+    assert (known.runs_count, known.attempts_count, known.peak_bytes_max) == (2, 41, 3_000)
+    assert known.worked == ((10, 4_000),)
+    end(second, "b", 1_000, given=4_000)
+    assert store.history(["m:f"])["m:f"].memory.worked == ((10, 4_000),), "a quarter is no proof"
+    end(second, "c", 900, given=500)
+    assert store.history(["m:f"])["m:f"].memory.worked == ((10, 4_000),), "smaller inputs prove nothing"
+    end(second, "d", 900, given=1_000)
+    assert store.history(["m:f"])["m:f"].memory.worked == ()
+
+
 def metrics_come_back_in_order(open_store: OpenStore) -> None:
     store = open_store()
     begun(store)
@@ -456,6 +487,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     nothing_is_changed_without_a_lease,
     a_value_that_is_not_json_spoils_the_whole_commit,
     history_is_folded_once_when_a_run_ends,
+    memory_is_learned_as_attempts_end,
     metrics_come_back_in_order,
     exhibits_and_progress_are_the_last_of_their_name,
     runs_are_listed_newest_first,

@@ -1,5 +1,5 @@
 """What attempts were given, used and read: bytes of inputs, GPUs, disk, files; figures and tables that they log, and how far
-they are.
+they are; what they teach about the memory of their components.
 
 A revision is history: it says what the tables were, not what they are, so it shares nothing with `schema`."""
 
@@ -24,7 +24,9 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE attempts ADD COLUMN {name} {wide} DEFAULT '0' NOT NULL")
     op.execute("ALTER TABLE attempts ADD COLUMN reads TEXT DEFAULT '{}' NOT NULL")
     op.execute("ALTER TABLE attempts ADD COLUMN outside TEXT DEFAULT '[]' NOT NULL")
+    op.execute("ALTER TABLE runs ADD COLUMN learned TEXT DEFAULT '{}' NOT NULL")
     _side()
+    _learning()
 
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -53,6 +55,24 @@ def _side() -> None:
         _number("at"),
         sa.PrimaryKeyConstraint("run_key", "path", "number", name=op.f("pk_progress")),
         sa.ForeignKeyConstraint(["run_key"], ["runs.run_key"], name=op.f("fk_progress_run_key")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _learning() -> None:
+    op.create_table(
+        "component_memory",
+        sa.Column("component", sa.Text(), nullable=False),
+        sa.Column("runs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("component", name=op.f("pk_component_memory")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "component_worked",
+        sa.Column("component", sa.Text(), nullable=False),
+        _number("input_class"),
+        _number("memory_bytes"),
+        sa.PrimaryKeyConstraint("component", "input_class", name=op.f("pk_component_worked")),
         sqlite_with_rowid=False,
     )
 
