@@ -39,6 +39,8 @@ class Settings:
     runs_kept: int = 100
     parameter_bytes_max: int = 65_536
     items_max: int = 100_000
+    yaml_bytes_max: int = 16_777_216
+    yaml_parts_max: int = 2_000_000
 
 
 def _amount(value: Any) -> float:
@@ -149,6 +151,14 @@ TABLE: Mapping[str, Setting] = {
         _limit(65_536, 16 << 20, _size), 'bytes, or text such as "1MiB"', "the largest parameter, as JSON"
     ),
     "items_max": Setting(_limit(100_000, 10_000_000, _whole), "a whole number", "the longest list that is mapped over"),
+    "yaml_bytes_max": Setting(
+        _limit(65_536, 1 << 30, _size), 'bytes, or text such as "32MiB"', "the largest pipeline file that is read"
+    ),
+    "yaml_parts_max": Setting(
+        _limit(10_000, 100_000_000, _whole),
+        "a whole number",
+        "what a pipeline file may come to with its anchors written out",
+    ),
 }
 
 

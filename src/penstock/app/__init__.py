@@ -101,10 +101,17 @@ def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
 
 
 def graph_of_target(target: str, *, form: str) -> str:
-    """A pipeline drawn: `form` is text, json, mermaid or svg."""
+    """A pipeline drawn or written: `form` is text, json, mermaid, svg or yaml."""
     from penstock.app import describing
 
     return describing.graph_of_target(target, form=form)
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """The JSON Schema of pipeline files in YAML."""
+    from penstock.authoring.yaml.json_schema import json_schema
+
+    return json_schema()
 
 
 def plan_target(target: str, parameters: Mapping[str, str]) -> Preview:

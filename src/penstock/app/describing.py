@@ -56,11 +56,16 @@ class Described:
 
 
 def describe(
-    executor: LocalExecutor, target: Target, settings: Settings, *, meanwhile: Callable[[], None] = lambda: None
+    executor: LocalExecutor,
+    target: Target,
+    settings: Settings,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    form: str = "",
 ) -> Described:
     """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run. `meanwhile` is done while the
-    worker is at work."""
-    request = DescribeRequest(target.text, str(settings.project))
+    worker is at work. `form` asks for the graph as text as well."""
+    request = DescribeRequest(target.text, str(settings.project), form)
 
     def work() -> None:
         _load_what_drives_a_run()
@@ -101,7 +106,7 @@ def _load_what_drives_a_run() -> None:
     import penstock.stores.sql  # noqa: F401
 
 
-def describe_aside(text: str, *, meetable: bool = False) -> Described:
+def describe_aside(text: str, *, meetable: bool = False, form: str = "") -> Described:
     """Describe a target without touching its project: state goes into a temporary folder. `meetable`: raise
     InvalidPipeline for requests that this machine could never meet."""
     import tempfile
@@ -110,7 +115,7 @@ def describe_aside(text: str, *, meetable: bool = False) -> Described:
     settings = project_settings(target.folder)
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         with closing(open_executor(aside(settings, Path(folder)))) as executor:
-            described = describe(executor, target, settings)
+            described = describe(executor, target, settings, form=form)
             if meetable:
                 from penstock.app.planning import refuse_unmeetable
                 from penstock.plan.passes import make_plan
@@ -138,7 +143,9 @@ def _marked(text: str, graph: Graph) -> tuple[str, ...]:
 
 def graph_of_target(text: str, *, form: str) -> str:
     """Raises what `check_target` raises."""
-    described = describe_aside(text)
+    described = describe_aside(text, form="yaml" if form == "yaml" else "")
+    if form == "yaml":
+        return described.description.text
     if form == "json":
         import json
 

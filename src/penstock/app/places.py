@@ -28,8 +28,18 @@ KEPT = ("code", "compiled")
 def project_settings(start: Path) -> Settings:
     """The settings of the project that `start` lies in; the limits among them hold in this process from then on."""
     settings = load(start)
-    set_limits(parameter_bytes_max=settings.parameter_bytes_max, items_max=settings.items_max)
+    set_limits(**_limits_of(settings))
     return settings
+
+
+def _limits_of(settings: Settings) -> dict[str, int]:
+    """What `set_limits` is given, here and in workers."""
+    return {
+        "parameter_bytes_max": settings.parameter_bytes_max,
+        "items_max": settings.items_max,
+        "yaml_bytes_max": settings.yaml_bytes_max,
+        "yaml_parts_max": settings.yaml_parts_max,
+    }
 
 
 def make_state_folder(settings: Settings) -> bool:
@@ -114,7 +124,7 @@ def open_executor(settings: Settings) -> LocalExecutor:
             gpus=settings.gpus,
             gpu_source=gpu_source(),
             artifacts_arguments=artifacts_arguments(settings),
-            limits={"parameter_bytes_max": settings.parameter_bytes_max, "items_max": settings.items_max},
+            limits=_limits_of(settings),
         )
     )
 

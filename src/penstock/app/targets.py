@@ -10,9 +10,11 @@ from pathlib import Path
 
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.errors import InvalidInput, InvalidPipeline, TargetFailed
+from penstock.base.ids import NAME
 from penstock.wire import Description
 
-FORMS = "TARGET is file.py, file.py:name or module:name."
+FORMS = "TARGET is file.py, file.yaml, either with :name, or module:name."
+SUFFIXES = (".py", ".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,18 @@ def parse_target(text: str, *, folder: Path | None = None) -> Target:
     place, colon, name = text.partition(":") if text.count(":") == 1 else text.rpartition(":")
     if not colon:
         place, name = text, ""
-    if not place or (colon and not name.isidentifier()):
+    is_name = NAME.fullmatch(name) if place.endswith(SUFFIXES[1:]) else name.isidentifier()
+    if not place or (colon and not is_name):
         raise InvalidInput(f"not a target: {text!r}", fix=FORMS)
     file = (folder / Path(place).expanduser()).absolute()
-    if place.endswith(".py"):
+    if place.endswith(SUFFIXES):
         return _file_target(text, place, file=file, name=name)
-    if place.endswith((".yaml", ".yml")):
-        raise InvalidInput(f"{place} is YAML, which cannot be run yet", fix=FORMS)
     if file.exists():
-        what = "a folder" if file.is_dir() else "not a Python file"
-        raise InvalidInput(f"{place} is {what}{_near_text('', _python_files(file))}", fix=FORMS)
+        what = "a folder" if file.is_dir() else "neither Python nor YAML"
+        raise InvalidInput(f"{place} is {what}{_near_text('', _target_files(file))}", fix=FORMS)
     if colon and all(part.isidentifier() for part in place.split(".")):
         return Target(text, folder)
-    raise InvalidInput(f"there is no {text!r} here{_near_text(Path(place).stem, _python_files(folder))}", fix=FORMS)
+    raise InvalidInput(f"there is no {text!r} here{_near_text(Path(place).stem, _target_files(folder))}", fix=FORMS)
 
 
 def _file_target(text: str, place: str, *, file: Path, name: str) -> Target:
@@ -52,14 +53,14 @@ def _file_target(text: str, place: str, *, file: Path, name: str) -> Target:
         return Target(f"{file}:{name}" if name else str(file), file.parent)
     if file.exists():
         raise InvalidInput(f"{place} is not a file", fix=FORMS)
-    near = _near_text(file.stem, _python_files(file.parent))
+    near = _near_text(file.stem, _target_files(file.parent))
     where = "" if file.parent.is_dir() else f" (nor is there a folder {file.parent})"
     raise InvalidInput(f"there is no file {place}{where}{near}", fix=FORMS)
 
 
-def _python_files(folder: Path) -> list[str]:
+def _target_files(folder: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".py"))[:200]
+        return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIXES))[:200]
     except OSError:
         return []
 
@@ -67,7 +68,7 @@ def _python_files(folder: Path) -> list[str]:
 def _near_text(stem: str, files: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    by_stem = {file.removesuffix(".py"): file for file in files}
+    by_stem = {Path(file).stem: file for file in files}
     near = [by_stem[match] for match in get_close_matches(stem, by_stem, n=2)] if stem else list(by_stem.values())[:5]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

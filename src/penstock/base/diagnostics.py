@@ -23,32 +23,36 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """`code` is a stable kebab-case name (documented in `docs/diagnostics.md`); `fix` is a sentence in the
-    imperative."""
+    """`code` is a stable kebab-case name (documented in `docs/diagnostics.md`); `fix` is a sentence in the imperative;
+    `excerpt` shows the line that it is about, where there is more to see than its number."""
 
     code: str
     message: str
     fix: str = ""
     location: Location | None = None
     severity: Literal["error", "warning"] = "error"
+    excerpt: str = ""
 
     def __str__(self) -> str:
         where = f"{self.location}: " if self.location else ""
         fix = f"\n    {self.fix}" if self.fix else ""
-        return f"{where}{self.severity}: {self.message} [{self.code}]{fix}"
+        excerpt = f"\n{self.excerpt}" if self.excerpt else ""
+        return f"{where}{self.severity}: {self.message} [{self.code}]{excerpt}{fix}"
 
     def to_json(self) -> dict[str, Any]:
         place = self.location
-        return {
+        data: dict[str, Any] = {
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
             "fix": self.fix,
             "location": {"file": place.file, "line": place.line, "column": place.column} if place else None,
         }
+        return {**data, "excerpt": self.excerpt} if self.excerpt else data
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Diagnostic:
         place = data.get("location")
         location = Location(place["file"], place["line"], place["column"]) if place else None
-        return Diagnostic(data["code"], data["message"], data["fix"], location, data["severity"])
+        excerpt = data.get("excerpt", "")
+        return Diagnostic(data["code"], data["message"], data["fix"], location, data["severity"], excerpt)

@@ -37,7 +37,7 @@ def plan(
     Parameters
     ----------
     target
-        file.py, file.py:name or module:name.
+        file.py, file.yaml, either with :name, or module:name.
     """
     from penstock import app
 

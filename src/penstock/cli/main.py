@@ -35,6 +35,7 @@ VERBS = {
     "gc": ("keeping", "Remove old runs, and everything that nothing needs any more."),
     "graph": ("reading", "Draw a pipeline."),
     "doctor": ("beginning", "Look at what Penstock stands on here, and say what to do."),
+    "schema": ("reading", "Print the JSON Schema of pipeline files in YAML, for editors."),
     "version": ("reading", "Print the versions of Penstock and of Python."),
 }
 

@@ -211,21 +211,29 @@ def graph(
     target: str,
     /,
     *,
-    format: Literal["text", "json", "mermaid", "svg"] = "text",  # noqa: A002 the option's name
+    format: Literal["text", "json", "mermaid", "svg", "yaml"] = "text",  # noqa: A002 the option's name
 ) -> int:
     """Draw a pipeline.
 
     Parameters
     ----------
     target
-        file.py, file.py:name or module:name.
+        file.py, file.yaml, either with :name, or module:name.
     format
-        text, json (what the digest is of, and more), mermaid or svg (a picture that needs nothing else).
+        text, json (what the digest is of, and more), mermaid, svg (a picture that needs nothing else) or yaml (a pipeline
+        file that says the same).
     """
     from penstock import app
 
     print(app.graph_of_target(target, form=format).rstrip("\n"))
     return SUCCEEDED
+
+
+def schema() -> int:
+    """Print the JSON Schema of pipeline files in YAML: editors complete and check with it."""
+    from penstock import app
+
+    return print_json(app.pipeline_schema())
 
 
 def version(*, json: Json = False) -> int:

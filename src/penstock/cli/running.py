@@ -50,7 +50,7 @@ def check(
     Parameters
     ----------
     target
-        file.py, file.py:name or module:name.
+        file.py, file.yaml, either with :name, or module:name.
     """
     from penstock import app
 
@@ -114,7 +114,7 @@ def run(
     Parameters
     ----------
     target
-        file.py, file.py:name or module:name.
+        file.py, file.yaml, either with :name, or module:name.
     """
     from penstock import app
 

@@ -225,8 +225,8 @@ class Recording:
         return sources
 
     def end(self, artifacts: ArtifactStore, *, target: str = "") -> str:
-        """Store what was pinned and go on serving just that. `target` is the module that other processes import first.
-        Answers the pin."""
+        """Store what was pinned and go on serving just that. `target` names the modules that other processes import first,
+        with blanks between them. Answers the pin."""
         global _served
         sources = self.complete()
         data = to_json(sources, project=self._project, paths=self._paths, target=target)
@@ -410,8 +410,8 @@ def served_pin() -> str | None:
 
 
 def serve(pin: str, *, artifacts: ArtifactStore, project: str, folder: Path | None = None) -> str:
-    """Serve this process's imports from a pin. `folder` keeps compiled code between processes. Answers the module to import
-    first, so that what it registers or changes in others is as it was when the code digests were made (cache rule 4);
+    """Serve this process's imports from a pin. `folder` keeps compiled code between processes. Answers the modules to import
+    first, so that what they register or changes in others is as it was when the code digests were made (cache rule 4);
     empty: none. Raises OtherPin, and what the store raises."""
     global _served
     if _served == pin:

@@ -412,6 +412,10 @@ class GraphBuilder:
         """The name nearest to `base` that no node has yet."""
         return self._names.nearest_free(base if is_name(base) else made_valid(base))
 
+    def free_input_name(self, base: str) -> str:
+        """The name nearest to `base` that no input has yet."""
+        return self._input_names.nearest_free(base)
+
     def _valid_name(self, name: str, location: Location | None) -> str:
         if is_name(name):
             return name
@@ -428,7 +432,7 @@ class BranchBuilder:
         self.outputs: dict[str, Type] = {}
         self._order = order
         self._options = options
-        self._cases: list[tuple[Value | None, GraphBuilder]] = []
+        self._cases: list[tuple[Value | None, GraphBuilder, Mapping[str, Value]]] = []
         self._output_names = UniqueNames()
         self._exported: dict[tuple[int, object], str] = {}
 
@@ -437,13 +441,28 @@ class BranchBuilder:
         """Whether it has its last case: the one without a condition."""
         return bool(self._cases) and self._cases[-1][0] is None
 
-    def case(self, when: Scoped | None, *, location: Location | None = None) -> GraphBuilder:
-        """Add a case and answer the builder of its body; `when` None: otherwise."""
+    def case(
+        self,
+        when: Scoped | None,
+        *,
+        name: str | None = None,
+        inputs: Mapping[str, Scoped] | None = None,
+        location: Location | None = None,
+    ) -> GraphBuilder:
+        """Add a case and answer the builder of its body; `when` None: otherwise. `inputs` binds inputs that the body is
+        given beside what it captures."""
         condition = None if when is None else self.owner.bring(when, location, called="condition")
-        body = self.owner.child(f"case-{len(self._cases)}", location=location)
+        body = self.owner.child(name or f"case-{len(self._cases)}", location=location)
         body.branch, body.holder = self, self.name
-        self._cases.append((condition, body))
+        bound = {each: self.owner.bring(scoped, location, called=each) for each, scoped in (inputs or {}).items()}
+        self._cases.append((condition, body, bound))
         return body
+
+    def offer(self, case: GraphBuilder) -> None:
+        """Make the declared outputs of a case outputs of the branch; what an earlier case has keeps its type."""
+        for output in case.declared_outputs.values():
+            self._output_names.claim(output.name)
+            self.outputs.setdefault(output.name, output.type)
 
     def export(self, case: GraphBuilder, scoped: Scoped, called: str) -> Scoped:
         """Make a value of a case an output of the branch."""
@@ -457,8 +476,8 @@ class BranchBuilder:
         return Scoped(self.owner, Output(self.name, name), scoped.type)
 
     def finish(self) -> Branch:
-        after = [name for _when, body in self._cases for name in body.outer_after]
-        cases = tuple(Case(when, body.finish(), body.lifted()) for when, body in self._cases)
+        after = [name for _when, body, _bound in self._cases for name in body.outer_after]
+        cases = tuple(Case(when, body.finish(), {**bound, **body.lifted()}) for when, body, bound in self._cases)
         options = self._options
         order = _with_after(self._order, after)
         return Branch(self.name, cases, order, options.policy, options.labels, options.location)

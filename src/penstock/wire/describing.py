@@ -13,10 +13,11 @@ from penstock.wire.requests import WIRE_VERSION
 @dataclass(frozen=True, slots=True)
 class DescribeRequest:
     """Import TARGET and answer with its graph. `project` is the project's root folder; `parameters` are the texts given
-    with `-p`, still untyped."""
+    with `-p`, still untyped. `form` asks for the graph as text as well: "yaml"."""
 
     target: str
     project: str
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Description:
     fix: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     worker: str = ""
+    text: str = ""
+    """The graph in the form that was asked for."""
 
 
 def description_to_json(description: Description) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def description_to_json(description: Description) -> dict[str, Any]:
         "fix": description.fix,
         "provenance": dict(description.provenance),
         "worker": description.worker,
+        "text": description.text,
     }
 
 
@@ -69,4 +73,5 @@ def description_from_json(data: Mapping[str, Any]) -> Description:
         fix=data["fix"],
         provenance=data["provenance"],
         worker=data["worker"],
+        text=data["text"],
     )

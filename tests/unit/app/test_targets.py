@@ -14,6 +14,8 @@ def test_files_are_absolute_and_modules_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("")
     assert parse_target("a.py", folder=tmp_path).text == f"{tmp_path}/a.py"
     assert parse_target("a.py:flights", folder=tmp_path).text == f"{tmp_path}/a.py:flights"
+    (tmp_path / "b.yaml").write_text("")
+    assert parse_target("b.yaml:flights-by-night", folder=tmp_path).text == f"{tmp_path}/b.yaml:flights-by-night"
     assert parse_target("package.module:flights", folder=tmp_path).text == "package.module:flights"
 
 
@@ -26,9 +28,9 @@ def test_files_are_absolute_and_modules_as_they_are(tmp_path: Path) -> None:
         ("a.py:x y", "not a target"),
         ("aa.py", "there is no file aa.py; did you mean a.py?"),
         ("no/b.py", "nor is there a folder"),
-        ("a.yaml", "cannot be run yet"),
+        ("nosuch.yaml", "there is no file nosuch.yaml"),
         ("folder", "is a folder"),
-        ("data.csv", "is not a Python file"),
+        ("data.csv", "is neither Python nor YAML"),
         ("a", "there is no 'a' here; did you mean a.py?"),
         ("folder.py", "is not a file"),
     ],

@@ -114,7 +114,7 @@ def test_a_target_in_a_package_and_under_src(author: Author) -> None:
     [
         ("nothing.py", "there is no file nothing.py", ""),
         ("flihgts.py", "did you mean flights.py?", ""),
-        ("notes.txt", "'notes.txt' is not a target", "file.py:name"),
+        ("notes.txt", "'notes.txt' is not a target", "file.yaml, either with :name"),
         ("nowhere.at.all:x", "there is no module nowhere", "src folder"),
         (
             "flights.py:flihgts",

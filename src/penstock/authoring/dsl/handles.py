@@ -9,7 +9,6 @@ import opcode
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
 from typing import Any
 
 from penstock.authoring.dsl.building import Building, current_building
@@ -17,11 +16,12 @@ from penstock.authoring.dsl.sources import is_source, kind_of
 from penstock.base.errors import InvalidInput
 from penstock.graph.bindings import Constant, Expression, Text, Value
 from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
-from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Reference, Select, Tree
+from penstock.graph.expression.tree import ListTree, MapTree, Operation, Select, Tree
 from penstock.graph.names import nearest
 from penstock.graph.parameters import given_parameter, plain_parameter
 from penstock.graph.sources import source_of
 from penstock.graph.types import SOURCE, Type
+from penstock.graph.value_trees import tree_of_value
 from penstock.graph.value_types import type_of_constant
 
 MARK = "\u2063"  # INVISIBLE SEPARATOR around the stand-in for a value in text
@@ -356,7 +356,7 @@ def _combine(operands: Sequence[Scoped], make: Callable[[tuple[Tree, ...]], Tree
         return UNKNOWN_HANDLE
     building = _building()
     owner, location = building.builder.common_owner(operands), building.where()
-    trees = tuple([_tree_of(owner.bring(operand, location)) for operand in operands])
+    trees = tuple([tree_of_value(owner.bring(operand, location)) for operand in operands])
     return Handle(None, owner.scoped(Expression(make(trees)), location))
 
 
@@ -386,28 +386,6 @@ def _calculate(operator: str, left: Any, right: Any) -> Handle:
 
         return _combine(operands, lambda trees: Operation(operator, tuple([as_double(tree) for tree in trees])))
     return _combine(operands, lambda trees: Operation(operator, trees))
-
-
-def _tree_of(value: Value) -> Tree:
-    if isinstance(value, Expression):
-        return value.tree
-    if isinstance(value, Text):
-        parts = [
-            Literal(part) if isinstance(part, str) else Operation("string", (_tree_of(part),)) for part in value.parts
-        ]
-        return reduce(lambda left, right: Operation("_+_", (left, right)), parts)
-    return constant_tree(value.value) if isinstance(value, Constant) and value.value is not ... else Reference(value)
-
-
-def constant_tree(value: Any) -> Tree:
-    """JSON data as an expression; anything else as a constant that `graph.check` complains about."""
-    if isinstance(value, list):
-        return ListTree(tuple(constant_tree(item) for item in value))
-    if isinstance(value, dict):
-        return MapTree(tuple((constant_tree(key), constant_tree(item)) for key, item in value.items()))
-    if value is None or isinstance(value, (bool, int, float, str, bytes)):
-        return Literal(value)
-    return Reference(Constant(value))
 
 
 def _holds_handles(value: Any, *, sources: bool = True) -> bool:

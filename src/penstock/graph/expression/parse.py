@@ -7,7 +7,7 @@ in backticks, as a field's may, since node names contain dashes: "`fit-2`.accura
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from penstock.base.errors import ExpressionError
@@ -58,11 +58,18 @@ class UnknownName(ExpressionError):
         self.name = name
 
 
-def parse(text: str, resolve_name: Callable[[str], Value | None]) -> Tree:
+OwnFunctions = Mapping[str, Callable[[tuple[Tree, ...]], Tree]]
+"""Functions of the caller's by name: each makes a tree of its arguments."""
+
+NO_FUNCTIONS: OwnFunctions = {}
+
+
+def parse(text: str, resolve_name: Callable[[str], Value | None], functions: OwnFunctions = NO_FUNCTIONS) -> Tree:
     """The tree of `text`. A dotted name is offered to `resolve_name` longest first (`a.b.c`, `a.b`, `a`); what is left
     over becomes field selection. A variable of a macro hides names from outside, unless they are written with a dot in
-    front. Raises ExpressionError with the position of the first mistake, UnknownName among them."""
-    parser = _Parser(tokens(text), resolve_name)
+    front. `functions` are called as `name(...)` beside CEL's own. Raises ExpressionError with the position of the first
+    mistake, UnknownName among them."""
+    parser = _Parser(tokens(text), resolve_name, functions)
     try:
         tree = parser.expression()
     except RecursionError:
@@ -74,9 +81,12 @@ def parse(text: str, resolve_name: Callable[[str], Value | None]) -> Tree:
 
 
 class _Parser:
-    __slots__ = ("_at", "_nesting", "_resolve_name", "_tokens", "_variables")
+    __slots__ = ("_at", "_functions", "_nesting", "_resolve_name", "_tokens", "_variables")
 
-    def __init__(self, found: list[Token], resolve_name: Callable[[str], Value | None]) -> None:
+    def __init__(
+        self, found: list[Token], resolve_name: Callable[[str], Value | None], functions: OwnFunctions
+    ) -> None:
+        self._functions = functions
         self._tokens = found
         self._at = 0
         self._nesting = 0
@@ -302,6 +312,8 @@ class _Parser:
             if not isinstance(operand, Select) or operand.test_only:
                 raise ExpressionError("has() takes a field of a struct: has(value.field)", position=start)
             return Select(operand.operand, operand.field, test_only=True)
+        if name.text in self._functions:
+            return self._functions[name.text](arguments)
         self._check_call(name, FUNCTIONS, len(arguments))
         return Operation(name.text, arguments)
 

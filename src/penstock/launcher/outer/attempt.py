@@ -248,8 +248,8 @@ class Launcher:
                 return Refused(error.message)
             except PenstockError as error:
                 return _failed(error, f"the run's code could not be read: {error.message}")
-            if target:
-                import_module(target)
+            for module in target.split():
+                import_module(module)
             self._state = ProcessState(str(self._project))
         key = (wanted.module, wanted.name)
         known = self._components.get(key)

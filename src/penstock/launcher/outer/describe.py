@@ -31,18 +31,33 @@ from penstock.values.store import ArtifactStore
 from penstock.wire import DescribeRequest, Description, Failure
 
 LISTED_MAX = 50
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where TARGET points: a module, the file that it must come from (None: whichever the import finds), a name in
-    it. `shown` is how a person wrote the part before the name."""
+    """Where TARGET points: a module (empty: a pipeline file, in YAML), the file that it must come from (None: whichever the
+    import finds), a name in it. `shown` is how a person wrote the part before the name."""
 
     module: str
     file: str | None
     name: str
     shown: str
     root: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a target came to. `graph` None: one of the diagnostics is an error. `modules` are those that other processes
+    import first, with blanks between them; `functions` Python's components as their definitions say, by `module:name`
+    (None: all of the graph's); `files` the pipeline files that were read."""
+
+    pipelines: tuple[str, ...]
+    graph: Any
+    diagnostics: tuple[Diagnostic, ...]
+    modules: str
+    functions: Mapping[str, Any] | None = None
+    files: tuple[str, ...] = ()
 
 
 def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Path | None = None) -> Description:
@@ -61,14 +76,12 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     reads = ImportReads(request.project, is_first_party)
     reads.begin()
     try:
-        module = import_module(place.module)
-        found = pipelines_in(module)
-        pipeline = choose(place, module, found)
-        diagnostics = tuple(pipeline.diagnostics())
-        if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
-            diagnostics += tuple(machine_diagnostics(pipeline.graph(), project=request.project))
+        opened = _opened(place)
+        diagnostics = opened.diagnostics
+        if opened.graph is not None:
+            diagnostics += tuple(machine_diagnostics(opened.graph, project=request.project))
         is_valid = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
-        graph = _graph_json(pipeline) if is_valid else None
+        graph = _graph_json(opened.graph) if is_valid else None
     except InvalidPipeline as error:
         return Description(diagnostics=_to_json(error.diagnostics))
     except InvalidInput as error:
@@ -77,21 +90,22 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         return _failed(error, place)
     finally:
         reads.end()
-    commands = _commands_in(pipeline.graph()) if is_valid else {}
+    commands = _commands_in(opened.graph) if is_valid else {}
     declared = (path for command in commands.values() for path in command.policy.files)
-    recording.files = pinned_files(declared, project=request.project)
-    pin = recording.end(artifacts, target=place.module)
+    recording.files = pinned_files((*declared, *opened.files), project=request.project)
+    pin = recording.end(artifacts, target=opened.modules)
     code = ""
     if is_valid:
-        sources, project, uses = recording.sources, request.project, list(_uses_in(pipeline.graph()))
+        sources, project, uses = recording.sources, request.project, list(_uses_in(opened.graph))
         functions = [function for function, _ in uses]
         codes = component_codes(functions, sources=sources, project=project, scratch=scratch, reads=reads)
         codes.update(command_codes(commands, project=project))
         code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
         diagnostics = (*diagnostics, *warnings_of(uses, codes))
     return Description(
-        pipelines=tuple(found),
+        pipelines=opened.pipelines,
         graph=graph,
+        text=_text_of(opened) if request.form == "yaml" and is_valid else "",
         diagnostics=_to_json(diagnostics),
         pin=pin,
         provenance=inquiry.answer(),
@@ -124,7 +138,7 @@ def _commands_in(graph: Any) -> dict[str, Any]:
 def _begin(recording: Recording, place: Place) -> None:
     try:
         recording.begin()
-        if place.file is not None:
+        if place.file is not None and place.module:
             recording.claim(place.module, place.file)
     except OtherPin as error:
         raise InvalidInput(error.message, fix="Ask a worker that has served nothing yet.") from error
@@ -132,11 +146,32 @@ def _begin(recording: Recording, place: Place) -> None:
         raise InvalidInput(f"{place.shown} cannot be read: {error.strerror}") from error
 
 
-def _graph_json(pipeline: Any) -> Mapping[str, Any]:
+def _opened(place: Place) -> Opened:
+    """The pipeline that is meant. Raises InvalidInput where none or several may be, and what the target's code raises."""
+    if place.module == "":
+        from penstock.launcher.outer.pipeline_files import open_pipeline_file
+
+        assert place.file is not None
+        return open_pipeline_file(place.file, name=place.name, shown=place.shown)
+    module = import_module(place.module)
+    found = pipelines_in(module)
+    pipeline = choose(place, module, found)
+    diagnostics = tuple(pipeline.diagnostics())
+    is_valid = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
+    return Opened(tuple(found), pipeline.graph() if is_valid else None, diagnostics, place.module)
+
+
+def _graph_json(graph: Any) -> Mapping[str, Any]:
     from penstock.graph.codec import graph_to_json
 
-    answer: Mapping[str, Any] = graph_to_json(pipeline.graph())
+    answer: Mapping[str, Any] = graph_to_json(graph)
     return answer
+
+
+def _text_of(opened: Opened) -> str:
+    from penstock.launcher.outer.pipeline_files import pipeline_file_of
+
+    return pipeline_file_of(opened.graph, opened.functions)
 
 
 def _to_json(diagnostics: Iterable[Diagnostic]) -> tuple[Mapping[str, Any], ...]:
@@ -170,15 +205,22 @@ def _is_module_of(target: str, missing: str) -> bool:
 
 
 def place_of(target: str, *, project: str) -> Place:
-    """The place that `file.py`, `file.py:name` or `module:name` points to; a relative file is looked for in the
-    project. Raises InvalidInput."""
+    """The place that `file.py`, `file.yaml`, either with `:name`, or `module:name` points to; a relative file is looked for
+    in the project. Raises InvalidInput."""
     shown, colon, name = target.rpartition(":")
-    if not colon or name.endswith(".py"):
+    if not colon or name.endswith((".py", *YAML)):
         shown, name = target, ""
+    if shown.endswith(YAML):
+        file = os.path.normpath(os.path.join(project, shown))
+        if not os.path.isfile(file):
+            raise InvalidInput(f"there is no file {shown}")
+        return Place("", file, name, shown, source_root(file)[0])
     if not shown.endswith(".py"):
         if name and os.path.sep not in shown and all(part.isidentifier() for part in shown.split(".")):
             return Place(shown, None, name, shown, None)
-        raise InvalidInput(f"{target!r} is not a target", fix="Give file.py, file.py:name or module:name.")
+        raise InvalidInput(
+            f"{target!r} is not a target", fix="Give file.py, file.yaml, either with :name, or module:name."
+        )
     file = os.path.normpath(os.path.join(project, shown))
     if not os.path.isfile(file):
         raise InvalidInput(f"there is no file {shown}{_near(os.path.basename(shown), _python_files(file))}")
