@@ -23,6 +23,7 @@ PARTS = (
     ("executor.py", "The local executor alone", ("--rounds", "1")),
     ("state_store.py", "The state store alone", ("--tasks", "10000")),
     ("cache_store.py", "The cache in the state store alone", ("--entries", "20000")),
+    ("live_view.py", "The live view over 10,000 tasks, in per cent of a core", ("--rounds", "1")),
     ("drawing.py", "A graph of 1,000 nodes as SVG", ("--rounds", "1")),
     ("code.py", "What the code counts as: 300 modules, 30,000 lines", ("--rounds", "1")),
 )

@@ -83,6 +83,17 @@ def test_the_tree_moves_and_goes(story, terminal) -> None:
     assert not seen.screen.cursor.hidden
 
 
+def test_many_items_stay_readable(story, terminal) -> None:
+    story.write("numbers-may-end", "")
+    seen = terminal("run", "story.py:story", "-p", "count=1000")
+    screen = seen.until(lambda text: "2/1,000" in text and re.search(r"● \d+/square", text))
+    assert "3 of 1,002" in screen
+    assert len(seen.lines) <= 8, screen
+    story.write("squares-may-end", "")
+    assert seen.ended() == 0
+    assert any("1,003 succeeded" in line for line in seen.lines)
+
+
 TRACKED = """
     import time
     from pathlib import Path

@@ -102,6 +102,15 @@ def test_memory_and_utilisation_are_recorded(subject: LocalSubject) -> None:
         assert ends[name(2)].usage.gpu_memory_bytes_peak == GIB, "each is told from the other on one device"
 
 
+def test_what_an_attempt_uses_is_known_while_it_runs(subject: LocalSubject) -> None:
+    with closing(subject.open()) as executor:
+        executor.start([working(subject, 1, memory_bytes=3 * GIB, ms=60_000, gpu0=1000)])
+        reports_until(
+            executor, lambda seen: (now := executor.usage().get(name(1))) and now.gpu_memory_bytes_peak == 3 * GIB
+        )
+        assert executor.usage()[name(1)].memory_bytes_peak > 0
+
+
 def test_a_device_of_another_controller_is_refused_and_no_longer_offered(subject: LocalSubject) -> None:
     with closing(subject.open()) as one, closing(subject.open()) as two:
         one.start([working(subject, 1, memory_bytes=GIB, ms=1_500, gpu0=600)])

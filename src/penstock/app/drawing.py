@@ -185,4 +185,7 @@ def _times(line: Line) -> Iterator[Span]:
 def _memory_text(line: Line) -> str:
     of = f" of {size_text(line.memory_bytes_max)}" if line.memory_bytes_max else ""
     text = f"{size_text(line.memory_bytes)}{of}  " if line.memory_bytes else ""
-    return f"{text}GPU {size_text(line.gpu_bytes)}  " if line.gpu_bytes else text
+    if not line.gpu_bytes:
+        return text
+    busy = f", {line.gpu_percent:.0f} %" if line.gpu_percent else ""
+    return f"{text}GPU {size_text(line.gpu_bytes)}{busy}  "

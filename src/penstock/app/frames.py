@@ -43,6 +43,7 @@ class Line:
     memory_bytes: int = 0
     memory_bytes_max: int = 0
     gpu_bytes: int = 0
+    gpu_percent: float = 0.0
     note: str = ""
     source: str = ""
     count: int = 0
@@ -176,7 +177,8 @@ class Lines:
             usual_ms=self._view.usual_ms(row.component),
             memory_bytes=used.memory_bytes_peak if used is not None else 0,
             memory_bytes_max=dict(attempt.amounts).get("memory", 0) if attempt is not None else 0,
-            gpu_bytes=getattr(used, "gpu_memory_bytes_peak", 0) or 0,
+            gpu_bytes=used.gpu_memory_bytes_peak if used is not None else 0,
+            gpu_percent=used.gpu_percent_mean if used is not None else 0.0,
             note=note or self._note(twig, row),
             source=row.cause.by if row.origin is Origin.CACHED else "",
         )

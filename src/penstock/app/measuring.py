@@ -180,4 +180,8 @@ def limits_by() -> str:
     """What holds tasks to their memory here."""
     import sys
 
-    return "watcher" if sys.platform == "linux" else "none"
+    if sys.platform != "linux":
+        return "none"
+    from penstock.launcher.outer.groups import parent_of_groups
+
+    return "groups" if parent_of_groups() is not None else "watcher"

@@ -226,6 +226,12 @@ class RunResult:
     def outputs_json(self) -> dict[str, Any]:
         return {name: shown(datum) for name, datum in self.row.outputs.items()}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from penstock.app.displays import html_of_result
+
+        return html_of_result(self)
+
     def __repr__(self) -> str:
         return f"<run {self.run_id} of {self.pipeline}: {self.state}>"
 

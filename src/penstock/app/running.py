@@ -4,6 +4,7 @@ Importing this module is cheap, on purpose: see `describing`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,21 @@ def run_target(text: str, texts: Mapping[str, str], *, progress: Progress, cache
 
 def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
     """What `pipeline.run(...)` calls; parameters are Python values."""
-    from penstock.app.progress import Silent
     from penstock.app.scripts import target_of_pipeline
 
     target = target_of_pipeline(pipeline)
-    return run_new(target, lambda graph: bind_values(graph, parameters), progress=Silent())
+    return run_new(target, lambda graph: bind_values(graph, parameters), progress=_progress_here())
+
+
+def _progress_here() -> Progress:
+    """A script shows nothing, a notebook does; what draws is loaded only where IPython is."""
+    from penstock.app.progress import Silent
+
+    if "IPython" not in sys.modules:
+        return Silent()
+    from penstock.app.displays import progress_here
+
+    return progress_here()
 
 
 def bind_texts(graph: Graph, texts: Mapping[str, str]) -> dict[str, Datum]:

@@ -313,6 +313,12 @@ class Graph:
     location: Location | None = field(default=None, compare=False)
     description: str = field(default="", compare=False)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a drawing."""
+        from penstock.graph.drawing import svg_of
+
+        return svg_of(self)
+
 
 def bodies_of(node: Node) -> tuple[tuple[Graph, Mapping[str, Value]], ...]:
     """The graphs that a node holds, each with what binds its inputs."""

@@ -239,6 +239,24 @@ def test_memory_while_it_runs_and_after() -> None:
     assert "  ✓ a             2.0 s  512.0 MiB of 1.0 GiB" in told.text(3)
 
 
+def test_gpus_while_it_runs_and_all_of_them_together() -> None:
+    told = Told("a[gpu=2]; b[gpu=1]")
+    told.view = View(
+        RUN, told.plan, capacity={"gpu:A": 1_000, "gpu:B": 1_000, "gpu_memory:A": 8 << 30, "gpu_memory:B": 8 << 30}
+    )
+    told.task("a", "running", began=0, attempt=1)
+    told.attempt("a", "started", amounts=(("gpu:A", 1_000), ("gpu:B", 500)))
+    told.task("b", "ready")
+    frame = told.frame(
+        1, usage={f"{RUN.run_id}/a#1": Usage(0.0, 0, gpu_memory_bytes_peak=3 << 30, gpu_percent_mean=85.4)}
+    )
+    assert frame.amounts == (("gpu", 1_500, 2_000),)
+    text = plain(drawn(frame, width=100))
+    assert "1.5 of 2 gpu" in text
+    assert "GPU 3.0 GiB, 85 %" in text
+    assert [line.note for line in frame.lines] == ["", "waits for gpu"]
+
+
 def test_an_interrupted_run_goes_on_where_it_was() -> None:
     told = story()
     rows = [

@@ -120,6 +120,18 @@ class Pipeline(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<pipeline {self.name}>"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: the graph as a drawing; in its place what is wrong with it, if anything is."""
+        try:
+            graph = self.graph()
+        except InvalidPipeline as error:
+            return {"text/plain": f"{self!r}\n{error.message}"}
+        from penstock.graph.drawing import svg_of
+
+        drawing = svg_of(graph)
+        # Within the page what there is no room for shows on hover; as an image the drawing is shown everywhere.
+        return {"text/plain": repr(self), "text/html": drawing, "image/svg+xml": drawing}
+
     def __reduce__(self) -> str:
         return str(getattr(self, "__qualname__", self.name))
 

@@ -173,10 +173,11 @@ class LocalExecutor:
             return observations
 
     def usage(self) -> Mapping[str, Usage]:
-        """What the attempts that run now have used so far at most, by attempt id; nothing of those not looked at yet."""
+        """What the attempts that run now have used so far at most, by attempt id; zeros for those not looked at yet."""
         with self._lock:
-            begun = [(hand.slot, now) for hand in self._roster.hands.values() if (now := hand.slot.begun())]
-            return {now.attempt_id: seen for slot, now in begun if (seen := usage_of(slot, now.sequence)) != NO_USAGE}
+            slots = [hand.slot for hand in self._roster.hands.values()]
+            begun = [(now.attempt_id, usage_of(slot, now.sequence)) for slot in slots if (now := slot.begun())]
+            return {attempt_id: self._leases.used(attempt_id, seen) for attempt_id, seen in begun}
 
     def acknowledge(self, attempt_ids: Iterable[str]) -> None:
         with self._lock:
