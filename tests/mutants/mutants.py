@@ -383,15 +383,15 @@ MUTANTS = (
     Mutant(
         "stale-reads-found",
         "controller/answers.py",
-        "return self._reads_the_same(entry) and self._has_blobs(entry.outputs)",
+        "return self._reads_the_same(entry.reads) and self._has_blobs(entry.outputs)",
         "return self._has_blobs(entry.outputs)",
         "what read a file that has changed is found",
     ),
     Mutant(
         "vanished-found",
         "controller/answers.py",
-        "return self._reads_the_same(entry) and self._has_blobs(entry.outputs)",
-        "return self._reads_the_same(entry)",
+        "return self._reads_the_same(entry.reads) and self._has_blobs(entry.outputs)",
+        "return self._reads_the_same(entry.reads)",
         "entries are found whose content is gone",
     ),
     Mutant(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from penstock import one_of, pipeline, task
+from penstock import one_of, pipeline
 from penstock.authoring.dsl.building import current_building
 from penstock.authoring.dsl.handles import Handle
 from penstock.base.errors import InvalidInput
@@ -18,59 +17,7 @@ from penstock.graph.expression.tree import ListTree, Literal, Operation, Referen
 from penstock.graph.model import Call
 from penstock.graph.render import value_text
 from penstock.graph.types import BOOL, FLOAT, INT, STR, list_of
-
-
-class Two(NamedTuple):
-    left: int
-    right: float
-
-
-@task
-def number(x: int = 0) -> int:
-    return x
-
-
-@task
-def real(x: float = 0.0) -> float:
-    return x
-
-
-@task
-def two(x: int = 0) -> Two:
-    return Two(x, x)
-
-
-@task
-def table(n: int = 0) -> pd.DataFrame: ...
-
-
-@task
-def join(frames: list[pd.DataFrame]) -> pd.DataFrame: ...
-
-
-@task
-def settings() -> dict: ...  # type: ignore[type-arg]
-
-
-@task
-def untyped(x): ...  # type: ignore[no-untyped-def]
-
-
-@task
-def texts(text: str) -> list[str]: ...
-
-
-@task
-def tell(state: str) -> None: ...
-
-
-@task
-def improve(model: int, data: int, loss: float = 0.0) -> Improved: ...
-
-
-class Improved(NamedTuple):
-    model: int
-    loss: float
+from penstock.testing.samples import join, number, real, settings, table, texts, two, untyped
 
 
 def codes(function: Any) -> list[str]:

@@ -7,9 +7,8 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-import pandas as pd
 import pytest
 
 from penstock import finally_, loop_until, map_over, one_of, otherwise, pipeline, task, when
@@ -21,59 +20,7 @@ from penstock.graph.expression.tree import Literal, Operation, Reference
 from penstock.graph.model import Branch, Call, Finally, Graph, Loop, Map
 from penstock.graph.render import value_text
 from penstock.graph.types import ANY, FLOAT, INT
-
-
-class Two(NamedTuple):
-    left: int
-    right: float
-
-
-@task
-def number(x: int = 0) -> int:
-    return x
-
-
-@task
-def real(x: float = 0.0) -> float:
-    return x
-
-
-@task
-def two(x: int = 0) -> Two:
-    return Two(x, x)
-
-
-@task
-def table(n: int = 0) -> pd.DataFrame: ...
-
-
-@task
-def join(frames: list[pd.DataFrame]) -> pd.DataFrame: ...
-
-
-@task
-def settings() -> dict: ...  # type: ignore[type-arg]
-
-
-@task
-def untyped(x): ...  # type: ignore[no-untyped-def]
-
-
-@task
-def texts(text: str) -> list[str]: ...
-
-
-@task
-def tell(state: str) -> None: ...
-
-
-@task
-def improve(model: int, data: int, loss: float = 0.0) -> Improved: ...
-
-
-class Improved(NamedTuple):
-    model: int
-    loss: float
+from penstock.testing.samples import Two, improve, number, real, tell, two, untyped
 
 
 def test_nothing_is_raised_and_building_goes_on() -> None:
