@@ -60,7 +60,8 @@ project, scratch = sys.argv[1], Path(sys.argv[2])
 from penstock.authoring.dsl.tasks import Task
 from penstock.base.digests import canonical_json
 from penstock.code.digests import component_codes
-from penstock.code.firstparty import is_first_party, source_paths
+from penstock.base.firstparty import is_first_party
+from penstock.code.firstparty import source_paths
 from penstock.code.import_reads import ImportReads
 from penstock.code.model import codes_to_json
 from penstock.code.pins import Recording

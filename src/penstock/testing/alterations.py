@@ -91,7 +91,7 @@ def _bound_again(text: str, random: Random) -> str:
 
 def _comment(text: str, random: Random) -> str:
     lines = text.split("\n")
-    lines.insert(random.randrange(1, len(lines) + 1), f"# a remark {random.random()}")
+    lines.insert(random.randrange(1, max(2, len(lines))), f"# a remark {random.random()}")
     return "\n".join(lines) if _parses("\n".join(lines)) else text
 
 
@@ -134,7 +134,7 @@ def _task_options(text: str, random: Random) -> str:
 
 
 def _guarded(text: str, random: Random) -> str:
-    return f'{text}if __name__ == "__main__":\n    print({random.randint(2, 99)})\n'
+    return f'{text.rstrip()}\n\nif __name__ == "__main__":\n    print({random.randint(2, 99)})\n'
 
 
 def _parses(text: str) -> bool:
