@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock.app.comparing import Difference
     from penstock.app.describing import Checked
     from penstock.app.examining import Finding
+    from penstock.app.logged import GotExhibit, TaskShown
     from penstock.app.logs import AttemptLog
     from penstock.app.previewing import Preview
     from penstock.app.progress import Progress
@@ -84,6 +85,20 @@ def show_run(run: str) -> RunResult:
     from penstock.app import reading
 
     return reading.show_run(run)
+
+
+def show_task(run: str, task: str) -> TaskShown:
+    """One task run: its attempts, what it logged, how it failed. Raises InvalidInput when there is none."""
+    from penstock.app import logged
+
+    return logged.show_task(run, task)
+
+
+def get_exhibit(run: str, task: str, kind: str, name: str, *, to: Path | None = None) -> GotExhibit:
+    """A figure or a table (`kind`) that a task run has logged; written to `to` if that is given."""
+    from penstock.app import logged
+
+    return logged.get_exhibit(run, task, kind, name, to=to)
 
 
 def run_logs(run: str, task: str | None = None, *, follow: bool = False) -> Iterator[AttemptLog]:

@@ -141,7 +141,13 @@ def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:
     attempts = {row.path: row for row in store.attempts(run.run_id)}
     stored = store.task_runs(run.run_id)
     made = _made(store, stored)
-    rows = tuple(task_run_result(row, attempts.get(row.path), made=made.get(row.cause.by)) for row in stored)
+    from penstock.app.logged import exhibits_by_path
+
+    logged = exhibits_by_path(store, stored)
+    rows = tuple(
+        task_run_result(row, attempts.get(row.path), made=made.get(row.cause.by), exhibits=logged.get(row.path, ()))
+        for row in stored
+    )
     if run.state in TERMINAL_RUN_STATES:
         return rows
     return rows + _waiting(store, run, known=frozenset(row.path for row in rows))
@@ -201,6 +207,11 @@ def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunResult:
     raise InvalidInput(
         f"run {run.run_id} has no task run {path!r}{hint}", fix=f"`penstock show {run.run_id}` lists its task runs."
     )
+
+
+def task_row(store: StateStore, run: RunRow, path: str) -> TaskRunRow:
+    """The row of a task run that is there."""
+    return next(row for row in store.task_runs(run.run_id) if row.path == path)
 
 
 @dataclass(frozen=True, slots=True)

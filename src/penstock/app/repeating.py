@@ -28,7 +28,7 @@ from penstock.app.places import (
     project_settings,
 )
 from penstock.app.playing import graph_of
-from penstock.app.reading import find_run, require_task
+from penstock.app.reading import find_run, require_task, task_row
 from penstock.app.rehearsing import play_unlimited
 from penstock.app.targets import parse_target
 from penstock.app.verdicts import node_at
@@ -109,7 +109,7 @@ def repro(text: str, task: str, *, code: str, look: str, say: Callable[[str], No
         run = find_run(store, text)
         path = task.partition("#")[0]
         require_task(store, run, path)
-        row = next(row for row in store.task_runs(run.run_id) if row.path == path)
+        row = task_row(store, run, path)
         attempts = store.attempts(run.run_id, path)
         request = _request_again(store, run, row)
     artifacts = open_artifacts(settings)

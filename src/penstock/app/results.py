@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.failures import Failing
 from penstock.base.errors import PenstockError
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
-from penstock.engine.states import Origin
-from penstock.wire import NO_USAGE, Artifact, Datum, Inline, Usage, data_to_json, parameter_to_json
+from penstock.engine.states import Origin, TaskState
+from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Usage, data_to_json, parameter_to_json
 
 if TYPE_CHECKING:
     from penstock.app.summary import Summary
@@ -47,6 +48,10 @@ class TaskRunResult:
     """How long the attempt took that made them."""
     usage: Usage = NO_USAGE
     """What its last attempt used."""
+    exhibits: tuple[Exhibit, ...] = ()
+    """The figures and tables that it, or the one that a hit comes from, has logged."""
+    failing: Failing | None = None
+    """How it failed, if it did."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +66,9 @@ class TaskRunResult:
             "duration_ms": self.duration_ms,
             "source": self.source,
             "saved_ms": self.saved_ms,
+            "exhibits": [
+                {"kind": each.kind, "name": each.name, "value": shown(each.artifact)} for each in self.exhibits
+            ],
             "memory_bytes_peak": self.usage.memory_bytes_peak or None,
             "gpu_memory_bytes_peak": self.usage.gpu_memory_bytes_peak or None,
             "gpu_percent_mean": self.usage.gpu_percent_mean if self.usage.gpu_memory_bytes_peak else None,
@@ -250,7 +258,13 @@ def duration_ms(started_at: int | None, ended_at: int | None) -> int | None:
     return max(ended_at - started_at, 0) if started_at is not None and ended_at is not None else None
 
 
-def task_run_result(row: TaskRunRow, attempt: AttemptRow | None, *, made: AttemptRow | None = None) -> TaskRunResult:
+def task_run_result(
+    row: TaskRunRow,
+    attempt: AttemptRow | None,
+    *,
+    made: AttemptRow | None = None,
+    exhibits: tuple[Exhibit, ...] = (),
+) -> TaskRunResult:
     """`attempt` is the task run's newest one, where it has any; `made` the one that made what a hit found."""
     took: float | None = duration_ms(row.started_at, row.ended_at)
     if attempt is not None and attempt.duration_us:
@@ -267,4 +281,6 @@ def task_run_result(row: TaskRunRow, attempt: AttemptRow | None, *, made: Attemp
         source=row.cause.by if row.origin is Origin.CACHED else None,
         saved_ms=made.duration_us / 1_000 if made is not None else None,
         usage=attempt.usage if attempt is not None else NO_USAGE,
+        exhibits=exhibits,
+        failing=Failing(row, attempt) if row.state is TaskState.FAILED else None,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from penstock.base.errors import InvalidInput
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.words import count, duration, moment, shortened, table, value
 
@@ -47,16 +48,25 @@ def _run_line(result: RunResult) -> tuple[str, ...]:
     return result.run_id, result.pipeline, result.state, moment(shown["created_at"]), duration(shown["duration_ms"])
 
 
-def show(run: str = "latest", /, *, json: Json = False) -> int:
-    """Show one run: its task runs, its outputs, what it was made of.
+def show(run: str = "latest", task: str | None = None, /, *, json: Json = False) -> int:
+    """Show one run: its task runs, its outputs, what it was made of. Or one task run: its attempts, what it logged.
 
     Parameters
     ----------
     run
         An id, a unique prefix, or latest.
+    task
+        The path of a task run, such as train/3/fit.
     """
     from penstock import app
+    from penstock.cli.showing import print_exhibits, print_failures, print_task
 
+    if task is not None:
+        told = app.show_task(run, task)
+        if json:
+            return print_json(told.to_json())
+        print_task(told)
+        return SUCCEEDED
     result = app.show_run(run)
     shown = result.to_json()
     if json:
@@ -71,6 +81,8 @@ def show(run: str = "latest", /, *, json: Json = False) -> int:
         print(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
     _print_task_runs(result)
+    print_failures(result.task_runs)
+    print_exhibits(result.task_runs)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines
 
@@ -181,9 +193,12 @@ def get(
     /,
     *,
     to: Annotated[Path | None, Parameter(name=["-o", "--to"], help="Write it to this path instead.")] = None,
+    figure: Annotated[str | None, Parameter(help="A figure that the task has logged, instead of an output.")] = None,
+    table: Annotated[str | None, Parameter(help="A table that the task has logged, instead of an output.")] = None,
     json: Json = False,
 ) -> int:
-    """Print an output: a parameter as JSON, an artifact's summary and path; with -o, write it.
+    """Print an output: a parameter as JSON, an artifact's summary and path; with -o, write it. A figure is written as the
+    suffix says (.png, .svg, .html, .json), without one as a folder of all formats; a table as CSV for .csv.
 
     Parameters
     ----------
@@ -194,6 +209,19 @@ def get(
     """
     from penstock import app
 
+    if figure is not None or table is not None:
+        if figure is not None and table is not None:
+            raise InvalidInput("--figure and --table exclude each other", fix="Give one of them.")
+        kind = "figure" if figure is not None else "table"
+        shown = app.get_exhibit(run, output, kind, figure or table or "", to=to)
+        if json:
+            return print_json(shown.to_json())
+        if to is not None:
+            print(f"{shown.kind} {shown.name} of {shown.task} is written to {to}", file=sys.stderr)
+        else:
+            print(value(shown.shown))
+            print(shown.path)
+        return SUCCEEDED
     got = app.get_output(run, output, to=to)
     if json:
         return print_json(got.to_json())

@@ -1,0 +1,293 @@
+"""What attempts logged, as whoever asks for a task run sees it: metrics, figures, tables. Those of a hit are those of the
+attempt that made its entry (semantics 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.app.failures import headline, outcome_text, story
+from penstock.app.logs import tail_of
+from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
+from penstock.app.reading import find_run, require_task, task_row
+from penstock.app.results import TaskRunResult, shown, task_run_result
+from penstock.base.errors import InvalidInput, StoreUnavailable
+from penstock.base.ids import split_attempt_id
+from penstock.engine.states import Origin
+from penstock.values.exhibits import figure_file
+
+if TYPE_CHECKING:
+    from penstock.effects import StateStore
+    from penstock.engine.rows import AttemptRow, TaskRunRow
+    from penstock.settings import Settings
+    from penstock.values.store import ArtifactStore
+    from penstock.wire import Artifact, Exhibit, Observation, Progress
+
+HOPS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The numbers of one name: how many, the last one with its step, the least and the greatest."""
+
+    name: str
+    count: int
+    last: float
+    step: int | None
+    least: float
+    greatest: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "last": self.last,
+            "step": self.step,
+            "count": self.count,
+            "least": self.least,
+            "greatest": self.greatest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLogged:
+    """What is kept of a task run. `maker` is `RUN/path` of the one that ran: its own, or where a hit comes from. `attempts`
+    are the maker's, `metrics` and `exhibits` the last of each name."""
+
+    maker: str
+    attempts: tuple[AttemptRow, ...]
+    metrics: tuple[Metric, ...]
+    exhibits: tuple[Exhibit, ...]
+    progress: Progress | None
+
+
+class Makers:
+    """Finds the task runs that made what hits found, over chains of retried runs."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+        self._rows: dict[str, Mapping[str, TaskRunRow]] = {}
+
+    def maker_of(self, row: TaskRunRow) -> tuple[str, str]:
+        """(run, path); where it is gone, the last that is known."""
+        for _ in range(HOPS_MAX):
+            if row.origin is not Origin.CACHED:
+                break
+            run_id, _, path = row.cause.by.partition("/")
+            found = self._rows_of(run_id).get(path)
+            if found is None:
+                return run_id, path
+            row = found
+        return row.run_id, row.path
+
+    def _rows_of(self, run_id: str) -> Mapping[str, TaskRunRow]:
+        if run_id not in self._rows:
+            known = self._store.run(run_id) is not None
+            self._rows[run_id] = {row.path: row for row in self._store.task_runs(run_id)} if known else {}
+        return self._rows[run_id]
+
+
+def exhibits_by_path(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, tuple[Exhibit, ...]]:
+    """Figures and tables of all task runs of a run that have any."""
+    makers = Makers(store)
+    found: dict[str, tuple[Exhibit, ...]] = {}
+    by_run: dict[str, dict[str, list[Exhibit]]] = {}
+    for row in rows:
+        run_id, path = makers.maker_of(row)
+        if run_id not in by_run:
+            by_run[run_id] = {}
+            for exhibit in store.exhibits(run_id) if store.run(run_id) is not None else ():
+                by_run[run_id].setdefault(split_attempt_id(exhibit.attempt_id)[1], []).append(exhibit)
+        if path in by_run[run_id]:
+            found[row.path] = newest_exhibits(by_run[run_id][path])
+    return found
+
+
+def newest_exhibits(exhibits: Iterable[Exhibit]) -> tuple[Exhibit, ...]:
+    """Of each kind and name that of the newest attempt, by kind and name."""
+    last = {(each.kind, each.name): each for each in sorted(exhibits, key=lambda e: split_attempt_id(e.attempt_id)[2])}
+    return tuple(last[key] for key in sorted(last))
+
+
+def metrics_of(observations: Iterable[Observation]) -> tuple[Metric, ...]:
+    """By name, of the newest attempt that logged any number under it."""
+    by_name: dict[str, tuple[int, list[Observation]]] = {}
+    for each in observations:
+        number = split_attempt_id(each.attempt_id)[2]
+        if each.name not in by_name or number > by_name[each.name][0]:
+            by_name[each.name] = (number, [])
+        if number == by_name[each.name][0]:
+            by_name[each.name][1].append(each)
+    return tuple(_metric(name, by_name[name][1]) for name in sorted(by_name))
+
+
+def _metric(name: str, seen: Sequence[Observation]) -> Metric:
+    values = [each.value for each in seen if each.value == each.value] or [float("nan")]
+    return Metric(name, len(seen), seen[-1].value, seen[-1].step, min(values), max(values))
+
+
+def task_logged(store: StateStore, row: TaskRunRow) -> TaskLogged:
+    run_id, path = Makers(store).maker_of(row)
+    if store.run(run_id) is None:
+        return TaskLogged(f"{run_id}/{path}", (), (), (), None)
+    said = [each for each in store.progress(run_id) if split_attempt_id(each.attempt_id)[1] == path]
+    return TaskLogged(
+        f"{run_id}/{path}",
+        tuple(store.attempts(run_id, path)),
+        metrics_of(store.metrics(run_id, path)),
+        newest_exhibits(store.exhibits(run_id, path)),
+        said[-1] if said else None,
+    )
+
+
+# -- one task run ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskShown:
+    """One task run with what its attempts, or those of the one that a hit comes from, came to and logged. `story` tells of
+    a failure, `traceback` all of it."""
+
+    run_id: str
+    result: TaskRunResult
+    logged: TaskLogged
+    story: tuple[str, ...]
+    traceback: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run_id,
+            **self.result.to_json(),
+            "outputs": {name: shown(datum) for name, datum in self.result.outputs.items()},
+            "maker": self.logged.maker,
+            "attempt_list": [
+                {
+                    "number": attempt.number,
+                    "state": str(attempt.state),
+                    "outcome": attempt.outcome,
+                    "text": outcome_text(attempt.outcome, attempt.failure),
+                    "duration_ms": attempt.duration_us / 1_000,
+                    "failure": dict(attempt.failure) if attempt.failure else None,
+                }
+                for attempt in self.logged.attempts
+            ],
+            "metrics": {metric.name: metric.to_json() for metric in self.logged.metrics},
+            "progress": {"done": said.done, "total": said.total, "text": said.text}
+            if (said := self.logged.progress)
+            else None,
+        }
+
+
+def show_task(text: str, task: str) -> TaskShown:
+    settings = project_settings(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        run = find_run(store, text)
+        require_task(store, run, task)
+        row = task_row(store, run, task)
+        logged = task_logged(store, row)
+    own = logged.attempts[-1] if logged.attempts and row.origin is not Origin.CACHED else None
+    made = logged.attempts[-1] if logged.attempts and row.origin is Origin.CACHED else None
+    result = task_run_result(row, own, made=made, exhibits=logged.exhibits)
+    story_lines: tuple[str, ...] = ()
+    if result.failing is not None:
+        printed = tail_of(settings, own) if own is not None else ""
+        story_lines = (headline(result.failing), *story(result.failing, printed=printed))
+    traceback = str((own.failure or {}).get("traceback", "")) if own is not None else ""
+    return TaskShown(run.run_id, result, logged, story_lines, traceback)
+
+
+# -- getting one -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GotExhibit:
+    """A figure or table: its JSON form, and where its content lies (not to be written to)."""
+
+    kind: str
+    name: str
+    task: str
+    shown: Any
+    path: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {self.kind: self.name, "task": self.task, "value": self.shown, "path": str(self.path)}
+
+
+def get_exhibit(text: str, task: str, kind: str, name: str, *, to: Path | None) -> GotExhibit:
+    """Raises InvalidInput for one that there is not, or that has no such format."""
+    settings = project_settings(Path.cwd())
+    with closing(open_existing_store(settings)) as store:
+        run = find_run(store, text)
+        require_task(store, run, task)
+        exhibits = task_logged(store, task_row(store, run, task)).exhibits
+    of_kind = {each.name: each.artifact for each in exhibits if each.kind == kind}
+    if name not in of_kind:
+        has = f"it has: {', '.join(of_kind)}" if of_kind else f"it has logged no {kind}"
+        raise InvalidInput(
+            f"{task} has no {kind} {name!r}; {has}", fix=f"`penstock show {run.run_id} {task}` lists them."
+        )
+    artifact = of_kind[name]
+    artifacts = open_artifacts(settings)
+    if to is not None:
+        _refuse_existing(to)
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            (_write_figure if kind == "figure" else _write_table)(artifact, artifacts, to, settings)
+        except OSError as error:
+            raise StoreUnavailable(f"{to} cannot be written: {error.strerror}") from None
+    return GotExhibit(kind, name, task, shown(artifact), artifacts.path(artifact.digest))
+
+
+def _refuse_existing(to: Path) -> None:
+    if to.exists():
+        raise InvalidInput(f"{to} exists already", fix="Name another place, or remove it first.")
+
+
+def _write_figure(artifact: Artifact, artifacts: ArtifactStore, to: Path, settings: Settings) -> None:
+    """As the format that the name asks for, or all of them as a folder."""
+    if not to.suffix:
+        artifacts.materialize(artifact.digest, to)
+        return
+    data = figure_file(artifacts.path(artifact.digest), to.suffix)
+    if data is None:
+        formats = ", ".join(f".{name}" for name in artifact.metadata.get("formats", ()))
+        raise InvalidInput(
+            f"the figure is not kept as {to.suffix}",
+            fix=f"It is kept as {formats}; a name without a suffix is a folder.",
+        )
+    to.write_bytes(data)
+
+
+def _write_table(artifact: Artifact, artifacts: ArtifactStore, to: Path, settings: Settings) -> None:
+    """As CSV where the name asks for it, else as it is stored."""
+    if to.suffix != ".csv":
+        artifacts.materialize(artifact.digest, to)
+        return
+    from penstock.values.datums import ANYTHING, Staging, from_datum
+
+    staging = Staging(settings.state / SCRATCH, f"table-{to.name}")
+    try:
+        table = from_datum(artifact, ANYTHING, artifacts=artifacts, staging=staging)
+    finally:
+        staging.clear()
+    _write_csv(table, to)
+
+
+def _write_csv(table: Any, to: Path) -> None:
+    if isinstance(table, list):
+        import csv
+
+        columns = list(dict.fromkeys(column for row in table for column in row))
+        with open(to, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(table)
+    elif hasattr(table, "write_csv"):
+        table.write_csv(to)
+    elif hasattr(table, "to_csv"):
+        table.to_csv(to, index=False)
+    else:
+        from pyarrow import csv as arrow_csv
+
+        arrow_csv.write_csv(table, to)

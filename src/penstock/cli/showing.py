@@ -1,0 +1,101 @@
+"""How `show` tells of one task run, of what was logged, and of what failed. Everything goes to standard output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.app.failures import alike_line, grouped, headline, outcome_text, repro_line
+from penstock.cli.words import count, duration, indented, shortened, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from penstock.app.logged import Metric, TaskShown
+    from penstock.app.results import TaskRunResult
+    from penstock.wire import Artifact, Exhibit
+
+GROUPS_SHOWN_MAX = 5
+EXHIBITS_SHOWN_MAX = 50
+
+
+def print_failures(task_runs: Iterable[TaskRunResult]) -> None:
+    """The failures of a run, those alike together, each with the command that repeats it."""
+    groups = grouped([task.failing for task in task_runs if task.failing is not None])
+    if not groups:
+        return
+    print("\nfailed")
+    for group in groups[:GROUPS_SHOWN_MAX]:
+        failing = group.first
+        print(f"  {alike_line(group) if len(group.paths) > 1 else f'{failing.row.path} {headline(failing)}'}")
+        own = [frame for frame in failing.frames if frame.own]
+        if own:
+            print(f"    {own[-1].file}:{own[-1].line} in {own[-1].function}")
+        if failing.attempt is not None:
+            print(f"    {repro_line(failing.attempt)}")
+    if len(groups) > GROUPS_SHOWN_MAX:
+        print(f"  … and {count(len(groups) - GROUPS_SHOWN_MAX, 'more kind')} of failure")
+
+
+def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
+    lines = [
+        f"  {task.path}: {each.kind} {each.name} ({about(each.artifact)})"
+        for task in task_runs
+        for each in task.exhibits
+    ]
+    if lines:
+        print("\nfigures and tables")
+        print("\n".join(lines[:EXHIBITS_SHOWN_MAX]))
+    if len(lines) > EXHIBITS_SHOWN_MAX:
+        print(f"  … and {len(lines) - EXHIBITS_SHOWN_MAX:,} more; --json has them all")
+
+
+def about(artifact: Artifact) -> str:
+    """`png, svg` of a figure, `polars DataFrame of 12 rows` of a table."""
+    formats = artifact.metadata.get("formats")
+    if formats is not None:
+        return ", ".join(formats)
+    rows = artifact.metadata.get("rows")
+    told = f" of {count(rows, 'row')}" if isinstance(rows, int) else ""
+    return f"{artifact.type.removeprefix('builtins:').replace(':', ' ')}{told}"
+
+
+def print_task(told: TaskShown) -> None:
+    result, logged = told.result, told.logged
+    print(f"{result.path} of run {told.run_id}: {result.state}{f' ({result.origin})' if result.origin else ''}")
+    took = f", took {duration(result.duration_ms)}" if result.duration_ms is not None else ""
+    print(f"{result.component}{took}")
+    if result.source:
+        print(f"from {logged.maker}")
+    for attempt in logged.attempts:
+        ended = outcome_text(attempt.outcome, attempt.failure) or str(attempt.state)
+        print(f"  attempt {attempt.number}: {shortened(ended)} {duration(attempt.duration_us / 1_000)}".rstrip())
+    said = logged.progress
+    if said is not None:
+        of = f" of {said.total:,}" if said.total is not None else ""
+        print(f"  it said: {said.done:,}{of} {said.text}".rstrip())
+    _print_section("metrics", [_metric_line(metric) for metric in logged.metrics])
+    _print_section("figures", _exhibit_lines(logged.exhibits, "figure"))
+    _print_section("tables", _exhibit_lines(logged.exhibits, "table"))
+    outputs: dict[str, Any] = told.to_json()["outputs"]
+    _print_section("outputs", [f"{name} = {value(shown)}" for name, shown in outputs.items()])
+    if told.story:
+        print("\n" + told.story[0])
+        print(indented("\n".join(told.story[1:])))
+    if told.traceback:
+        print("\n" + told.traceback)
+
+
+def _print_section(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        print(f"\n{title}")
+        print(indented("\n".join(lines), 2))
+
+
+def _metric_line(metric: Metric) -> str:
+    at = f" at {metric.step}" if metric.step is not None else ""
+    span = f" ({metric.count:,} of them, {metric.least:g} to {metric.greatest:g})" if metric.count > 1 else ""
+    return f"{metric.name} = {metric.last:g}{at}{span}"
+
+
+def _exhibit_lines(exhibits: Iterable[Exhibit], kind: str) -> list[str]:
+    return [f"{each.name} ({about(each.artifact)})" for each in exhibits if each.kind == kind]
