@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.wire import Artifact
 
 LINE_WIDTH = 110
 
@@ -84,3 +87,13 @@ def artifact(shown: Mapping[str, Any]) -> str:
     if shown["type"] == "path" and shown.get("metadata", {}).get("name"):
         return f"{shown['metadata']['name']}, {size_text(shown['size_bytes'])}"
     return ", ".join([shown["type"], *facts[:4], size_text(shown["size_bytes"])])
+
+
+def logged(artifact: Artifact) -> str:
+    """A figure or a table that was logged: `png, svg` of a figure, `polars DataFrame of 12 rows` of a table."""
+    formats = artifact.metadata.get("formats")
+    if formats is not None:
+        return ", ".join(formats)
+    rows = artifact.metadata.get("rows")
+    told = f" of {count(rows, 'row')}" if isinstance(rows, int) else ""
+    return f"{artifact.type.removeprefix('builtins:').replace(':', ' ')}{told}"

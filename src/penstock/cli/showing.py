@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import alike_line, grouped, headline, outcome_text, repro_line
-from penstock.cli.words import count, duration, indented, shortened, value
+from penstock.cli.words import count, duration, indented, logged, shortened, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from penstock.app.logged import Metric, TaskShown
+    from penstock.app.logged import Metric, TaskLogged, TaskShown
     from penstock.app.results import TaskRunResult
-    from penstock.wire import Artifact, Exhibit
 
 GROUPS_SHOWN_MAX = 5
 EXHIBITS_SHOWN_MAX = 50
@@ -38,7 +37,7 @@ def print_failures(task_runs: Iterable[TaskRunResult]) -> None:
 
 def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
     lines = [
-        f"  {task.path}: {each.kind} {each.name} ({about(each.artifact)})"
+        f"  {task.path}: {each.kind} {each.name} ({logged(each.artifact)})"
         for task in task_runs
         for each in task.exhibits
     ]
@@ -49,33 +48,23 @@ def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
         print(f"  … and {len(lines) - EXHIBITS_SHOWN_MAX:,} more; --json has them all")
 
 
-def about(artifact: Artifact) -> str:
-    """`png, svg` of a figure, `polars DataFrame of 12 rows` of a table."""
-    formats = artifact.metadata.get("formats")
-    if formats is not None:
-        return ", ".join(formats)
-    rows = artifact.metadata.get("rows")
-    told = f" of {count(rows, 'row')}" if isinstance(rows, int) else ""
-    return f"{artifact.type.removeprefix('builtins:').replace(':', ' ')}{told}"
-
-
 def print_task(told: TaskShown) -> None:
-    result, logged = told.result, told.logged
+    result, kept = told.result, told.logged
     print(f"{result.path} of run {told.run_id}: {result.state}{f' ({result.origin})' if result.origin else ''}")
     took = f", took {duration(result.duration_ms)}" if result.duration_ms is not None else ""
     print(f"{result.component}{took}")
     if result.source:
-        print(f"from {logged.maker}")
-    for attempt in logged.attempts:
+        print(f"from {kept.maker}")
+    for attempt in kept.attempts:
         ended = outcome_text(attempt.outcome, attempt.failure) or str(attempt.state)
         print(f"  attempt {attempt.number}: {shortened(ended)} {duration(attempt.duration_us / 1_000)}".rstrip())
-    said = logged.progress
+    said = kept.progress
     if said is not None:
         of = f" of {said.total:,}" if said.total is not None else ""
         print(f"  it said: {said.done:,}{of} {said.text}".rstrip())
-    _print_section("metrics", [_metric_line(metric) for metric in logged.metrics])
-    _print_section("figures", _exhibit_lines(logged.exhibits, "figure"))
-    _print_section("tables", _exhibit_lines(logged.exhibits, "table"))
+    _print_section("metrics", [_metric_line(metric) for metric in kept.metrics])
+    _print_section("figures", _exhibit_lines(kept, "figure"))
+    _print_section("tables", _exhibit_lines(kept, "table"))
     outputs: dict[str, Any] = told.to_json()["outputs"]
     _print_section("outputs", [f"{name} = {value(shown)}" for name, shown in outputs.items()])
     if told.story:
@@ -97,5 +86,5 @@ def _metric_line(metric: Metric) -> str:
     return f"{metric.name} = {metric.last:g}{at}{span}"
 
 
-def _exhibit_lines(exhibits: Iterable[Exhibit], kind: str) -> list[str]:
-    return [f"{each.name} ({about(each.artifact)})" for each in exhibits if each.kind == kind]
+def _exhibit_lines(kept: TaskLogged, kind: str) -> list[str]:
+    return [f"{each.name} ({logged(each.artifact)})" for each in kept.exhibits if each.kind == kind]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from penstock.app.words import LINE_WIDTH, artifact, count, duration, indented, moment, shortened, table, value
+from penstock.app.words import LINE_WIDTH, artifact, count, duration, indented, logged, moment, shortened, table, value
 
-__all__ = ["LINE_WIDTH", "artifact", "count", "duration", "indented", "moment", "shortened", "table", "value"]
+__all__ = ["LINE_WIDTH", "artifact", "count", "duration", "indented", "logged", "moment", "shortened", "table", "value"]
