@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from penstock.base.errors import ClaimLost, CommitUnknown, LeaseLost
+from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
 from penstock.controller.answers import uses_of
 from penstock.effects import Clock, Commit, Executor, Holder, Lease, Message, StateStore
@@ -298,6 +299,7 @@ class Controller:
 
     def _reset(self, now: Instant) -> None:
         """Make memory again from the store (semantics 27)."""
+        outstanding = self._engine.outstanding()
         self._engine = Engine(grace_ms=self._grace_ms)
         self._wake_at = None
         self._inbox_at = Instant(0)
@@ -306,6 +308,7 @@ class Controller:
         # A run that another controller holds by now must not be loaded: adopting its attempts would take them from it.
         held = self._store.renew(list(self._leases.values()), now=now, lease_ms=self._lease_ms)
         self._leases = {lease.run_id: lease for lease in held}
+        self._abandon(outstanding)
         for lease in held:
             if not self._load(lease, now):
                 self._drop(lease.run_id)
@@ -342,7 +345,19 @@ class Controller:
             if lease.run_id in kept:
                 self._leases[lease.run_id] = kept[lease.run_id]
             else:
+                self._leases.pop(lease.run_id, None)
+                self._abandon(self._engine.outstanding())
                 self._drop(lease.run_id)
+
+    def _abandon(self, outstanding: Iterable[Command]) -> None:
+        """Stop what was started for runs that are no longer held here: whoever holds them starts it anew, and what comes
+        of it here nobody would accept."""
+        for command in outstanding:
+            if isinstance(command, StartAttempt):
+                identity = command.request.attempt_id
+                executor = self._executors.get(command.executor)
+                if split_attempt_id(identity)[0] not in self._leases and executor is not None:
+                    executor.stop(identity, grace_ms=self._grace_ms)
 
     def _let_go(self, transitions: Sequence[Transition]) -> None:
         """Runs that have ended are no longer ours to hold."""
