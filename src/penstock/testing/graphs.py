@@ -283,10 +283,11 @@ class _Maker:
         retry = Retry(attempts_max, backoff_ms, backoff_max_ms=20_000, retry_on=retry_on, lost_max=LOST_MAX)
         cpu = self.rng.choice((1.0, 1.0, 1.0, 0.5, 2.0, 0.0))
         memory = self.rng.choice((None, None, None, 100_000_000, 1_000_000_000))
+        disk = None if self.functions % 3 else 10_000_000  # drawn from nothing: old seeds make their old graphs
         custom = {"licence": self.rng.choice((1.0, 0.5))} if self._often(0.1) else {}
         timeout_ms = 3_000 if behaviour == "slow" else (86_400_000 if self._often(0.05) else None)
         return Policy(
-            resources=Resources(cpu, memory, custom, self._gpu(), self.rng.choice((None, None, 10_000_000))),
+            resources=Resources(cpu, memory, custom, self._gpu(), disk),
             retry=retry,
             timeout_ms=timeout_ms,
             fresh=True if self._often(0.05) else None,

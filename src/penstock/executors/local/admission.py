@@ -119,6 +119,11 @@ class Admission:
     def is_idle(self, key: str) -> bool:
         return self._pools[key].count == 0
 
+    @property
+    def is_full(self) -> bool:
+        """There are as many workers as there may be."""
+        return self.workers >= self._workers_max
+
     def workers_of(self, key: str) -> int:
         return self._pools[key].workers if key in self._pools else 0
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from penstock.executors.local.admission import Shape
 from penstock.executors.local.keeper_link import DATAGRAM
 from penstock.launcher.outer.records import Frames
-from penstock.launcher.outer.slot import Slot
-from penstock.wire import Cancelled, Lost, Outcome, OutOfMemory
+from penstock.launcher.outer.slot import Begun, Slot
+from penstock.wire import AttemptEnded, Cancelled, Lost, Outcome, OutOfMemory
 
 BUFFER_BYTES = 1 << 20
 RECEIVE_BYTES = 1 << 18
@@ -136,6 +136,18 @@ def open_hand(number: int, pool: Pool, slot: Path) -> tuple[Hand, socket.socket]
     mapped = Slot(slot, create=True)
     ours, theirs = socket.socketpair()
     return Hand(number, pool, mapped, ours), theirs
+
+
+def end_for(begun: Begun, outcome: Outcome, *, now: int, worker: str) -> AttemptEnded:
+    """The end of an attempt that a worker had begun and did not report, as of `now` (ms since the epoch)."""
+    return AttemptEnded(
+        begun.attempt_id,
+        outcome,
+        started_at=begun.started_at,
+        ended_at=max(now, begun.started_at),
+        duration_us=max(0, now - begun.started_at) * 1000,
+        worker=worker,
+    )
 
 
 def how_it_ended(exit_code: int, known: Outcome | None, *, stopped: bool, oom: bool) -> Outcome:

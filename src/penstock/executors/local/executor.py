@@ -16,7 +16,7 @@ from typing import Any
 from penstock.engine.events import CapacityReported
 from penstock.executors.local.admission import Admission, Place
 from penstock.executors.local.adoption import examine, forget_past
-from penstock.executors.local.crew import Entry, Hand, Pool, how_it_ended
+from penstock.executors.local.crew import Entry, Hand, Pool, end_for, how_it_ended
 from penstock.executors.local.describing import describe_in
 from penstock.executors.local.devices import Leases, amounts_of, find_devices
 from penstock.executors.local.gpus import OFF, GpuSource, NoGpus
@@ -246,6 +246,9 @@ class LocalExecutor:
     def _put(self, entry: Entry) -> bool:
         """Give an attempt to its pool, if it has its turn."""
         place = self._admission.place(entry.pool, entry.shape)
+        if place is Place.WAIT and self._admission.is_full:
+            self._dismiss_idle(entry.pool, idle_s=0.0)
+            place = self._admission.place(entry.pool, entry.shape)
         if place is Place.WAIT or not self._leases.may_begin(entry.attempt_id):
             return False
         pool = self._roster.pool(entry.pool, fresh=entry.fresh)
@@ -265,7 +268,7 @@ class LocalExecutor:
     def _hire(self, pool: Pool) -> bool:
         if time.monotonic() < pool.not_before:
             return False
-        self._dismiss_idle(pool)
+        self._dismiss_idle(pool.key, idle_s=IDLE_S)
         try:
             self._roster.hire(pool)
         except OSError as error:
@@ -274,11 +277,11 @@ class LocalExecutor:
         self._admission.hired(pool.key)
         return True
 
-    def _dismiss_idle(self, wanted: Pool) -> None:
-        """Pools of other pins that nothing has used for a while make room."""
+    def _dismiss_idle(self, wanted: str, *, idle_s: float) -> None:
+        """Other pools that nothing has used for a while make room."""
         now = time.monotonic()
         for pool in list(self._roster.pools.values()):
-            if pool is not wanted and not pool.sent and pool.workers and now - pool.used_at > IDLE_S:
+            if pool.key != wanted and not pool.sent and pool.workers and now - pool.used_at > idle_s:
                 for hand in pool.workers.values():
                     self._leaves(hand)
                 self._roster.dismiss(pool)
@@ -353,17 +356,9 @@ class LocalExecutor:
         if begun is None or hand is None:
             self._tally.ended(AttemptEnded(entry.attempt_id, outcome, ended_at=now), worker=None)
             return
-        report = AttemptEnded(
-            entry.attempt_id,
-            outcome,
-            started_at=begun.started_at,
-            ended_at=max(now, begun.started_at),
-            duration_us=max(0, now - begun.started_at) * 1000,
-            worker=f"{self._own.name}.{hand.number}",
-            usage=usage,
-            log=self._own.segment(hand.number, begun.log_offset),
-        )
-        self._tally.ended(report, worker=hand.number)
+        log = self._own.segment(hand.number, begun.log_offset)
+        report = end_for(begun, outcome, now=now, worker=f"{self._own.name}.{hand.number}")
+        self._tally.ended(replace(report, usage=usage, log=log), worker=hand.number)
 
     def _forget(self, entry: Entry) -> None:
         del self._active[entry.attempt_id]

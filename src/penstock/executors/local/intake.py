@@ -9,6 +9,7 @@ from pathlib import Path
 from penstock.executors.local.crew import Entry
 from penstock.launcher.outer.devices import devices_in
 from penstock.launcher.outer.slot import ATTEMPT_ID_BYTES_MAX
+from penstock.launcher.outer.threads import threads_for
 from penstock.launcher.outer.worker import DATAGRAM_BYTES_MAX, REQUEST_FILE
 from penstock.wire import AttemptRequest, request_to_json
 
@@ -16,7 +17,8 @@ _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 FRESH = "fresh "
-"""What the keys of pools begin with that one attempt has to itself; its id follows."""
+"""What the keys of pools begin with that one attempt has to itself; its id follows. Other pools have the pin for a key, and the
+number of threads that their workers' libraries start, if that is not one."""
 
 
 class Intake:
@@ -31,7 +33,8 @@ class Intake:
         """An entry for the tables of the executor; its `complaint` says why the attempt cannot be taken, if it cannot."""
         shape = tuple(sorted(request.amounts.items()))
         fresh = request.fresh or bool(devices_in(request.amounts))
-        key = FRESH + request.attempt_id if fresh else request.component.pin
+        threads = threads_for(request.amounts)
+        key = FRESH + request.attempt_id if fresh else request.component.pin + f" {threads}" * (threads > 1)
         entry = Entry(request.attempt_id, key, shape, b"", fresh, complaint=self._complaint(request))
         if not entry.complaint:
             data = _TO_JSON(request_to_json(request)).encode()

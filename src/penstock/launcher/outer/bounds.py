@@ -11,6 +11,7 @@ from penstock.launcher.outer.groups import Group
 from penstock.launcher.outer.judged import usage_of
 from penstock.launcher.outer.slot import Slot
 from penstock.launcher.outer.telling import Telling
+from penstock.launcher.outer.threads import limit_threads
 from penstock.wire import AttemptRequest, Outcome, OutOfMemory, Usage
 
 
@@ -30,6 +31,7 @@ class Bounds:
             self._telling.listen()  # first: from its slot on it may be asked
         if self._group is not None:
             self._group.limit(memory_bytes_max=memory, cpu_thousandths=request.amounts.get("cpu", 0))
+        limit_threads(request.amounts)
         sequence = self._slot.begin(
             request.attempt_id.encode(),
             started_at=started_at,

@@ -33,6 +33,7 @@ from penstock.launcher.outer.groups import Group
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot
+from penstock.launcher.outer.threads import limit_threads
 from penstock.wire import (
     Artifact,
     AttemptEnded,
@@ -211,6 +212,7 @@ class Worker:
     def serve(self) -> NoReturn:
         """Run attempts until nobody can send any more, or this worker is to be replaced."""
         settings = self._settings
+        limit_threads({})  # until an attempt says otherwise, also while a target is described
         artifacts = named(settings.artifacts)(settings.artifacts_arguments)
         scratch = Path(settings.state) / "scratch"
         launcher: Launcher = named(settings.launcher)(
