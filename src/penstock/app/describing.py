@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import DATABASE, aside, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
 from penstock.settings import Settings
@@ -62,16 +62,23 @@ def describe(
     *,
     meanwhile: Callable[[], None] = lambda: None,
     form: str = "",
+    building: Callable[[str], None] | None = None,
 ) -> Described:
     """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run. `meanwhile` is done while the
-    worker is at work. `form` asks for the graph as text as well."""
-    request = DescribeRequest(target.text, str(settings.project), form)
+    worker is at work. `form` asks for the graph as text as well. `building`: environments that are not there are built, and
+    it is told of each."""
+    environments = str(settings.state.absolute() / ENVIRONMENTS)
+    request = DescribeRequest(target.text, str(settings.project), form, environments)
 
     def work() -> None:
         _load_what_drives_a_run()
         meanwhile()
 
     description = _meanwhile(lambda: executor.describe(request), work)
+    if description.unbuilt and building is not None:
+        for environment in description.unbuilt:
+            building(f"building the environment of {environment}")
+        description = executor.describe(replace(request, build=True))
     shown = target.text.removeprefix(f"{settings.project}{os.sep}")
     require_graph(description, target=shown)
     assert description.graph is not None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DATABASE = "state.db"
 ARTIFACTS = "artifacts"
 SCRATCH = "scratch"
+ENVIRONMENTS = "environments"
 KEPT = ("code", "compiled")
 """Folders of the scratch folder that keep what was worked out about sources."""
 

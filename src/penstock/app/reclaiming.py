@@ -15,9 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.caching import code_blob
 from penstock.app.leftovers import leftovers, remove
-from penstock.app.places import DATABASE, open_artifacts, open_existing_store, open_store, project_settings
+from penstock.app.places import (
+    DATABASE,
+    ENVIRONMENTS,
+    open_artifacts,
+    open_existing_store,
+    open_store,
+    project_settings,
+)
 from penstock.base.instants import Instant
+from penstock.code.model import ISOLATED, SHARED
 from penstock.controller import SystemClock
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState, TaskState
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, reclaim
@@ -86,7 +95,8 @@ def collect_garbage(*, dry_run: bool) -> Reclaimed:
             before_s=(now - unused_ms) / 1_000,
         )
         files_count, files_bytes = remove(files, dry_run=dry_run)
-        freed_bytes = told.freed_bytes + checkpoint_bytes + files_bytes
+        environment_bytes = _delete_environments(settings, left, dry_run=dry_run)
+        freed_bytes = told.freed_bytes + checkpoint_bytes + files_bytes + environment_bytes
         return replace(told, files_count=files_count, freed_bytes=freed_bytes)
 
 
@@ -142,6 +152,24 @@ def _delete_entries(store: StateStore, left: Sequence[RunRow], now: Instant) -> 
     unneeded = [key for key in unwritten if key not in used]
     firsts = range(0, len(unneeded), KEYS_AT_ONCE)
     return sum(store.delete_entries(unneeded[first : first + KEYS_AT_ONCE]) for first in firsts)
+
+
+def _delete_environments(settings: Settings, left: Sequence[RunRow], *, dry_run: bool) -> int:
+    """Environments of components' own that no run that stays has used. What they held is still known, so that one can be
+    built again from the same versions."""
+    from penstock.launcher.outer.environments import reclaim as reclaim_environments
+
+    root = settings.state / ENVIRONMENTS
+    if not root.is_dir():
+        return 0
+    artifacts = open_artifacts(settings)
+    used = {
+        code["parts"].get(ISOLATED, "")
+        for digest in {run.code for run in left if run.code}
+        for component, code in code_blob(artifacts, digest).items()
+        if component != SHARED
+    }
+    return reclaim_environments(root, used, dry_run=dry_run)
 
 
 def _delete_checkpoints(store: StateStore, settings: Settings, *, dry_run: bool) -> int:

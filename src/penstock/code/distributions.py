@@ -95,6 +95,18 @@ class Installed:
         return answer
 
 
+def distributions_in(folder: str) -> dict[str, str]:
+    """What is installed in a folder of packages: name to version and the beginning of RECORD's digest, as `parts_of` says
+    it."""
+    found: dict[str, str] = {}
+    for entry in sorted(os.listdir(folder)):
+        if entry.endswith((".dist-info", ".egg-info")):
+            place = os.path.join(folder, entry)
+            one = _distribution(place, _stamp(place))
+            found[one.name] = f"{one.version} {one.record[:_SHOWN]}"
+    return found
+
+
 def _stamp(place: str) -> tuple[int, ...]:
     answer: list[int] = []
     for name in ("RECORD", "METADATA", "PKG-INFO"):

@@ -13,6 +13,8 @@ from itertools import compress
 from typing import Any
 
 SHARED = "shared"
+ISOLATED = "isolated"
+"""The key part that names the environment of a component's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from penstock.graph.model import (
     Command,
     CommandOutput,
     Finally,
+    Function,
     Graph,
     GraphOutput,
     InputSpec,
@@ -35,7 +36,7 @@ from penstock.graph.model import (
 )
 from penstock.graph.names import NAME_FIX, is_name, nearest
 from penstock.graph.parameters import check_parameter
-from penstock.graph.policies import DECLARED, TRUST, check_cache_policy, check_environment, check_gpu
+from penstock.graph.policies import DECLARED, TRUST, check_cache_policy, check_environment, check_gpu, is_too_old
 from penstock.graph.types import ANY, Type
 
 _NUMBERS = ("int", "float", "any", "json")
@@ -355,6 +356,11 @@ class _GraphChecker:
             else:
                 self._check_ends(component.name, component.inputs, component.outputs, component.location)
                 self._check_policy(component.policy, component.name, component.location)
+            environment = component.policy.environment if isinstance(component, Function) else None
+            if environment is not None and is_too_old(environment):
+                message = f"{component.name!r} asks for Python {environment.python}, which Penstock does not run on"
+                fix = "Ask for 3.11 or later; a command can use any version."
+                self._report("bad-environment", message, fix, component.location)
             if isinstance(component, Command):
                 check_command(
                     component, lambda code, message, fix: self._report(code, message, fix, component.location)

@@ -15,6 +15,7 @@ VERSION_LENGTH_MAX = 200
 DECLARED_MAX = 1_000
 """So many files, variables or dependencies a component can declare."""
 
+PYTHON_MIN = (3, 11)
 TRUST = "trust"
 _NUMBERS = (int, float)
 DECLARED = ("files", "env", "depends")
@@ -166,6 +167,12 @@ def check_environment(environment: Environment, report: Report) -> None:
     if not (environment.python or environment.packages or environment.requirements):
         fix = 'Give environment={"python": "3.12", "packages": ["numpy"]}, or leave it out.'
         report("bad-environment", "has an environment that says nothing", fix)
+
+
+def is_too_old(environment: Environment) -> bool:
+    """Whether functions cannot run in it: Penstock's own part of their process needs a newer Python."""
+    version = tuple(int(part) for part in environment.python.split(".")[:2] if part.isdigit())
+    return bool(version) and version < PYTHON_MIN
 
 
 def file_complaint(path: Any) -> tuple[str, str] | None:

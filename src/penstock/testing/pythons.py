@@ -117,3 +117,19 @@ def pythons(*modules: str) -> tuple[str, ...]:
         if done.returncode == 0:
             found.setdefault(done.stdout.strip(), python)
     return tuple(found.values())
+
+
+@cache
+def another_python() -> tuple[str, str] | None:
+    """(version, folder of its programs) of an interpreter of another version that this package runs on, with nothing needed
+    beside the standard library: one in PENSTOCK_TEST_PYTHONS, or on the path."""
+    candidates = [*filter(None, os.environ.get("PENSTOCK_TEST_PYTHONS", "").split(os.pathsep))]
+    candidates += [path for minor in (13, 12, 11) if (path := shutil.which(f"python3.{minor}"))]
+    for python in candidates:
+        done = subprocess.run(
+            [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
+        )
+        version = done.stdout.strip()
+        if done.returncode == 0 and version != f"{sys.version_info[0]}.{sys.version_info[1]}" and version >= "3.11":
+            return version, os.path.dirname(python)
+    return None

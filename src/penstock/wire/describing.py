@@ -18,6 +18,10 @@ class DescribeRequest:
     target: str
     project: str
     form: str = ""
+    environments: str = ""
+    """The folder with the environments of components' own; empty: they are not known."""
+    build: bool = False
+    """Environments that are not there may be built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Description:
     worker: str = ""
     text: str = ""
     """The graph in the form that was asked for."""
+    unbuilt: tuple[str, ...] = ()
+    """Environments that are not there yet, as a person reads them."""
 
 
 def description_to_json(description: Description) -> dict[str, Any]:
@@ -57,6 +63,7 @@ def description_to_json(description: Description) -> dict[str, Any]:
         "provenance": dict(description.provenance),
         "worker": description.worker,
         "text": description.text,
+        "unbuilt": list(description.unbuilt),
     }
 
 
@@ -74,4 +81,5 @@ def description_from_json(data: Mapping[str, Any]) -> Description:
         provenance=data["provenance"],
         worker=data["worker"],
         text=data["text"],
+        unbuilt=tuple(data.get("unbuilt", ())),
     )

@@ -175,6 +175,17 @@ def test_inputs_of_scripts_must_be_variables(name: str, code: str) -> None:
     assert [each[0] for each in complaints(script)] == ([code] if code else [])
 
 
+def test_functions_need_a_python_that_penstock_runs_on_and_commands_do_not() -> None:
+    policy = Policy(environment=Environment("3.9"))
+    old = Function("m", "f", (), (), policy=policy)
+    found = check(
+        Graph("g", (), (Call("n", old, {}), Call("c", Command("c", (("x",),), (), (), policy=policy), {})), ())
+    )
+    assert [(each.code, each.message) for each in found] == [
+        ("bad-environment", "'f' asks for Python 3.9, which Penstock does not run on")
+    ]
+
+
 def test_files_and_environments_belong_to_the_command_and_not_to_its_use() -> None:
     call = Call("n", COUNT, {"table": Input("table")}, policy=Policy(environment=Environment("3.12")))
     found = check(Graph("g", (InputSpec("table", PATH),), (call,), ()))

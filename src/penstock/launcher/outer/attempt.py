@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from penstock.base.errors import PenstockError, StoreUnavailable
 from penstock.code import pins
@@ -58,6 +58,9 @@ from penstock.wire import (
     Succeeded,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from penstock.launcher.outer.isolation import Isolation
 
 OBSERVATIONS_MAX = 100_000
 """Metrics that nobody has asked for yet, kept at most; the oldest go first."""
@@ -195,6 +198,8 @@ class Launcher:
             self._verification.begin(request)
             if isinstance(request.component, CommandRequest):
                 return self._command(request.component, request.inputs, staging)
+            if request.component.environment is not None:
+                return self._isolated(request, request.component.environment, staging)
             component = self._component(request.component)
             if not isinstance(component, Component):
                 return component
@@ -216,16 +221,54 @@ class Launcher:
             _leave_fork(None)
         return self._sealed(returned, component, staging)
 
+    def _isolated(self, request: AttemptRequest, asked: Mapping[str, Any], staging: Staging) -> Outcome:
+        """In an interpreter of the task's own."""
+        from penstock.launcher.outer.environments import EnvironmentFailed
+        from penstock.launcher.outer.isolation import environment_failed
+
+        isolation = self._isolation()
+        try:
+            environment = isolation.environment(asked, self._held(request.component.pin))
+        except EnvironmentFailed as error:
+            return environment_failed(error)
+        if environment.changed:
+            self._verification.complain("its environment (not what it was when it was last built)")
+        self._verification.expect(request)
+        ended = isolation.run(request, environment, staging=staging)
+        for complaint in ended.changed:
+            self._verification.complain(complaint)
+        self._verification.found_elsewhere(ended.reads, ended.modules)
+        return ended.outcome
+
+    def _isolation(self) -> Isolation:
+        from penstock.launcher.outer.isolation import Isolation
+
+        names = self._verification.digest_of_names
+        return Isolation(self._artifacts, self._scratch, self._project, self._observe, names)
+
+    def _held(self, pin: str) -> dict[str, bytes]:
+        """Files of the project as they were when the run began."""
+        files = pins.files_of_pin(pin, self._artifacts)
+        return {path: file.content for path, file in files.items() if file.content is not None}
+
     def _command(self, wanted: CommandRequest, inputs: Mapping[str, Datum], staging: Staging) -> Outcome:
         from penstock.launcher.outer.commands import run_command
+        from penstock.launcher.outer.environments import EnvironmentFailed
+        from penstock.launcher.outer.isolation import environment_failed
 
         folder = staging.fresh()
         folder.mkdir()
+        path = None
         try:
             if wanted.files:
                 files = chosen(pins.files_of_pin(wanted.pin, self._artifacts), wanted.files, project=str(self._project))
-                for path in put_in_place(files, folder, project=self._project):
-                    self._verification.complain(f"{path} (changed since the run began)")
+                for name in put_in_place(files, folder, project=self._project):
+                    self._verification.complain(f"{name} (changed since the run began)")
+            if wanted.environment is not None:
+                environment = self._isolation().environment(wanted.environment, self._held(wanted.pin))
+                path = environment.programs
+        except EnvironmentFailed as error:
+            return environment_failed(error)
         except PenstockError as error:
             return _failed(error, f"the run's files could not be read: {error.message}")
         except OSError as error:
@@ -234,7 +277,7 @@ class Launcher:
         def seal(name: str, value: Any, declared: Mapping[str, Any]) -> Datum:
             return to_datum(value, declared, artifacts=self._artifacts, staging=staging)
 
-        return run_command(wanted, inputs, folder=folder, materialize=self._artifacts.materialize, seal=seal)
+        return run_command(wanted, inputs, folder=folder, materialize=self._artifacts.materialize, seal=seal, path=path)
 
     def _component(self, wanted: FunctionRequest) -> Component | Refused | Failed:
         """Raises what importing the module raises."""

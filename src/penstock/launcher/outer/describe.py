@@ -21,8 +21,10 @@ from penstock.code.digests import component_codes
 from penstock.code.files import pinned_files
 from penstock.code.firstparty import source_paths, source_root
 from penstock.code.import_reads import ImportReads
-from penstock.code.model import codes_to_json
+from penstock.code.model import ComponentCode, codes_to_json
 from penstock.code.pins import OtherPin, Recording
+from penstock.graph.components import component_names, works_in
+from penstock.graph.model import Command, Work
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
 from penstock.launcher.outer.machine import machine_diagnostics
@@ -90,18 +92,20 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         return _failed(error, place)
     finally:
         reads.end()
-    commands = _commands_in(opened.graph) if is_valid else {}
-    declared = (path for command in commands.values() for path in command.policy.files)
-    recording.files = pinned_files((*declared, *opened.files), project=request.project)
+    works = _works_in(opened.graph) if is_valid else {}
+    commands = {name: work for name, work in works.items() if isinstance(work, Command)}
+    recording.files = pinned_files((*_declared(works), *opened.files), project=request.project)
     pin = recording.end(artifacts, target=opened.modules)
-    code = ""
+    code, unbuilt = "", list[str]()
     if is_valid:
         sources, project, uses = recording.sources, request.project, list(_uses_in(opened.graph))
         functions = [function for function, _ in uses]
         codes = component_codes(functions, sources=sources, project=project, scratch=scratch, reads=reads)
         codes.update(command_codes(commands, project=project))
-        code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
         diagnostics = (*diagnostics, *warnings_of(uses, codes))
+        if any(work.policy.environment is not None for work in works.values()):
+            codes, unbuilt = _with_environments(codes, works, request, recording)
+        code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))
     return Description(
         pipelines=opened.pipelines,
         graph=graph,
@@ -110,6 +114,7 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         pin=pin,
         provenance=inquiry.answer(),
         code=code,
+        unbuilt=tuple(unbuilt),
     )
 
 
@@ -125,14 +130,30 @@ def _uses_in(graph: Any) -> Iterator[Any]:
             yield from _uses_in(body)
 
 
-def _commands_in(graph: Any) -> dict[str, Any]:
-    """The commands of a graph, at every depth, by the names they have in it."""
-    from penstock.graph.components import component_names, works_in
-    from penstock.graph.model import Command
-
+def _works_in(graph: Any) -> dict[str, Work]:
+    """The functions and commands of a graph, at every depth, by the names they have in it."""
     works = list(works_in(graph))
     names = component_names(works)
-    return {names[id(work)]: work for work in works if isinstance(work, Command)}
+    return {names[id(work)]: work for work in works}
+
+
+def _declared(works: Mapping[str, Work]) -> Iterator[str]:
+    """The files of the project that stand in folders of commands, or say what environments hold."""
+    for work in works.values():
+        if isinstance(work, Command):
+            yield from work.policy.files
+        if work.policy.environment is not None and work.policy.environment.requirements:
+            yield work.policy.environment.requirements
+
+
+def _with_environments(
+    codes: Mapping[str, ComponentCode], works: Mapping[str, Work], request: DescribeRequest, recording: Recording
+) -> tuple[dict[str, ComponentCode], list[str]]:
+    from penstock.launcher.outer.environment_codes import Environments
+
+    held = {path: file.content for path, file in recording.files.items() if file.content is not None}
+    environments = Environments(Path(request.environments), Path(request.project), request.build, held)
+    return environments.applied(codes, works)
 
 
 def _begin(recording: Recording, place: Place) -> None:

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,10 +35,10 @@ class Ran:
 
 @dataclass(slots=True)
 class _Stream:
-    """One of the program's streams: where it is copied to, and its end."""
+    """One of the program's streams: who is told of it, and its end."""
 
     source: int
-    target: int
+    told: Callable[[bytes], None]
     kept: IO[bytes] | None
     tail: bytearray = field(default_factory=bytearray)
 
@@ -55,10 +55,7 @@ class _Stream:
         self.tail += data
         if len(self.tail) > 2 * TAIL_BYTES_MAX:
             del self.tail[:-TAIL_BYTES_MAX]
-        left = memoryview(data)
-        with suppress(OSError):  # a full disk costs the log, not the task
-            while left:
-                left = left[os.write(self.target, left) :]
+        self.told(data)
         return True
 
     def drain(self) -> None:
@@ -70,6 +67,32 @@ class _Stream:
             pass
 
 
+class Line:
+    """A descriptor that a program inherits, `given`; what it writes there is told in pieces of no particular length."""
+
+    def __init__(self, told: Callable[[bytes], None]) -> None:
+        self.source, self.given = os.pipe()
+        self.told = told
+        self._is_open = True
+
+    def close(self) -> None:
+        """The program has its end, or never will."""
+        if self._is_open:
+            self._is_open = False
+            os.close(self.given)
+
+    def end(self) -> None:
+        self.close()
+        os.close(self.source)
+
+
+def _copy(data: bytes, target: int) -> None:
+    left = memoryview(data)
+    with suppress(OSError):  # a full disk costs the log, not the task
+        while left:
+            left = left[os.write(target, left) :]
+
+
 def run_program(
     argv: Sequence[str],
     *,
@@ -78,10 +101,11 @@ def run_program(
     variables: Mapping[str, str],
     stdout: Path | None = None,
     patience_s: float | None = None,
+    line: Line | None = None,
 ) -> Ran:
     """Run `program` with these arguments (the first of which is what it is called) to its end. `stdout` keeps all that it
-    prints. When this is interrupted, the program's group gets SIGTERM, and SIGKILL after `patience_s` (None: whoever
-    interrupted sees to that). Raises OSError where it cannot be started."""
+    prints, `line` takes what it says beside that. When this is interrupted, the program's group gets SIGTERM, and SIGKILL
+    after `patience_s` (None: whoever interrupted sees to that). Raises OSError where it cannot be started."""
     process = subprocess.Popen(
         list(argv),
         executable=program,
@@ -91,10 +115,17 @@ def run_program(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        pass_fds=(line.given,) if line is not None else (),
     )
     assert process.stdout is not None and process.stderr is not None
     kept = stdout.open("xb") if stdout is not None else None
-    streams = [_Stream(process.stdout.fileno(), 1, kept), _Stream(process.stderr.fileno(), 2, None)]
+    streams = [
+        _Stream(process.stdout.fileno(), lambda data: _copy(data, 1), kept),
+        _Stream(process.stderr.fileno(), lambda data: _copy(data, 2), None),
+    ]
+    if line is not None:
+        line.close()
+        streams.append(_Stream(line.source, line.told, None))
     try:
         try:
             _follow(process, streams)

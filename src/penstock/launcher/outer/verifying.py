@@ -6,7 +6,7 @@ Two of the watches are told of modules as they are loaded and so are one for a p
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,19 +56,20 @@ class Verification:
         self._closure: Covered | None = None
         self._complaints: list[str] = []
         self._is_verified = False
+        self._reads_elsewhere: Mapping[str, str] = {}
         self._called = False
 
     def begin(self, request: AttemptRequest) -> None:
         wanted = request.component
         # What looks at declared inputs reads what it is told to, and a command runs none of the code here.
         is_ours = wanted.component.startswith("penstock.")
-        is_function = isinstance(wanted, FunctionRequest)
+        is_here = isinstance(wanted, FunctionRequest) and wanted.environment is None
         self._is_verified = bool(wanted.code) and not is_ours
         self._component = wanted.component
-        self._closure, self._called = None, False
+        self._closure, self._called, self._reads_elsewhere = None, False, {}
         if self._complaints:
             self._complaints = []
-        if is_function and not is_ours:
+        if is_here and not is_ours:
             self._recorder.begin()
 
     def call(self, request: AttemptRequest) -> None:
@@ -85,6 +86,28 @@ class Verification:
     def complain(self, complaint: str) -> None:
         """Something is not as the component's code says: the result is not kept."""
         self._complaints.append(complaint)
+
+    def expect(self, request: AttemptRequest) -> None:
+        """The user's code will run in an interpreter of its own."""
+        if self._is_verified:
+            try:
+                self._closure = self._closure_of(request)
+            except PenstockError as error:
+                self.complain(f"the code of this run could not be read: {error.message}")
+
+    def found_elsewhere(self, reads: Mapping[str, str], modules: Iterable[str]) -> None:
+        """What it read and loaded there."""
+        self._reads_elsewhere = reads
+        covered = self._closure
+        for module in modules:
+            if covered is not None and not covered.covers_module(module):
+                self.complain(module)
+
+    def digest_of_names(self, names: tuple[str, ...]) -> str | None:
+        """What the author's classes and functions of these names count as, for outputs that were made elsewhere."""
+        if not self._is_verified or not names or self._complaints:
+            return None
+        return self._closures.named_code(self._component, names).digest
 
     def seal(self) -> None:
         self._recorder.seal()
@@ -108,7 +131,7 @@ class Verification:
                 *(f"{path} (changed while it was read)" for path in recorded.changed),
                 *self._complaints,
             )
-        return Found(recorded.reads, outside, changed)
+        return Found({**recorded.reads, **self._reads_elsewhere}, outside, changed)
 
     # -- code ------------------------------------------------------------------------------------------------------------
 
