@@ -77,7 +77,7 @@ def apart(project):
     project.environment["PATH"] = f"{folder}{os.pathsep}{project.environment['PATH']}"
     project.version = version
     write_wheel(project.folder / "wheels", "tinylib", "1.0", "def answer():\n    return 100\n")
-    project.write("needs.txt", "--no-index\n--find-links wheels\ntinylib\n")
+    project.write("needs.txt", "--no-index\n-f wheels\ntinylib\n")
     project.write("extra.txt", "extra")
     project.write("apart.py", APART.replace("VERSION", version))
     project.write("shop/__init__.py", "")
@@ -112,7 +112,7 @@ def test_tasks_run_in_an_environment_of_their_own_and_are_cached_by_what_is_in_i
     # Another version of what it needs is another environment and another key.
     write_wheel(apart.folder / "wheels", "tinylib", "2.0", "def answer():\n    return 200\n")
     assert apart.ran("apart.py") == set()
-    apart.write("needs.txt", "--no-index\n--find-links wheels\ntinylib==2.0\n")
+    apart.write("needs.txt", "--no-index\n-f wheels\ntinylib==2.0\n")
     assert apart.ran("apart.py") == {"fit", "written", "tool"}
     assert "distribution: tinylib 1.0 → 2.0" in apart.call("why", "latest", "fit").out
 

@@ -27,7 +27,7 @@ from penstock.launcher.outer.environments import (
 )
 from penstock.testing.wheels import write_wheel
 
-SAYS = "--no-index\n--find-links wheels\ntinylib\n"
+SAYS = "--no-index\n-f wheels\ntinylib\n"
 
 
 @pytest.fixture
