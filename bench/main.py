@@ -25,6 +25,7 @@ PARTS = (
     ("cache_store.py", "The cache in the state store alone", ("--entries", "20000")),
     ("live_view.py", "The live view over 10,000 tasks, in per cent of a core", ("--rounds", "1")),
     ("drawing.py", "A graph of 1,000 nodes as SVG", ("--rounds", "1")),
+    ("yaml_load.py", "A pipeline file of 10,000 tasks", ("--rounds", "1", "--tasks", "2000")),
     ("code.py", "What the code counts as: 300 modules, 30,000 lines", ("--rounds", "1")),
 )
 
