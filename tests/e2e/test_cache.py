@@ -370,6 +370,47 @@ DICE = """
 """
 
 
+def test_what_a_task_lists_and_queries_is_looked_at_again(project) -> None:
+    with closing(sqlite3.connect(project.folder / "data.db")) as connection:
+        connection.execute("create table t (a)")
+    project.write("months/2026-01.csv", "1\n")
+    project.write(
+        "world.py",
+        """
+        import sqlite3
+        from contextlib import closing
+        from pathlib import Path
+
+        from penstock import pipeline, task
+
+
+        @task
+        def rows(x: int) -> int:
+            with closing(sqlite3.connect("data.db")) as connection:
+                return connection.execute("select count(*) from t").fetchone()[0]
+
+
+        @task
+        def months(x: int) -> int:
+            return len(list(Path("months").glob("*.csv")))
+
+
+        @pipeline
+        def world() -> list[int]:
+            return [rows(1), months(1)]
+        """,
+    )
+    assert project.ran("world.py") == {"rows", "months"}
+    assert project.ran("world.py") == set()
+    project.write("months/2026-02.csv", "2\n")
+    assert project.ran("world.py") == {"months"}
+    with closing(sqlite3.connect(project.folder / "data.db")) as connection:
+        connection.execute("insert into t values (1)")
+        connection.commit()
+    assert project.ran("world.py") == {"rows"}
+    assert project.ran("world.py") == set()
+
+
 def test_why_names_the_function_that_ran_outside_its_closure(project) -> None:
     """A task whose code says nothing of `plugin` is handed its name as data."""
     project.write("plugin.py", "def grow(x):\n    return x + 1\n")

@@ -178,7 +178,8 @@ def told(change: Changed) -> str:
         case "version":
             return f"version: {change.before or 'none'} → {change.after or 'none'}"
         case "read":
-            return f"file: {change.name} changed"
+            is_listing = change.name.endswith("/")
+            return f"folder: other names in {change.name}" if is_listing else f"file: {change.name} changed"
         case "input":
             return _told_input(change)
         case _:

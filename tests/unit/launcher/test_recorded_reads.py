@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -153,6 +154,39 @@ def test_a_database_is_told_with_its_log(bench: Bench, given: str) -> None:
     digest = digest_of_file(str(bench.project / "data.db"))
     body = f"import sqlite3; c = sqlite3.connect({given}); c.execute('SELECT * FROM t'); c.close()"
     assert reads(bench, body) == {"data.db": digest, "data.db-wal": MISSING}
+
+
+FORKS = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@FORKS
+@pytest.mark.parametrize(
+    "body",
+    [
+        "with get_context('fork').Pool(2) as pool: pool.map(read, ['data.txt', 'data.txt'])",
+        "p = get_context('fork').Process(target=read, args=('data.txt',)); p.start(); p.join()",
+        "p = get_context('fork').Process(target=deeper); p.start(); p.join()",
+        "pid = os.fork()\nif not pid:\n    read('data.txt')\n    os._exit(0)\nos.waitpid(pid, 0)",
+    ],
+)
+def test_what_a_fork_reads_is_told(bench: Bench, body: str) -> None:
+    digest = data(bench)
+    more = "from multiprocessing import get_context\ndef deeper():\n    p = get_context('fork').Process("
+    more += "target=read, args=('data.txt',)); p.start(); p.join()\n"
+    (bench.project / "written_forks.py").write_text(_HEAD + more)
+    told = reads(bench, f"from multiprocessing import get_context\nfrom written_forks import read, deeper\n{body}")
+    assert told == {"data.txt": digest}
+    assert reads(bench, "pass") == {}
+    assert not [name for name in os.listdir(bench.scratch) if name.startswith("forked-")]
+
+
+@FORKS
+def test_what_forks_make_themselves_is_not_told(bench: Bench) -> None:
+    data(bench)
+    body = "from multiprocessing import get_context\nfor work in (write, read):\n"
+    body += "    p = get_context('fork').Process(target=work, args=('made.txt', 'w')[: 2 if work is write else 1])\n"
+    body += "    p.start(); p.join(); assert p.exitcode == 0"
+    assert reads(bench, body) == {}
 
 
 def test_a_link_in_the_project_counts_by_its_name_and_one_into_it_by_its_target(bench: Bench, tmp_path: Path) -> None:

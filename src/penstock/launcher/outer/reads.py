@@ -11,13 +11,14 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 from types import FrameType
 from typing import Any
 
 from penstock.base.firstparty import is_first_party
+from penstock.launcher.outer.forks import ForkedReads
 from penstock.values.reads import MISSING, WAL, digest_of_read
 
 READS_MAX = 10_000
@@ -44,13 +45,23 @@ _WALKERS = frozenset({"os", "shutil"})
 _WRITES = os.O_WRONLY | os.O_RDWR
 _ANYWHERE = ""
 
-_heard: Callable[[str, tuple[Any, ...]], None] | None = None
+_recorder: ReadRecorder | None = None
 _installed = False
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _EVENTS and _heard is not None:
-        _heard(event, arguments)
+    if event in _EVENTS and _recorder is not None:
+        _recorder.hear(event, arguments)
+
+
+def _forking() -> None:
+    if _recorder is not None:
+        _recorder.forks.forking()
+
+
+def _in_fork() -> None:
+    if _recorder is not None:
+        _recorder.in_fork()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +101,29 @@ class ReadRecorder:
         self._failed = ""
         self._sealing = False
         self._began_ns = 0
+        self.forks = ForkedReads(os.path.join(state, "scratch"))
 
     def begin(self) -> None:
         """Record from here on."""
-        global _heard, _installed
+        global _recorder, _installed
         if self._reads or self._written or self._loaded or self._failed:
             self._reads, self._digests, self._written, self._loaded = {}, {}, set(), {}
             self._databases = {}
             self._failed = ""
         self._sealing = False
         self._began_ns = time.time_ns()
-        _heard = self._hear
+        self.forks.begin()
+        _recorder = self
         if not _installed:
             _installed = True
             sys.addaudithook(_hear)
+            os.register_at_fork(before=_forking, after_in_child=_in_fork)
 
     def abandon(self) -> None:
         """Stop recording; what was read is not asked."""
-        global _heard
-        _heard = None
+        global _recorder
+        _recorder = None
+        self.forks.heard()
 
     def seal(self) -> None:
         """What is read from here on is read to store what the function returned."""
@@ -117,8 +132,9 @@ class ReadRecorder:
     def end(self, modules: Collection[str] | None) -> Recorded:
         """Stop recording; what was read, with what the modules of the closure (None: all) read when they were
         imported."""
-        global _heard
-        _heard = None
+        global _recorder
+        _recorder = None
+        self._add_forked()
         if not (self._reads or self._loaded or self._import_reads or self._failed):
             return NOTHING_RECORDED
         reads: dict[str, str] = {}
@@ -140,9 +156,22 @@ class ReadRecorder:
         loaded = [name for path in self._loaded if (name := self._relative(path)) is not None]
         return Recorded(reads, tuple(changed), tuple(loaded))
 
+    def in_fork(self) -> None:
+        """What is heard from here on is told to the process that made this fork."""
+        self._reads, self._import_reads = {}, {}
+        self.forks.in_fork(self._written)
+
+    def _add_forked(self) -> None:
+        """What forks have read, unless one of them, or the task itself, had made it."""
+        read, written = self.forks.heard()
+        for path in read:
+            if path not in written and path not in self._written and not self._is_in_made(path):
+                self._reads.setdefault(path, self._began_ns)
+
     # -- hearing -------------------------------------------------------------------------------------------------------
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An event of the interpreter's (https://docs.python.org/3/library/audit_events.html)."""
         if self._busy:
             return
         try:
@@ -158,6 +187,9 @@ class ReadRecorder:
                 self._looked_for(arguments[0], arguments[1])
             else:
                 self._listed(arguments[0])
+            if self.forks.is_fork:
+                imported = (path for paths in self._import_reads.values() for path in paths)
+                self.forks.tell((*self._reads, *imported), self._written)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here must not become the task's affair
             self._failed = f"reads could not be recorded ({type(error).__name__})"
 
