@@ -22,9 +22,10 @@ def place_of(path: str) -> Place:
     if not slash:
         return Place("", "", name, "")
     head, _, last = above.rpartition("/")
-    key = last if last[0].isdigit() else ""
+    key = last if last[0] <= "9" else ""  # a letter or _ otherwise
     base = head if key else above
-    generation = base.rfind("~")
-    if generation > base.rfind("/"):
-        base = base[:generation]
+    if "~" in base:
+        generation = base.rfind("~")
+        if generation > base.rfind("/"):
+            base = base[:generation]
     return Place(base, key, name, above + slash)

@@ -46,7 +46,10 @@ class View:
         self._leaves: dict[int, int] = {}
         self._root = Twig("", "", None, None, known=self._leaves_of(plan.root))
         self._twigs: dict[str, Twig] = {}
-        self._ended: deque[Twig] = deque(maxlen=ENDED_KEPT_MAX)
+        self._ended: deque[Twig | TaskRunRow] = deque(maxlen=ENDED_KEPT_MAX)
+        """The pipeline's own nodes that ended last; a row where the task run had come and gone between two looks."""
+        self._ended_attempts: dict[str, AttemptRow] = {}
+        """The attempts of such rows, the last ones."""
         self._ended_count: Counter[str] = Counter()
         self._entered: set[str] = set()
         self._cursor = 0
@@ -130,10 +133,9 @@ class View:
         has_ended = row.state in ENDED
         twig = self._twigs.get(row.path)
         if twig is None:
-            name, node, holder = self._place(row.path)
-            if has_ended and holder is not self._root and node is not None and not node.bodies:
-                self._count(holder, row)
+            if has_ended and self._count_leaf(row):
                 return
+            name, node, holder = self._place(row.path)
             twig = self._twigs[row.path] = holder.open[row.path] = Twig(row.path, name, node, holder)
             if holder is self._root:
                 self._entered.add(name)
@@ -144,6 +146,26 @@ class View:
             self._learn(twig, before, row)
         if has_ended:
             self._end(twig, row)
+
+    def _count_leaf(self, row: TaskRunRow) -> bool:
+        """Count a function that has come and gone since the last look: the way of nearly all task runs of a large run.
+        False: it is none, or its holder is not known yet."""
+        base, key, name, _ = place_of(row.path)
+        body, holder = self._plan.root, self._root
+        if base:
+            known = self._twigs.get(base)
+            if known is None or known.node is None:
+                return False
+            bodies, holder = known.node.bodies, known
+            body = bodies[int(key) if key and len(bodies) > 1 else 0]
+        node = _node_in(body, name)
+        if node is None or node.bodies:
+            return False
+        self._count(holder, row)
+        if not base:
+            self._entered.add(name)
+            self._keep_ended(row, row)
+        return True
 
     def _learn(self, twig: Twig, before: TaskRunRow | None, row: TaskRunRow) -> None:
         """How many functions a node with a graph turns out to hold: a map's length, a branch's case, a loop's rounds are
@@ -175,12 +197,15 @@ class View:
             _add_known(twig, twig.done - twig.known)
             self.ended[state_of(row)] += 1
         if holder is self._root:
-            if len(self._ended) == ENDED_KEPT_MAX:
-                self._twigs.pop(self._ended[0].path, None)
-            self._ended.append(twig)
-            self._ended_count[state_of(row)] += 1
+            self._keep_ended(twig, row)
         else:
             del self._twigs[twig.path]
+
+    def _keep_ended(self, kept: Twig | TaskRunRow, row: TaskRunRow) -> None:
+        if len(self._ended) == ENDED_KEPT_MAX:
+            self._twigs.pop(self._ended[0].path, None)
+        self._ended.append(kept)
+        self._ended_count[state_of(row)] += 1
 
     def _count(self, holder: Twig, row: TaskRunRow) -> None:
         """A function's task run has ended."""
@@ -208,6 +233,10 @@ class View:
         twig = self._twigs.get(row.path)
         if twig is not None:
             twig.attempt = row
+        elif "/" not in row.path:
+            self._ended_attempts[row.path] = row
+            if len(self._ended_attempts) > ENDED_KEPT_MAX:
+                del self._ended_attempts[next(iter(self._ended_attempts))]
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 
@@ -294,7 +323,12 @@ class View:
 
     def recent(self, count: int) -> list[Twig]:
         """The nodes of the pipeline that ended last, oldest first."""
-        return list(self._ended)[-count:] if count > 0 else []
+        kept = list(self._ended)[-count:] if count > 0 else []
+        return [each if isinstance(each, Twig) else self._twig_again(each) for each in kept]
+
+    def _twig_again(self, row: TaskRunRow) -> Twig:
+        node = _node_in(self._plan.root, row.path)
+        return Twig(row.path, row.path, node, self._root, row=row, attempt=self._ended_attempts.get(row.path))
 
     @property
     def ended_count(self) -> Counter[str]:

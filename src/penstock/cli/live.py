@@ -40,7 +40,9 @@ class LiveProgress:
         self._lines = ProgressLines(stream, quiet=True, say=self._said_above)
         self._view: View | None = None
         self._outlook: Outlook | None = None
+        self._drawer: Live | None = None
         self._live: Live | None = None
+        """The drawer, while it has a part of the screen."""
         self._due_s = 0.0
 
     @property
@@ -56,9 +58,11 @@ class LiveProgress:
         return self._view.ended
 
     def prepare(self) -> None:
+        from penstock.app.viewing import View
 
-        import penstock.app.drawing
-        import penstock.app.viewing  # noqa: F401
+        # What draws is loaded now, and the first frame's own delays (tables of wide characters) are had.
+        self._drawer = self._made_drawer()
+        _text([((View.__name__, "bold"),)]).wrap(self._drawer.console, 80)
 
     def begun(self, run: RunRow, *, how: str, tail: Tail, saved: Saved, outlook: Outlook) -> None:
         self._lines.begun(run, how=how, tail=tail, saved=saved)
@@ -93,7 +97,7 @@ class LiveProgress:
         now_s = time.monotonic()
         if self._view is None or now_s < self._due_s:
             return
-        live = self._live or self._start()
+        live = self._live or self._started()
         begun_s = time.thread_time()
         self._draw(self._view, live)
         cost_s = time.thread_time() - begun_s
@@ -105,14 +109,15 @@ class LiveProgress:
             self._live = None
         self._due_s = float("inf")
 
-    def _start(self) -> Live:
+    def _made_drawer(self) -> Live:
         from rich.console import Console
         from rich.live import Live
 
         console = Console(file=self._stream, force_terminal=True, highlight=False)
-        self._live = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
+        return Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+
+    def _started(self) -> Live:
+        self._live = self._drawer or self._made_drawer()
         self._live.start()
         return self._live
 
