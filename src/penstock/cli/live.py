@@ -5,6 +5,7 @@ most a hundredth of a core."""
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import Counter
@@ -73,6 +74,8 @@ class LiveProgress:
 
         self._view = View(run, outlook.plan, capacity=outlook.capacity, rows=outlook.rows)
         self._outlook = outlook
+        # The plan stays until this program ends. A large one takes the collector longer than all frames together, each time.
+        gc.freeze()
         self._due_s = time.monotonic() + FIRST_FRAME_S
 
     def committed(self, transitions: Sequence[Transition]) -> None:
