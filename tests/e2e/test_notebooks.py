@@ -45,6 +45,31 @@ TASKS = """
 """
 
 
+# A kernel that is interrupted while its cell runs, as the stop button does it; prints what the cell printed.
+INTERRUPT = """
+    import sys, time
+    from pathlib import Path
+    from jupyter_client.manager import KernelManager
+
+    cell, folder = sys.argv[1:]
+    manager = KernelManager(kernel_name="under-test")
+    manager.start_kernel(cwd=folder)
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    client.execute(cell)
+    while not (Path(folder) / "here").exists():
+        time.sleep(0.01)
+    manager.interrupt_kernel()
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["msg_type"] in ("stream", "error"):
+            print(message["content"].get("text") or message["content"])
+            break
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+"""
+
 # Apart from the tests' own process: the client has event loops and warnings of its own.
 EXECUTE = """
     import sys
@@ -53,7 +78,7 @@ EXECUTE = """
     path, folder = sys.argv[1:]
     notebook = nbformat.read(path, 4)
     client = nbclient.NotebookClient(
-        notebook, kernel_name="under-test", timeout=120, resources={"metadata": {"path": folder}}
+        notebook, kernel_name="under-test", timeout=120, allow_errors=True, resources={"metadata": {"path": folder}}
     )
     client.execute()
     nbformat.write(notebook, path)
@@ -61,8 +86,8 @@ EXECUTE = """
 
 
 @pytest.fixture
-def run_notebook(project, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[list[Any]]]:
-    """Runs cells in a kernel of this Python, in the project's folder; the outputs of each cell."""
+def jupyter(project, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a script that finds a kernel of this Python under the name `under-test`; what it prints."""
     aside = tmp_path_factory.mktemp("jupyter")
     kernel = aside / "kernels" / "under-test" / "kernel.json"
     kernel.parent.mkdir(parents=True)
@@ -75,15 +100,26 @@ def run_notebook(project, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         "JUPYTER_RUNTIME_DIR": str(aside / "runtime"),
     }
 
-    def run(*cells: str) -> list[list[Any]]:
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(dedent(cell).strip()) for cell in cells])
-        path = aside / "under-test.ipynb"
-        nbformat.write(made, path)
+    def run(script: str, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", dedent(EXECUTE), str(path), str(project.folder)],
+            [sys.executable, "-c", dedent(script), *arguments],
             env=environment, capture_output=True, text=True, timeout=180,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def run_notebook(project, jupyter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[list[Any]]]:
+    """Runs cells in the project's folder; the outputs of each cell."""
+    path = tmp_path_factory.mktemp("notebook") / "under-test.ipynb"
+
+    def run(*cells: str) -> list[list[Any]]:
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(dedent(cell).strip()) for cell in cells])
+        nbformat.write(made, path)
+        jupyter(EXECUTE, str(path), str(project.folder))
         return [cell.outputs for cell in nbformat.read(path, 4).cells]
 
     return run
@@ -156,3 +192,34 @@ def test_a_notebook_shows_what_failed(run_notebook) -> None:
     assert "about to break" in html
     assert "broken failed" in html
     assert "&lt;is&gt;" in html_of(result)
+
+
+def test_an_error_of_the_caller_is_told_without_our_lines(run_notebook) -> None:
+    *_, wrong = run_notebook(TASKS, "sums.run(cuont=3)")
+    (error,) = wrong
+    assert error["ename"] == "InvalidInput"
+    assert len(error["traceback"]) == 1
+    assert "cuont" in error["traceback"][0]
+
+
+def test_the_stop_button_cancels_the_run(project, jupyter) -> None:
+    cell = """
+        import time
+        from pathlib import Path
+        from penstock import pipeline, task
+
+        HERE = str(Path.cwd() / "here")
+
+        @task
+        def slow(here: str) -> int:
+            Path(here).touch()
+            time.sleep(600)
+            return 1
+
+        @pipeline
+        def slowly() -> int:
+            return slow(HERE)
+
+        print("it is", slowly.run().state)
+    """
+    assert jupyter(INTERRUPT, dedent(cell), str(project.folder)) == "it is cancelled\n\n"

@@ -19,6 +19,10 @@ class PenstockError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.fix}" if self.fix else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback, which would be of our own lines."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InvalidInput(PenstockError):
     """What the user gave cannot be used: a target, a parameter, a setting. Nothing was created."""
@@ -40,6 +44,9 @@ class TargetFailed(InvalidInput):
     def __init__(self, message: str, *, traceback: str = "", fix: str = "") -> None:
         super().__init__(message, fix=fix)
         self.traceback = traceback
+
+    def _render_traceback_(self) -> list[str]:
+        return [*([self.traceback.rstrip()] if self.traceback else []), f"{type(self).__name__}: {self}"]
 
 
 class StoreUnavailable(PenstockError):

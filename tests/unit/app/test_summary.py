@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 from penstock.app.drawing import summary_lines
@@ -153,6 +154,15 @@ def test_as_it_is_read() -> None:
           report  250 ms
         waited
           for cpu: 1 task run, 2.5 s together: c""")
+
+
+def test_the_page_shows_a_summary() -> None:
+    page = Path(__file__).parents[3] / "docs" / "seeing-runs.md"
+    ran = Ran("load -> features -> train*{fit} -> report").did("load", 0, 1.5).did("features", 1.5, 4)
+    ran.held("train", 4, 12, "map").did("train/0/fit", 4, 7).did("train/1/fit", 4, 8)
+    ran.did("train/2/fit", 7, 12, ready=4).did("train/3/fit", 8, 11, ready=4).did("report", 12, 12.25)
+    text = "\n".join(summary_lines(ran.summary(load=1.0, fit=3.6)))
+    assert f"```text\n{text}\n```" in page.read_text(), text
 
 
 def test_ten_thousand_items_are_summarised_in_a_moment() -> None:

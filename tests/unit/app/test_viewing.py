@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -96,6 +97,11 @@ def test_a_run_as_it_is_seen() -> None:
           ● prepare       ············ 0/2  2.6 s  1 running
             ● a           ███▋········ 3/10  2.6 s  epochs, loss 0.3125
           ○ send""")
+
+
+def test_the_page_shows_what_is_drawn() -> None:
+    page = Path(__file__).parents[3] / "docs" / "seeing-runs.md"
+    assert f"```text\n{story().text(4)}\n```" in page.read_text()
 
 
 def test_what_does_not_fit_is_counted_and_what_runs_comes_first() -> None:
