@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.app.results import RunResult
     from penstock.app.tracing import Lineage
     from penstock.app.twice import Twice
+    from penstock.app.watching import Watch
 
 
 def check_target(target: str) -> Checked:
@@ -211,6 +212,13 @@ def examine() -> Iterator[Finding]:
     from penstock.app import examining
 
     return examining.examine(Path.cwd())
+
+
+def watch_target(target: str) -> Watch:
+    """The files behind the runs of a target, to be waited for. Raises InvalidInput when it is not of a known form."""
+    from penstock.app.watching import Watch
+
+    return Watch(target)
 
 
 def versions() -> dict[str, Any]:

@@ -69,16 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SUCCEEDED
     except KeyboardInterrupt:
         return CANCELLED
-    except TargetFailed as error:
+    except PenstockError as error:
+        return tell(error)
+    except Exception as error:  # noqa: BLE001 the last line of defence: no traceback of ours reaches a person
+        return _defect(error)
+
+
+def tell(error: PenstockError) -> int:
+    """Say what is wrong, and what to do; the exit status."""
+    if isinstance(error, TargetFailed):
         if error.traceback:
             print(error.traceback.rstrip(), file=sys.stderr)
         _say(f"error: {error.message}", error.fix)
-        return error.exit_status
-    except PenstockError as error:
+    else:
         _say(_errors(error), error.fix)
-        return error.exit_status
-    except Exception as error:  # noqa: BLE001 the last line of defence: no traceback of ours reaches a person
-        return _defect(error)
+    return error.exit_status
 
 
 def _called(given: list[str]) -> int:

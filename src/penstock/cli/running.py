@@ -106,6 +106,9 @@ def run(
         bool,
         Parameter(negative="", help="Use nothing of the cache; results still go into it.", show_default=False),
     ] = False,
+    watch: Annotated[
+        bool, Parameter(negative="", help="Run again whenever its files are saved; Ctrl-C ends it.", show_default=False)
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
@@ -118,10 +121,19 @@ def run(
     """
     from penstock import app
 
-    progress = progress_for(quiet=quiet)
+    given = parameters_by_name(parameters or [])
     cache = "write" if no_cache else "use"
-    result = app.run_target(target, parameters_by_name(parameters or []), progress=progress, cache=cache)
-    return _tell(result, progress, quiet=quiet, json=json)
+
+    def once() -> tuple[RunResult, int]:
+        progress = progress_for(quiet=quiet)
+        result = app.run_target(target, given, progress=progress, cache=cache)
+        return result, _tell(result, progress, quiet=quiet, json=json)
+
+    if not watch:
+        return once()[1]
+    from penstock.cli.watching import run_whenever_saved
+
+    return run_whenever_saved(app.watch_target(target), once)
 
 
 def retry(run: str, /, *, quiet: Quiet = False, json: Json = False) -> int:
