@@ -45,7 +45,9 @@ def check_command(command: Command, report: Report) -> None:
                 message = f"{what} of {name} names the input {part.name!r}, which it does not have"
                 report("unknown-input", message, nearest(part.name, type_by_input))
             elif type_.name == "list" and (len(word) > 1 or what.startswith("variable")):
-                fix = 'Give the list as an argument of its own, which becomes one for each item, or as a file with "given".'
+                fix = (
+                    "Give the list as an argument of its own, which becomes one for each item, or in a file of its own."
+                )
                 report("list-in-word", f"{what} of {name} has the list {part.name!r} inside text", fix)
     for variable in command.env:
         if not is_variable(variable) or variable.startswith(MARK):

@@ -98,7 +98,7 @@ class CommandTask:
             outputs=tuple(_output(name, said, report) for name, said in _outputs(given)),
             script=script,
             env={name: word_of(str(text)) for name, text in (given["variables"] or {}).items()},
-            given={name: fspath(path) for name, path in (given["given"] or {}).items()},
+            given={name: fspath(path) for name, path in (given["input_files"] or {}).items()},
             policy=policy_of(self._options, None, report=report),
             location=self._location,
             description=given["description"] or "",
@@ -168,7 +168,7 @@ def command(
     name: str | None = None,
     shell: bool = False,
     variables: Mapping[str, str] | None = None,
-    given: Mapping[str, str | PathLike[str]] | None = None,
+    input_files: Mapping[str, str | PathLike[str]] | None = None,
     description: str = "",
     **options: Any,
 ) -> CommandTask:
@@ -181,7 +181,7 @@ def command(
     `inputs` maps names to types, `defaults` to what an input is when it is not given. `outputs` maps names to where they
     are: `Path("out.csv")` for a file or folder that it writes; a type for the last line of standard output; or a dict of
     `type` and one of `file`, `json` (with `key`), `last_line` and `stdout`. `output` is one that is named `output`.
-    `given` maps inputs to files that hold them, `variables` sets variables of the environment.
+    `input_files` maps inputs to files that hold them, `variables` sets variables of the environment.
 
     Every other option is one of `@task`: `cpu`, `memory`, `retry`, `timeout`, `cache`, `version`, `expires`, `fresh`,
     `priority`, `resources`, `files` (what it reads of the project), `env` (the variables of the environment that it
@@ -199,7 +199,7 @@ def command(
         "name": name,
         "shell": shell,
         "variables": variables,
-        "given": given,
+        "input_files": input_files,
         "description": description,
     }
     chosen = NO_OPTIONS.with_more(known_options(options))

@@ -53,8 +53,7 @@ def run_command(
     and is killed when it does not end in time; what the program leaves running is killed with it. Raises what interrupts it,
     once the program has ended."""
     given = Given(request, inputs, folder, materialize)
-    prints = any(each["source"] == "stdout" for each in request.sources.values())
-    kept = folder.with_name(f"{folder.name}-stdout") if prints else None
+    kept = _kept(request, folder)
     try:
         given.put_files()
         variables = given.variables(path)
@@ -86,6 +85,16 @@ def run_command(
     if ran.code != 0:
         return _ended_badly(ran, line, secrets)
     return _sealed(_Outputs(request, folder, ran.stdout, kept), seal)
+
+
+def _kept(request: CommandRequest, folder: Path) -> Path | None:
+    """The file that keeps all that is printed, called like the first output that it is; None where none is."""
+    name = next((name for name, each in request.sources.items() if each["source"] == "stdout"), None)
+    if name is None:
+        return None
+    beside = folder.with_name(f"{folder.name}-printed")
+    beside.mkdir()
+    return beside / name
 
 
 # -- the program ---------------------------------------------------------------------------------------------------------
