@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.app.words import count, indented, shortened
 from penstock.engine.rows import AttemptRow, TaskRunRow
 from penstock.wire import Frame, failure_from_json
@@ -105,7 +106,9 @@ def story(failing: Failing, *, printed: str = "") -> list[str]:
     attempt = failing.attempt
     if attempt is None:
         return []
-    lines = [*_message_lines(failing.why), *_place_lines(failing), *_given_lines(attempt.failure or {})]
+    starved = post_mortem_of(attempt.outcome, attempt.failure)
+    memory = post_mortem_lines(starved) if starved is not None else []
+    lines = [*_message_lines(failing.why), *memory, *_place_lines(failing), *_given_lines(attempt.failure or {})]
     if printed.strip():
         lines += ["the last lines that it printed:", *indented(printed, 2).split("\n")]
     return [*lines, repro_line(attempt)]

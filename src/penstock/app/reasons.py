@@ -15,6 +15,7 @@ from penstock.app.differing import Stored, data_differences
 from penstock.app.explaining import Changed, Parts, differences, nearest, parts_of_entry
 from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
 from penstock.app.playing import inputs_of_run, plan_of
+from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.app.reading import find_run, require_task
 from penstock.app.results import shown
 from penstock.app.verdicts import node_at
@@ -295,7 +296,11 @@ class Reasons:
         failure = (attempts[-1].failure or {}) if attempts and row.state is TaskState.FAILED else {}
         name = str(failure.get("type", "")).rpartition(":")[2]
         story = ": ".join(part for part in (name, str(failure.get("message") or failure.get("why") or "")) if part)
-        return Link(row.path, row.state.value, row.cause.code, row.cause.text or story)
+        text = row.cause.text or story
+        starved = post_mortem_of(attempts[-1].outcome, failure) if attempts else None
+        if starved is not None:
+            text = "\n".join([text, *post_mortem_lines(starved)])
+        return Link(row.path, row.state.value, row.cause.code, text)
 
     def _failed_inside(self, row: TaskRunRow, rows: Mapping[str, TaskRunRow]) -> TaskRunRow | None:
         """The first failed task run in a node that failed for what it holds."""

@@ -118,6 +118,8 @@ def why_lines(told: Why) -> list[str]:
         because = [link.cause.replace("_", " ")] if link.cause not in (link.state, "") else []
         story = ": ".join([*because, *([shortened(link.text)] if link.text else [])])
         lines.append(f"{'  ' * (depth + 1)}{link.path} {link.state}{': ' if story else ''}{story}")
+        if link.cause == "out_of_memory":
+            lines += [f"{'  ' * (depth + 2)}{line}" for line in link.text.split("\n")[1:]]
     lines += [f"  {note}" for note in told.notes]
     if told.uncached:
         lines.append(f"  its result is not in the cache: {told.uncached}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import alike_line, grouped, headline, outcome_text, repro_line
+from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.cli.words import count, duration, indented, logged, shortened, value
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def print_task(told: TaskShown) -> None:
     for attempt in kept.attempts:
         ended = outcome_text(attempt.outcome, attempt.failure) or str(attempt.state)
         print(f"  attempt {attempt.number}: {shortened(ended)} {duration(attempt.duration_us / 1_000)}".rstrip())
+        starved = post_mortem_of(attempt.outcome, attempt.failure)
+        if starved is not None:
+            print(indented("\n".join(post_mortem_lines(starved)), 4))
     said = kept.progress
     if said is not None:
         of = f" of {said.total:,}" if said.total is not None else ""
