@@ -21,6 +21,7 @@ PARTS = (
     ("end_to_end.py", "Penstock as its user meets it", ("--rounds", "1", "--tasks-max", "10000")),
     ("table.py", "A table of 1 GB between two tasks", ("--rounds", "1", "--gigabytes", "0.2")),
     ("executor.py", "The local executor alone", ("--rounds", "1")),
+    ("watcher.py", "Holding attempts to their limits", ("--rounds", "1", "--seconds", "3")),
     ("state_store.py", "The state store alone", ("--tasks", "10000")),
     ("cache_store.py", "The cache in the state store alone", ("--entries", "20000")),
     ("live_view.py", "The live view over 10,000 tasks, in per cent of a core", ("--rounds", "1")),

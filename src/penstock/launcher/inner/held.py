@@ -93,20 +93,26 @@ class _Sizes:
         """What was seen lives as long as its identity counts."""
 
     def of_names(self, names: Any) -> list[tuple[int, str]]:
-        return [(self.of(value), name) for name, value in list(names.items()) if not name.startswith("__")]
+        return [(self._named(value), name) for name, value in list(names.items()) if not name.startswith("__")]
+
+    def _named(self, value: Any) -> int:
+        try:
+            return self.of(value)
+        except Exception:  # noqa: BLE001 - a library's object in the middle of something: it counts nothing
+            return 0
 
     def of(self, value: Any, depth: int = 0) -> int:
-        if id(value) in self._seen or len(self._seen) > OBJECTS_MAX or isinstance(value, _CODE):
+        cls = type(value)  # what an object says of its class is its own affair
+        if id(value) in self._seen or len(self._seen) > OBJECTS_MAX or issubclass(cls, _CODE):
             return 0
         self._seen.add(id(value))
         self._kept.append(value)
-        cls = type(value)
         if cls.__module__.partition(".")[0] in _COUNTED:
             return _counted(value)
         own = int(sys.getsizeof(value, 0)) if cls.__module__ == "builtins" else object.__sizeof__(value)
         if depth >= DEPTH_MAX:
             return own
-        if isinstance(value, dict):
+        if issubclass(cls, dict):
             return own + self._of_items([*islice(dict.items(value), SAMPLE)], dict.__len__(value), depth)
         if cls in _CONTAINERS:
             return own + self._of_items([*islice(iter(value), SAMPLE)], len(value), depth)

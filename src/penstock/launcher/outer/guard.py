@@ -67,14 +67,15 @@ class Guard:
             self._memory_at = now if self._memory_max else now + max(0.0, LOOK_S - ran_s)
             self._disk_at = now if self._disk_max else NEVER
 
-    def look(self, now: float) -> bool:
-        """Look at what is due; whether the attempt is to be killed. Why it is, stands in the slot before this returns."""
+    def look(self, now: float, *, early_s: float = 0.0) -> bool:
+        """Look at what is due, or will be within `early_s`; whether the attempt is to be killed. Why it is, stands in the slot
+        before this returns."""
         begun = self._slot.begun()
         if begun is None or begun.sequence != self.sequence:
             self.attend(now)
             return False
-        kill = now >= self._memory_at and self._look_at_memory(now)
-        return (now >= self._disk_at and self._look_at_disk(now)) or kill
+        kill = now + early_s >= self._memory_at and self._look_at_memory(now)
+        return (now + early_s >= self._disk_at and self._look_at_disk(now)) or kill
 
     def ended(self, group: Group | None) -> None:
         """The worker has gone. What is left in its group goes too, and a limit that the kernel held is noted."""

@@ -50,6 +50,9 @@ PRELOADED = (
 )
 """Modules of ours that nearly every target needs; a worker forked before they are there imports them itself."""
 
+TOGETHER_S = 0.02
+"""What is due so soon is looked at now: once awake, the keeper looks at all that it can."""
+
 FREEZE_S = 0.05
 """How long to wait for a process to stand still before it is killed all the same."""
 
@@ -295,7 +298,7 @@ class Keeper:
                 sequence = kept.stop[1]
                 kept.stop = None
                 self._kill_attempt(kept, sequence)
-            if kept.guard.due <= now and kept.guard.look(now):
+            if kept.guard.due <= now + TOGETHER_S and kept.guard.look(now, early_s=TOGETHER_S):
                 self._kill_attempt(kept, kept.guard.sequence)
 
     def _attend(self) -> None:
