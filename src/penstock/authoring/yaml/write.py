@@ -22,6 +22,7 @@ from penstock.graph.bindings import Input, Item, Output, Value, leaves
 from penstock.graph.codec import graph_digest
 from penstock.graph.model import (
     DEFAULT_POLICY,
+    NOTHING,
     Branch,
     Call,
     Finally,
@@ -36,7 +37,7 @@ from penstock.graph.model import (
     Trigger,
     outputs_of,
 )
-from penstock.graph.names import made_valid
+from penstock.graph.names import made_valid, name_of_value
 from penstock.graph.types import ANY, INT, Type
 from penstock.graph.value_types import type_of_value
 
@@ -49,9 +50,9 @@ def write(graph: Graph, functions: Mapping[str, Function] | None = None) -> str:
     `module:name`; None: as they first stand in the graph. Raises InvalidInput for a graph that no file can say."""
     wanted = graph_digest(graph)
     reason = ""
-    for fold in (True, False):
+    for fold, capture in ((True, True), (True, False), (False, False)):
         components = ComponentWriter(graph, functions)
-        text = emit(_File(components, fold=fold).data(graph))
+        text = emit(_File(components, fold=fold, capture=capture).data(graph))
         loaded = _read_again(text, components.finder())
         if loaded.graph is not None and graph_digest(loaded.graph) == wanted:
             return text
@@ -66,10 +67,15 @@ def _read_again(text: str, found: Mapping[str, Found]) -> Loaded:
     return load(_PATH, read_file=lambda _path: text.encode(), find=lambda name: found.get(name, Found(None)))
 
 
-class _File:
-    """Writes one file. `fold`: data from outside is told as sources, rather than by the tasks that look at it."""
+_NONE: Mapping[Value, tuple[str, ...]] = {}
 
-    def __init__(self, components: ComponentWriter, *, fold: bool) -> None:
+
+class _File:
+    """Writes one file. `fold`: data from outside is told as sources, rather than by the tasks that look at it. `capture`: bodies
+    refer to what stands around them where the builder would make the same inputs of that."""
+
+    def __init__(self, components: ComponentWriter, *, fold: bool, capture: bool) -> None:
+        self.capture = capture
         self._components = components
         self._fold = fold
         self._pipelines: dict[str, Data] = {}
@@ -141,14 +147,21 @@ def _facts(graph: Graph) -> Data:
 class _Body:
     """Writes the tasks and outputs of one graph. `inputs` is how its inputs are called."""
 
-    def __init__(self, file: _File, graph: Graph, inputs: str, sources: Sources) -> None:
+    def __init__(
+        self,
+        file: _File,
+        graph: Graph,
+        inputs: str,
+        sources: Sources,
+        captured: Mapping[Value, tuple[str, ...]] = _NONE,
+    ) -> None:
         self._file = file
         self._graph = graph
         self._sources = sources
         self._folded = file.folded(graph, sources, inputs)
         self._outputs = {node.name: outputs_of(node) for node in graph.nodes}
         single = {name: "output" for name, outputs in self._outputs.items() if _primary(outputs) == ["output"]}
-        self._writer = Writer(inputs, single, self._folded.instead)
+        self._writer = Writer(inputs, single, {**captured, **self._folded.instead})
         self._types = {spec.name: spec.type for spec in graph.inputs}
 
     def data(self) -> Data:
@@ -248,7 +261,9 @@ class _Body:
             elif len(only) == 1 and _items_in(inputs) == 1:
                 facts["as"] = only[0]
                 del inputs[only[0]]
-        body = around or self._inner(node.name, node.body, node.inputs, item=item)
+        captured = _NONE if around is not None else self._captured(node.body, node.inputs)
+        inputs = {name: value for name, value in inputs.items() if Input(name) not in captured}
+        body = around or self._inner(node.name, node.body, inputs, captured, item=item)
         policy = {} if around is not None else self._policy(node.policy)
         what, rest = _parted(body)
         return {**what, "map": facts, **self._bound(inputs), **rest, **self._order(node), **policy, **_labels(node)}
@@ -265,13 +280,15 @@ class _Body:
         if node.exhausted != "succeed":
             facts["exhausted"] = node.exhausted
         around = self._around(node)
-        body = around or self._inner(node.name, node.body, node.inputs)
+        captured = _NONE if around is not None else self._captured(node.body, node.inputs, carried=node.carry)
+        inputs = {name: value for name, value in node.inputs.items() if Input(name) not in captured}
+        body = around or self._inner(node.name, node.body, inputs, captured)
         policy = {} if around is not None else self._policy(node.policy)
         what, rest = _parted(body)
         return {
             **what,
             "loop": facts,
-            **self._bound(node.inputs),
+            **self._bound(inputs),
             **rest,
             **self._order(node),
             **policy,
@@ -281,16 +298,48 @@ class _Body:
     def _case(self, node: Branch, position: int) -> Data:
         case = node.cases[position]
         data: Data = {} if case.when is None else {"when": self._writer.condition(case.when)}
-        inner = self._inner(f"case-{position}", case.body, case.inputs)
-        return {**data, **self._bound(case.inputs), **inner}
+        captured = self._captured(case.body, case.inputs)
+        inputs = {name: value for name, value in case.inputs.items() if Input(name) not in captured}
+        return {**data, **self._bound(inputs), **self._inner(f"case-{position}", case.body, inputs, captured)}
 
-    def _inner(self, named: str, body: Graph, inputs: Mapping[str, Value], *, item: Type = ANY) -> Data:
-        """A body as keys of its task. `named` is what it is called if nothing is said."""
+    def _captured(
+        self, body: Graph, inputs: Mapping[str, Value], *, carried: Mapping[str, str] = NOTHING
+    ) -> Mapping[Value, tuple[str, ...]]:
+        """The inputs of a body that it would have anyway if its tasks referred to what stands around: by how they do."""
+        found: dict[Value, tuple[str, ...]] = {}
+        own = {node.name for node in body.nodes}
+        for spec in body.inputs if self._file.capture else ():
+            value = inputs.get(spec.name)
+            if not isinstance(value, (Output, Input)) or spec.default is not None or spec.name in carried.values():
+                continue
+            name, segments = name_of_value(value, ""), self._writer.segments(value)
+            is_so_named = spec.name == name or spec.name.startswith(f"{name}-")
+            if (
+                is_so_named
+                and spec.type == self._type(value)
+                and segments[0] not in own
+                and "source" not in str(spec.type)
+            ):
+                found[Input(spec.name)] = tuple(segments)
+        return found
+
+    def _inner(
+        self,
+        named: str,
+        body: Graph,
+        inputs: Mapping[str, Value],
+        captured: Mapping[Value, tuple[str, ...]],
+        *,
+        item: Type = ANY,
+    ) -> Data:
+        """A body as keys of its task. `named` is what it is called if nothing is said, `inputs` binds those that are not
+        captured."""
         data: Data = {}
         bound = [InputSpec(name, self._type(value, item)) for name, value in inputs.items()]
-        if list(body.inputs) != bound or any("source" in str(spec.type) for spec in bound):
-            data["takes"] = written_specs(body.inputs)
-        data.update(_Body(self._file, body, "inputs", self._sources).data())
+        own = [spec for spec in body.inputs if Input(spec.name) not in captured]
+        if own != bound or any("source" in str(spec.type) for spec in bound):
+            data["takes"] = written_specs(own)
+        data.update(_Body(self._file, body, "inputs", self._sources, captured).data())
         facts: Data = {} if body.name == named else {"name": body.name}
         if body.description:
             facts["description"] = body.description

@@ -17,7 +17,7 @@ class Folded:
     """`hidden` are tasks that are left out, `instead` what stands in place of their outputs."""
 
     hidden: set[str] = field(default_factory=set)
-    instead: dict[Value, str] = field(default_factory=dict)
+    instead: dict[Value, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Sources:
@@ -44,9 +44,9 @@ def folded_sources(graph: Graph, sources: Sources, *, inputs: str) -> Folded:
             given = calls[given.node].inputs.get("source")
         output = Output(call.name, "output")
         if isinstance(given, Input):
-            folded.instead[output] = f"{inputs}.{given.name}"
+            folded.instead[output] = (inputs, given.name)
         elif isinstance(given, Constant) and isinstance(given.value, Mapping):
-            folded.instead[output] = f"sources.{_declared(given.value, sources.declared, sources.said)}"
+            folded.instead[output] = ("sources", _declared(given.value, sources.declared, sources.said))
         else:
             return Folded()
     return folded

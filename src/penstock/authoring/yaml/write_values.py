@@ -29,9 +29,9 @@ from penstock.graph.value_trees import constant_tree
 
 class Writer:
     """Writes the values of one graph. `inputs` is how its inputs are called: `parameters`, or `inputs` of a body. `single`
-    are nodes with one output, which need not name it; `instead` is written in place of certain outputs."""
+    are nodes with one output, which need not name it; `instead` are the names that certain outputs and inputs have here."""
 
-    def __init__(self, inputs: str, single: Mapping[str, str], instead: Mapping[Value, str]) -> None:
+    def __init__(self, inputs: str, single: Mapping[str, str], instead: Mapping[Value, tuple[str, ...]]) -> None:
         self._inputs = inputs
         self._single = single
         self._instead = instead
@@ -67,10 +67,8 @@ class Writer:
 
     def _leaf(self, value: Value, *, alone: bool = False) -> str:
         """How an expression calls a value; names of nodes may have dashes."""
-        if value in self._instead if not isinstance(value, (Constant, Text, OneOf, Expression)) else False:
-            return self._instead[value]
         if isinstance(value, (Output, Input, StateOf)):
-            segments = self._segments(value)
+            segments = self.segments(value)
             return ".".join(segments if alone else [f"`{s}`" if not s.isidentifier() else s for s in segments])
         if isinstance(value, OneOf):
             return f"one_of({', '.join(self._argument(source) for source in value.sources)})"
@@ -83,7 +81,10 @@ class Writer:
             return f"value({self._cel(value.tree, bare=True)})"
         return {Item: "item", Index: "index", Round: "round"}[type(value)]
 
-    def _segments(self, value: Output | Input | StateOf) -> list[str]:
+    def segments(self, value: Output | Input | StateOf) -> list[str]:
+        """The name of a value, as the words between its dots."""
+        if value in self._instead:
+            return list(self._instead[value])
         if isinstance(value, Input):
             return [self._inputs, value.name]
         if isinstance(value, StateOf):
@@ -131,8 +132,8 @@ class Writer:
         named: dict[str, str] = {}
 
         def name_of(leaf: Value) -> str:
-            if isinstance(leaf, (Output, Input, StateOf)) and leaf not in self._instead:
-                return ".".join(self._segments(leaf))
+            if isinstance(leaf, (Output, Input, StateOf)):
+                return ".".join(self.segments(leaf))
             name = f"compound_{len(named)}_"
             named[name] = self._leaf(leaf)
             return name
