@@ -36,7 +36,7 @@ STORY = """
     @task
     def breaks() -> int:
         until("numbers-may-end")
-        print("about to break")
+        print("about to break :cat: [red]")
         raise ValueError("no rows")
 
 
@@ -139,7 +139,7 @@ def test_failures_stand_above_and_stay(story, terminal) -> None:
     assert seen.ended() == 1
     text = "\n".join(seen.lines)
     assert 'raise ValueError("no rows")' in text
-    assert "about to break" in text
+    assert "about to break :cat: [red]" in text, "it is the author's text, not ours to dress up"
     assert "●" not in text
 
 

@@ -52,7 +52,7 @@ class LiveProgress:
 
     @property
     def ended(self) -> Counter[str]:
-        """How many task runs of the main run have ended while they were watched, by state; hits are `cached`."""
+        """How many task runs of the main run have ended, by state; hits are `cached`."""
         if self._view is None:
             return Counter()
         self._view.settle()
@@ -137,7 +137,7 @@ class LiveProgress:
         if self._live is None:
             print(text, file=self._stream, flush=True)
         else:
-            self._live.console.print(text, markup=False, soft_wrap=True)
+            self._live.console.print(text, markup=False, emoji=False, soft_wrap=True)
 
 
 def _text(rows: list[Row]) -> Text:
