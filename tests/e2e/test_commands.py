@@ -194,6 +194,30 @@ def test_a_failed_command_says_what_it_ran_and_the_last_that_it_wrote(project, g
     assert "no such column: price" in project.call("logs", "latest", "broken").out
 
 
+def test_a_command_over_its_declared_memory_is_ended_and_all_that_it_started(project) -> None:
+    project.write(
+        "hungry.py",
+        """
+        import sys
+        from penstock import Retry, command, pipeline
+
+        GREEDY = "b = bytearray(600_000_000); b[::4096] = b'x' * len(b[::4096]); import time; time.sleep(600)"
+        eat = command(
+            ["sh", "-c", "sleep 601 & exec $0 -c \\"$1\\"", sys.executable, GREEDY],
+            memory="100MiB", retry=Retry(1, oom_max=0), output=str,
+        )
+
+        @pipeline
+        def hungry() -> str:
+            return eat()
+        """,
+    )
+    done = project.call("run", "hungry.py")
+    assert done.status == 1
+    assert "memory" in done.err, done.err
+    assert project.call("show", "latest", "--json").json["task_runs"][0]["cause"] == "out_of_memory"
+
+
 # -- before they begin -------------------------------------------------------------------------------------------------
 
 
