@@ -12,12 +12,13 @@ SEEDS ?= 500
 DEMO := examples/flights/pipeline.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help demo test check bench mutants requirements clean
+.PHONY: help demo test check docs bench mutants requirements clean
 
 help:
 	@echo "make demo     run the first real pipeline (examples/flights)"
 	@echo "make test     run every test, and $(SEEDS) seeds of the simulation; what follows code under every Python that is here"
 	@echo "make check    lint, format, types, import contracts, tidy tests"
+	@echo "make docs     build the site of docs/ into build/site"
 	@echo "make bench    measure; prints figures and ratios"
 	@echo "make mutants  break the engine in listed ways; each must be caught"
 	@echo "make clean    remove $(VENV), caches and state folders"
@@ -42,6 +43,12 @@ check: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q tests/tidy
+
+docs: $(DEV_STAMP)
+	$(BIN)/python tools/draw_lifecycle.py
+	$(BIN)/python tools/draw_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "== build/site/index.html"
 
 bench: $(DEV_STAMP)
 	$(BIN)/python bench/main.py

@@ -69,3 +69,5 @@ def test_lifecycle_is_drawn_from_the_tables() -> None:
     drawing = importlib.util.module_from_spec(place)
     place.loader.exec_module(drawing)
     assert (DOCS / "lifecycle.md").read_text() == drawing.page(), "run tools/draw_lifecycle.py"
+    for name, text in drawing.pictures().items():
+        assert (DOCS / "images" / name).read_text() == text, "run tools/draw_lifecycle.py"

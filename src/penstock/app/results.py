@@ -170,10 +170,12 @@ class RunResult:
 
     @property
     def id(self) -> str:
+        """What every verb knows the run by."""
         return self.run_id
 
     @property
     def task_runs(self) -> tuple[TaskRunResult, ...]:
+        """Every task run with how it ended; read when first asked for."""
         if self._task_runs is None:
             self._task_runs = self._load()
         return self._task_runs

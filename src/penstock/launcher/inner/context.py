@@ -62,6 +62,7 @@ class Context:
 
     @property
     def run_id(self) -> str:
+        """The id of the run that the attempt is of."""
         return split_attempt_id(self.attempt_id)[0]
 
     @property
@@ -76,6 +77,7 @@ class Context:
 
     @property
     def logger(self) -> logging.Logger:
+        """A logger whose lines stand in the attempt's log."""
         import logging
 
         return logging.getLogger(LOGGER)
