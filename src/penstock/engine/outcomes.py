@@ -15,11 +15,13 @@ from penstock.engine.progress import back_off, end, frame_of, give_up_key, make_
 from penstock.engine.rows import AttemptRow, CacheEntry
 from penstock.engine.states import AttemptState, Origin, TaskState
 from penstock.engine.turn import Turn
+from penstock.plan.devices import gpus_after
 from penstock.wire import (
     KIND_BY_OUTCOME,
     AttemptEnded,
     AttemptStarted,
     Outcome,
+    OutOfMemory,
     Succeeded,
     outcome_to_json,
 )
@@ -133,7 +135,7 @@ def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessfu
         seed=scope.run.fixed.seed,
         stopped=row.stop_at is not None,
         stopping=stopping,
-        can_grow=not largest or had < largest,
+        can_grow=bool(_more_gpu(turn, task)) if _wants_gpu(outcome) else not largest or had < largest,
     )
     next_ = follow(outcome, task.node.retry, tried, turn.now)
     if isinstance(next_, Again):
@@ -145,6 +147,14 @@ def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessfu
     end(turn, task, after, next_.cause)
 
 
+def _wants_gpu(outcome: Outcome) -> bool:
+    return isinstance(outcome, OutOfMemory) and outcome.device == "gpu"
+
+
+def _more_gpu(turn: Turn, task: TaskRun) -> dict[str, int]:
+    return gpus_after(dict(task.amounts), turn.placement.largest_device())
+
+
 def _again(turn: Turn, task: TaskRun, again: Again, event: AttemptEnded) -> None:
     if again.costs == "failed":
         task.failed_count += 1
@@ -152,8 +162,11 @@ def _again(turn: Turn, task: TaskRun, again: Again, event: AttemptEnded) -> None
         task.lost_count += 1
     elif again.costs == "oom":
         task.oom_count += 1
-        grown = memory_after(dict(task.amounts), event.usage.memory_bytes_peak, turn.placement.largest("memory"))
-        task.detail = {**task.detail, "memory": grown}
+        if _wants_gpu(event.outcome):
+            task.detail = {**task.detail, **_more_gpu(turn, task)}
+        else:
+            grown = memory_after(dict(task.amounts), event.usage.memory_bytes_peak, turn.placement.largest("memory"))
+            task.detail = {**task.detail, "memory": grown}
         restore_request(task, frame_of(task))
     if again.at <= turn.now:
         make_ready(turn, task, again.cause)

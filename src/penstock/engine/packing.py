@@ -12,7 +12,7 @@ from penstock.base.instants import Instant
 from penstock.engine.memory import TaskRun
 from penstock.engine.rows import Amounts
 from penstock.engine.states import TaskState
-from penstock.plan.devices import on_devices, placed
+from penstock.plan.devices import DEVICE_MEMORY, on_devices, placed
 from penstock.plan.learning import MEMORY_HINT
 
 SHORT_US = 20_000
@@ -155,6 +155,11 @@ class Placement:
 
     def largest(self, resource: str) -> int:
         return max((room.total.get(resource, 0) for room in self.rooms.values()), default=0)
+
+    def largest_device(self) -> int:
+        """Bytes of the largest GPU."""
+        totals = (total for room in self.rooms.values() for total in room.total.items())
+        return max((amount for name, amount in totals if name.startswith(DEVICE_MEMORY)), default=0)
 
     def add(self, task: TaskRun) -> None:
         heap = self.heaps.get(task.amounts)

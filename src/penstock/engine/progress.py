@@ -17,7 +17,7 @@ from penstock.engine.rows import Amounts, Cause
 from penstock.engine.states import TERMINAL_TASK_STATES, Origin, RunState, TaskState
 from penstock.engine.turn import Ended, Turn
 from penstock.graph.bindings import OneOf, Output, StateOf, Value, leaves
-from penstock.graph.model import Finally, Trigger
+from penstock.graph.model import GPU_NAMES, Finally, Trigger
 from penstock.plan.learning import MEMORY_HINT, hinted, start_bytes
 from penstock.plan.model import PlanNode
 from penstock.plan.passes import amounts_of, lacking, resources_of
@@ -249,6 +249,9 @@ def restore_request(task: TaskRun, frame: Frame) -> None:
     task.amounts = node.amounts if node.amounts is not None else _evaluated(node, frame)
     if node.disk is not None:
         task.disk_bytes_max = round(_number_in(frame)(node.disk))
+    gpus = {name: task.detail[name] for name in GPU_NAMES if name in task.detail}
+    if gpus:
+        task.amounts = tuple(sorted({**dict(task.amounts), **gpus}.items()))
     memory = task.detail.get("memory", 0)
     if not memory and node.remembered.worked:
         memory = start_bytes(node.remembered, artifact_bytes(task.inputs))

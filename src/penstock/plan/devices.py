@@ -51,6 +51,14 @@ def devices_of(need: Mapping[str, int]) -> int:
     return -(-need["gpu"] // WHOLE)
 
 
+def gpus_after(amounts: Mapping[str, int], device_bytes: int) -> dict[str, int]:
+    """What to ask for after a GPU's memory was too little: twice the share of a device, twice the memory on each, at most a
+    whole device of the largest, `device_bytes`. Empty: there is no more to ask for."""
+    share, memory = amounts.get("gpu", 0), amounts.get("gpu_memory", 0)
+    grown = {"gpu": min(2 * share, WHOLE), "gpu_memory": min(2 * memory, device_bytes)}
+    return {name: amount for name, amount in grown.items() if amount > amounts.get(name, 0)}
+
+
 def gpus_lacking(need: Mapping[str, int], capacity: Mapping[str, int]) -> str:
     """What of a request for GPUs no executor could ever meet, as text; empty when it could be met."""
     if "gpu" not in need:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.engine.events import AttemptStarted
 from penstock.testing.notation import graph
 from penstock.testing.transcript import Transcript
-from penstock.wire import Refused
+from penstock.wire import OutOfMemory, Refused
 
 GIB = 1 << 30
 TWO = {"cpu": 8000, "gpu:A": 1000, "gpu_memory:A": 40 * GIB, "gpu:B": 1000, "gpu_memory:B": 80 * GIB}
@@ -75,3 +75,24 @@ def test_devices_are_known_again_from_rows() -> None:
     assert engine.outstanding() == t.engine.outstanding()
     room = engine._placement.room("local")
     assert {name: room.free[name] for name in ("gpu:A", "gpu:B")} == {"gpu:A": 0, "gpu:B": 0}
+
+
+def test_want_of_a_devices_memory_asks_for_more_of_it_and_not_for_the_machines() -> None:
+    t = Transcript(graph("a[gpu=0.25]; b[gpu_memory=" + str(30 * GIB) + "]; c[gpu=2]; d"), amounts=TWO)
+    starved = OutOfMemory("CUDA out of memory", device="gpu")
+    for expected in (500, 1000):
+        t.ends("a", starved)
+        assert list(devices(t, "a").values()) == [expected]
+        assert t.rebuilt().dump() == t.engine.dump()
+        assert t.requests[t.attempt_of("a")].memory_bytes_max is None
+    t.ends("a", starved)
+    assert t.state("a") == "failed(out_of_memory)", "there is no more than a whole device"
+    t.ends("b", starved)
+    assert devices(t, "b") == {"gpu:B": 750}, "60 of 80 GiB"
+    t.ends("b", starved)
+    assert devices(t, "b") == {"gpu:B": 1000}
+    t.ends("b", starved)
+    assert t.state("b") == "failed(out_of_memory)"
+    t.ends("c", starved)
+    t.ends("d", starved)
+    assert {t.state("c"), t.state("d")} == {"failed(out_of_memory)"}
