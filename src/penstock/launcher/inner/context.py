@@ -24,7 +24,7 @@ NAME_LENGTH_MAX = 200
 OBJECTIVE = "objective"
 """The name of the metric that `report` records."""
 
-TRACK_NS = 100_000_000
+TRACK_S = 0.1
 """How often `track` says how far it is."""
 
 Item = TypeVar("Item")
@@ -125,12 +125,12 @@ class Context:
         if total is None:
             length = getattr(iterable, "__len__", None)
             total = None if length is None else length() + done
-        next_ns = 0
+        clock, due_s = time.monotonic, 0.0
         try:
             for item in iterable:
-                now_ns = time.monotonic_ns()
-                if now_ns >= next_ns:
-                    next_ns = now_ns + TRACK_NS
+                # Looked at for every item: one that is quick says nothing of how long the next one takes.
+                if clock() >= due_s:
+                    due_s = clock() + TRACK_S
                     self._say(done, total, text)
                 yield item
                 done += 1
