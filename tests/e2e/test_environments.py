@@ -256,3 +256,14 @@ print(sorted({{name.partition(".")[0] for name in sys.modules}} - set(sys.stdlib
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['__main__', 'penstock']"
     assert not sys.version.startswith(apart.version)
+
+
+def test_repro_uses_the_environment_that_is_there(apart) -> None:
+    assert apart.call("run", "apart.py").status == 0
+    done = apart.call("repro", "latest", "fit")
+    assert done.status == 0 and "reproduced: succeeded" in done.err, done.err
+    assert "building" not in done.err
+    assert apart.call("repro", "latest", "tool").status == 0
+    for words in (("fit", "--pdb"), ("tool", "--shell")):
+        done = apart.call("repro", "latest", *words)
+        assert done.status == 2 and "Repeat it without --pdb and --shell." in done.err

@@ -40,6 +40,7 @@ from penstock.engine.outcomes import failure_of
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, TaskState
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, folder_name
+from penstock.launcher.outer.environments import ENVIRONMENTS
 from penstock.plan.passes import make_plan
 from penstock.wire import (
     KIND_BY_OUTCOME,
@@ -229,6 +230,13 @@ def _run(request: AttemptRequest, settings: Settings, folder: Path, *, look: str
     """In a process of its own on this terminal; Ctrl-C is its affair."""
     if look and not isinstance(request.component, FunctionRequest):
         raise InvalidInput("a command has no frames to look at", fix="Repeat it without --pdb and --shell.")
+    if look and request.component.environment is not None:
+        raise InvalidInput(
+            "the task runs in an environment of its own, where nobody can look",
+            fix="Repeat it without --pdb and --shell.",
+        )
+    if (settings.state / ENVIRONMENTS).is_dir():  # those that are built already
+        (folder / ENVIRONMENTS).symlink_to((settings.state / ENVIRONMENTS).absolute())
     answer, order = folder / "answer.json", folder / "order.json"
     told = {
         "request": request_to_json(request),
