@@ -35,7 +35,9 @@ APART = """
 
     @task(environment=ENV)
     def fit(table: Path, factor: int) -> dict:
+        import sqlite3
         import sys
+        from contextlib import closing
 
         import tinylib
 
@@ -44,6 +46,8 @@ APART = """
         print("fitting in", "%d.%d" % sys.version_info[:2])
         numbers = [int(line) for line in table.read_text().split()]
         extra = len(Path("extra.txt").read_text())
+        with closing(sqlite3.connect("rates.db")) as database:
+            extra += database.execute("SELECT sum(rate) FROM rates").fetchone()[0]
         total = rates.scaled(sum(numbers), factor) + tinylib.answer()
         return {"version": list(sys.version_info[:2]), "sum": total, "extra": extra}
 
@@ -79,6 +83,9 @@ def apart(project):
     write_wheel(project.folder / "wheels", "tinylib", "1.0", "def answer():\n    return 100\n")
     project.write("needs.txt", "--no-index\n-f wheels\ntinylib\n")
     project.write("extra.txt", "extra")
+    with closing(sqlite3.connect(project.folder / "rates.db")) as database, database:
+        database.execute("CREATE TABLE rates (rate INTEGER)")
+        database.execute("INSERT INTO rates VALUES (0)")
     project.write("apart.py", APART.replace("VERSION", version))
     project.write("shop/__init__.py", "")
     project.write("shop/rates.py", RATES)
@@ -108,6 +115,9 @@ def test_tasks_run_in_an_environment_of_their_own_and_are_cached_by_what_is_in_i
     assert apart.ran("apart.py") == {"fit", "written"}
     apart.write("extra.txt", "other")  # it reads this, and says so to nobody
     assert apart.ran("apart.py") == {"fit"}
+    with closing(sqlite3.connect(apart.folder / "rates.db")) as database, database:
+        database.execute("INSERT INTO rates VALUES (1)")
+    assert apart.ran("apart.py") == {"fit", "written"}
 
     # Another version of what it needs is another environment and another key.
     write_wheel(apart.folder / "wheels", "tinylib", "2.0", "def answer():\n    return 200\n")
@@ -192,6 +202,31 @@ def test_a_task_in_an_environment_of_its_own_is_stopped_like_any_other(apart) ->
     word, pid = mark.read_text().split()
     assert word == "cleaned"
     assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_a_checkpoint_lasts_until_such_a_task_succeeds(apart) -> None:
+    apart.write(
+        "patient.py",
+        """
+        from penstock import context, pipeline, task
+
+        @task(environment={"python": "VERSION"}, retry=3)
+        def patient() -> int:
+            folder = context().checkpoint
+            tries = len(list(folder.iterdir()))
+            (folder / str(tries)).write_text("here")
+            if tries < 2:
+                raise ValueError("not yet")
+            return tries
+
+        @pipeline
+        def waits() -> int:
+            return patient()
+        """.replace("VERSION", apart.version),
+    )
+    done = apart.call("run", "patient.py")
+    assert (done.status, done.out) == (0, "output = 2\n"), done.err
+    assert list((apart.folder / ".penstock" / "checkpoints").iterdir()) == []
 
 
 def test_an_error_in_such_a_task_is_told_from_its_first_line(apart) -> None:

@@ -48,6 +48,11 @@ class Checkpoint:
                     left.unlink(missing_ok=True)  # its writer was killed
         return self._place
 
+    def take_over(self) -> None:
+        """Have the folder that a process of this attempt, which has ended, has made; nothing where there is none."""
+        if self._place.is_dir():
+            self.folder()
+
     def release(self, *, remove: bool) -> None:
         """Let another attempt have the folder; `remove`: nobody needs what is in it any more."""
         held, self._held = self._held, -1

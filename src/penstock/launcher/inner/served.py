@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 _MACHINERY = ("importlib", "_frozen_importlib", "_frozen_importlib_external", "linecache", "tokenize", "zipimport")
+_EVENTS = ("open", "sqlite3.connect")
 OPENED_MAX = 10_000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -143,12 +144,13 @@ class OpenedFiles:
         self._listens = False
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not self._listens or type(arguments[0]) is int:
+        if event not in _EVENTS or not self._listens or type(arguments[0]) is int:
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))
+        flags = arguments[2] if event == "open" else 0
         if not path.startswith(self._project) or path.startswith(self._foreign) or path in self._written:
             return
-        if arguments[2] & _WRITES:
+        if flags & _WRITES:
             self._written.add(path)
         elif path not in self.first_ns and len(self.first_ns) < OPENED_MAX and not _is_machinery():
             self.first_ns[path] = time.time_ns()

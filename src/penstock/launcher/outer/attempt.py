@@ -238,6 +238,8 @@ class Launcher:
         for complaint in ended.changed:
             self._verification.complain(complaint)
         self._verification.found_elsewhere(ended.reads, ended.modules)
+        if isinstance(ended.outcome, Succeeded) and self._checkpoint is not None:
+            self._checkpoint.take_over()  # a success removes it, whoever made it
         return ended.outcome
 
     def _isolation(self) -> Isolation:
