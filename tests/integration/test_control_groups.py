@@ -79,6 +79,33 @@ def test_what_dead_keepers_left_is_swept_and_the_living_stay(parent: Path) -> No
     settle_until(lambda: not members(parent / "penstock-busy" / "8"))
 
 
+def test_only_what_was_delegated_is_arranged(parent: Path) -> None:
+    """A group that some service manager keeps is left as it is, though it could be written to."""
+    ours = parent / "penstock-scope"
+    ours.mkdir()
+
+    def asked_from_within() -> Path | None:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            (ours / "cgroup.procs").write_text("0")
+            os.write(writing, str(parent_of_groups(controllers=()) or "").encode())
+            os._exit(0)
+        os.close(writing)
+        with open(reading) as answer:
+            text = answer.read()
+        os.waitpid(child, 0)
+        settle_until(lambda: not members(ours))
+        return Path(text) if text else None
+
+    assert asked_from_within() is None
+    os.setxattr(ours, "user.delegate", b"1")
+    assert asked_from_within() == ours
+    os.removexattr(ours, "user.delegate")
+    os.setxattr(parent, "user.delegate", b"1")
+    assert asked_from_within() == parent
+
+
 def test_a_group_made_anew_after_it_was_swept(parent: Path) -> None:
     """Another keeper may sweep a group in the moment before its first worker comes."""
     groups = Groups(parent, "swept", controllers=())

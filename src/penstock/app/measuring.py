@@ -184,4 +184,4 @@ def limits_by() -> str:
         return "none"
     from penstock.launcher.outer.groups import parent_of_groups
 
-    return "groups" if parent_of_groups() is not None else "watcher"
+    return "groups" if parent_of_groups(arrange=False) is not None else "watcher"

@@ -177,13 +177,14 @@ def open_groups(name: str) -> Groups | None:
         return None
 
 
-def parent_of_groups(controllers: Iterable[str] = CONTROLLERS) -> Path | None:
+def parent_of_groups(controllers: Iterable[str] = CONTROLLERS, *, arrange: bool = True) -> Path | None:
     """The group of version 2 below which this process may make others that have these controllers. None: there is none,
     and the watcher is alone.
 
     That is the root where it may be written to, and a group that a service manager has delegated (its own or the one above;
     `user.delegate`, see systemd's CGROUP_DELEGATION): every other group is somebody else's to arrange. A group that holds
-    processes cannot give its groups controllers, so those of a delegated one are moved into a group below it first."""
+    processes cannot give its groups controllers, so those of a delegated one are moved into a group below it first, unless
+    it is only asked (`arrange` False)."""
     group = next((group for named, group in _memberships() if not named), None)
     if group is None:
         return None
@@ -195,6 +196,8 @@ def parent_of_groups(controllers: Iterable[str] = CONTROLLERS) -> Path | None:
     if own == root or not own.is_relative_to(root):
         return root if _holds_groups(root, wanted) else None
     if _is_delegated(own) and not _holds_groups(own, wanted):
+        if not arrange:
+            return own if _has_controllers(own, wanted) else None
         _make_room(own, wanted)
     return next((each for each in (own, own.parent) if _is_delegated(each) and _holds_groups(each, wanted)), None)
 
@@ -210,11 +213,18 @@ def _make_room(folder: Path, controllers: set[str]) -> None:
     """Move the processes of a group into one below it, and let its groups have controllers. As far as that goes."""
     inner = folder / f"{PREFIX}outside"
     with suppress(OSError):
-        if controllers <= set((folder / "cgroup.controllers").read_text().split()):
+        if _has_controllers(folder, controllers):
             inner.mkdir(exist_ok=True)
             for pid in (folder / "cgroup.procs").read_text().split():
                 _write(inner / "cgroup.procs", pid)
             _write(folder / "cgroup.subtree_control", " ".join(f"+{each}" for each in sorted(controllers)))
+
+
+def _has_controllers(folder: Path, controllers: set[str]) -> bool:
+    """Whether a group may be written to, and has controllers to give."""
+    if not os.access(folder / "cgroup.subtree_control", os.W_OK):
+        return False
+    return controllers <= set((folder / "cgroup.controllers").read_text().split())
 
 
 def _holds_groups(folder: Path, controllers: set[str]) -> bool:
