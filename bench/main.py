@@ -22,6 +22,7 @@ PARTS = (
     ("table.py", "A table of 1 GB between two tasks", ("--rounds", "1", "--gigabytes", "0.2")),
     ("executor.py", "The local executor alone", ("--rounds", "1")),
     ("watcher.py", "Holding attempts to their limits", ("--rounds", "1", "--seconds", "3")),
+    ("packing.py", "200 mixed tasks, against an exact solver", ("--seconds", "20")),
     ("state_store.py", "The state store alone", ("--tasks", "10000")),
     ("cache_store.py", "The cache in the state store alone", ("--entries", "20000")),
     ("live_view.py", "The live view over 10,000 tasks, in per cent of a core", ("--rounds", "1")),

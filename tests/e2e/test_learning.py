@@ -54,3 +54,12 @@ def test_memory_is_predicted_from_peaks_and_asking_for_too_much_is_shown(project
     line = "fit asked for 3.0 GiB and used at most "
     assert line in project.call("plan", "hungry.py").out
     assert line in project.call("show", "latest").out
+
+
+def test_what_worked_after_want_of_memory_is_what_the_next_run_starts_with(project: Any) -> None:
+    project.write("hungry.py", HUNGRY.replace("MEMORY", "300MiB"))
+    assert attempts(project.call("run", "hungry.py", "--json")) == 2
+    assert attempts(project.call("run", "hungry.py", "--json", "--no-cache")) == 1
+    # Declaring more is believed; what was learned is no reason to tell anybody that they ask for too much.
+    plan = project.call("plan", "hungry.py", "-p", "size=400000001", "--json").json
+    assert plan["over_asked"] == []

@@ -9,7 +9,7 @@ from penstock.base.ids import attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.events import StartAttempt, StopAttempt
 from penstock.engine.memory import TaskRun, caused
-from penstock.engine.packing import Flight, predicted_ms
+from penstock.engine.packing import Flight, predicted_ms, rank_of
 from penstock.engine.rows import AttemptRow, Cause, Claim
 from penstock.engine.states import AttemptState, TaskState
 from penstock.engine.turn import Turn
@@ -40,7 +40,7 @@ def place(turn: Turn) -> None:
             turn.claims.append(Claim(task.key, run.run_id, task.path))
         turn.move_attempt(task, row, caused("placed"))
         run.in_flight[identity] = task
-        flight = Flight(room.need(amounts), turn.now, predicted_ms(task))
+        flight = Flight(room.need(amounts), turn.now, predicted_ms(task), rank_of(task), task.node.component)
         if ahead:
             room.add_ahead(identity, flight, task.amounts)
         else:

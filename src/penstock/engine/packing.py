@@ -14,6 +14,7 @@ from penstock.engine.rows import Amounts
 from penstock.engine.states import TaskState
 from penstock.plan.devices import DEVICE_MEMORY, on_devices, placed
 from penstock.plan.learning import MEMORY_HINT
+from penstock.plan.passes import OWN_MS_UNKNOWN
 
 SHORT_US = 20_000
 """Attempts of components that take less than this on average may be submitted ahead."""
@@ -24,6 +25,14 @@ SHORT_COUNT_MIN = 3
 Rank = tuple[int, float, int, str, str]
 """(-priority, -remaining path, ready since, run, path): smaller goes first."""
 
+Head = tuple[Rank, Amounts]
+
+LONG_PART = 4
+"""A path is long when it is more than this part of what all that is ready would take: it goes first then."""
+
+WINDOW = 64
+"""Among so many heads it is decided whose turn it is."""
+
 
 @dataclass(slots=True)
 class Flight:
@@ -32,6 +41,8 @@ class Flight:
     amounts: Mapping[str, int]
     submitted_at: Instant
     predicted_ms: float | None
+    rank: Rank
+    component: str = ""
 
 
 class Room:
@@ -85,6 +96,11 @@ class Room:
     def fits(self, need: Mapping[str, int]) -> bool:
         return placed(need, self.free) is not None
 
+    def part(self, amounts: Mapping[str, int]) -> float:
+        """The largest part of what is here that something takes of any one resource."""
+        total = self.total
+        return max((amount / total[name] for name, amount in amounts.items() if total.get(name)), default=0.0)
+
     def could_hold(self, need: Mapping[str, int]) -> bool:
         return placed(need, self.total) is not None
 
@@ -129,10 +145,12 @@ class Room:
 
 @dataclass(slots=True)
 class Reservation:
-    """Room kept for the first head that does not fit, since it became ready."""
+    """Room kept for the first head that does not fit. What came before it in the line it waits for in any case; what came
+    after it and was started since it became ready has overtaken it."""
 
     need: Mapping[str, int]
     since: Instant
+    rank: Rank
 
 
 class Placement:
@@ -141,6 +159,8 @@ class Placement:
     def __init__(self) -> None:
         self.rooms: dict[str, Room] = {}
         self.heaps: dict[Amounts, list[tuple[Rank, TaskRun]]] = {}
+        self.counts: dict[str, int] = {}
+        """How many task runs of each component are in the heaps."""
         self.slots = 1
         """How many attempts all executors take at once, those ahead included."""
 
@@ -166,6 +186,7 @@ class Placement:
         if heap is None:
             heap = self.heaps[task.amounts] = []
         heapq.heappush(heap, (rank_of(task), task))
+        self.counts[task.node.component] = self.counts.get(task.node.component, 0) + 1
 
     def ready(self) -> Iterator[TaskRun]:
         for heap in self.heaps.values():
@@ -177,6 +198,8 @@ class Placement:
             kept = [entry for entry in heap if entry[0][3] != run_id]
             heapq.heapify(kept)
             self.heaps[shape] = kept
+            for _, task in (entry for entry in heap if entry[0][3] == run_id):
+                self.counts[task.node.component] -= 1
         for room in self.rooms.values():
             for attempt_id in [a for a in (*room.flights, *room.ahead) if a.startswith(run_id + "/")]:
                 room.remove(attempt_id)
@@ -187,24 +210,34 @@ class Placement:
         reserved: dict[str, Reservation] = {}
         heads = [(heap[0][0], shape) for shape, heap in list(self.heaps.items()) if self._has_head(shape, heap)]
         heapq.heapify(heads)
+        turns = Turns(self, longest_ms=-heads[0][0][1]) if len(heads) > 1 else None
         while heads:
-            _, shape = heads[0]
+            # Once room is reserved, what is left of it goes by rank: that is one look at each head and no more.
+            head = heads[0] if turns is None or reserved else turns.next_of(heads)
+            shape = head[1]
             task = self.heaps[shape][0][1]
             pick = self._room_for(task, shape, reserved, now)
-            if pick is None:
+            if head is heads[0]:
                 heapq.heappop(heads)
-                continue
-            heapq.heappop(self.heaps[shape])
-            yield task, *pick
-            if self._has_head(shape, self.heaps[shape]):
-                heapq.heapreplace(heads, (self.heaps[shape][0][0], shape))
             else:
-                heapq.heappop(heads)
+                heads.remove(head)
+                heapq.heapify(heads)
+            if pick is not None:
+                self._pop(shape)
+                if turns is not None:
+                    turns.took(task, shape)
+                yield task, *pick
+                if self._has_head(shape, self.heaps[shape]):
+                    heapq.heappush(heads, (self.heaps[shape][0][0], shape))
+
+    def _pop(self, shape: Amounts) -> None:
+        _, task = heapq.heappop(self.heaps[shape])
+        self.counts[task.node.component] -= 1
 
     def _has_head(self, shape: Amounts, heap: list[tuple[Rank, TaskRun]]) -> bool:
         """Drop entries that are no longer ready from the top; whether any is left."""
         while heap and heap[0][1].state is not TaskState.READY:
-            heapq.heappop(heap)
+            self._pop(shape)
         if not heap:
             del self.heaps[shape]
         return bool(heap)
@@ -231,8 +264,48 @@ class Placement:
             and "gpu" not in need
         ):
             return candidate, True
-        reserved[candidate.name] = Reservation(need, task.ready_at or now)
+        reserved[candidate.name] = Reservation(need, task.ready_at or now, rank_of(task))
         return None
+
+
+class Turns:
+    """Whose turn it is. A path that is long beside all that waits goes first. Shorter ones decide nothing: there, components
+    take turns in proportion to the work that waits of each, so that what takes processors runs beside what takes memory from
+    the first to the last of them, and not one kind after the other."""
+
+    def __init__(self, placement: Placement, *, longest_ms: float) -> None:
+        self._heaps, self._counts = placement.heaps, placement.counts
+        self._room = max(placement.rooms.values(), key=lambda room: room.slots())
+        self._running: dict[str, float] = {}
+        for room in placement.rooms.values():
+            for flight in room.flights.values():
+                self._runs(flight.component, room.part(flight.amounts) * (flight.predicted_ms or OWN_MS_UNKNOWN))
+        self._all = 0.0
+        for shape, heap in self._heaps.items():
+            self._all += len(heap) * self._work(heap[0][1], shape)
+            if self._all > longest_ms * LONG_PART:
+                break  # no path is long beside so much
+
+    def next_of(self, heads: list[Head]) -> Head:
+        first = heads[0]
+        if -first[0][1] * LONG_PART > self._all:
+            return first
+        return min((head for head in heapq.nsmallest(WINDOW, heads) if head[0][0] == first[0][0]), key=self._order)
+
+    def _order(self, head: Head) -> tuple[float, Head]:
+        task = self._heaps[head[1]][0][1]
+        component, work = task.node.component, self._work(task, head[1]) or 1.0
+        return -self._counts[component] * work / (self._running.get(component, 0.0) + work), head
+
+    def took(self, task: TaskRun, shape: Amounts) -> None:
+        self._runs(task.node.component, self._work(task, shape))
+
+    def _runs(self, component: str, work: float) -> None:
+        self._running[component] = self._running.get(component, 0.0) + work
+
+    def _work(self, task: TaskRun, shape: Amounts) -> float:
+        own_ms = OWN_MS_UNKNOWN if task.node.own_ms is None else task.node.own_ms
+        return own_ms * self._room.part(self._room.need(shape))
 
 
 def _harmless(need: Mapping[str, int], task: TaskRun, room: Room, reservation: Reservation, now: Instant) -> bool:
@@ -243,8 +316,12 @@ def _harmless(need: Mapping[str, int], task: TaskRun, room: Room, reservation: R
         if start is not None and now + predicted <= start:
             return True
     left = dict(room.total)
-    later = [flight.amounts for flight in room.flights.values() if flight.submitted_at >= reservation.since]
-    for amounts in (placed(need, room.free) or need, *later):
+    overtaken = [
+        flight.amounts
+        for flight in room.flights.values()
+        if flight.submitted_at >= reservation.since and flight.rank > reservation.rank
+    ]
+    for amounts in (placed(need, room.free) or need, *overtaken):
         for name, amount in amounts.items():
             left[name] = left.get(name, 0) - amount
     return placed(reservation.need, left) is not None

@@ -23,7 +23,7 @@ from penstock.engine.control import (
 )
 from penstock.engine.memory import FAILED, Run, Scope, TaskRun
 from penstock.engine.outcomes import count_success
-from penstock.engine.packing import Flight, predicted_ms
+from penstock.engine.packing import Flight, predicted_ms, rank_of
 from penstock.engine.progress import (
     EARLY,
     begin,
@@ -143,7 +143,9 @@ def _restore_function(turn: Turn, task: TaskRun, attempt: AttemptRow | None) -> 
         identity = attempt_id(attempt.run_id, task.path, attempt.number)
         task.scope.run.in_flight[identity] = task
         room = turn.placement.room(attempt.executor)
-        flight = Flight(room.need(attempt.amounts), attempt.submitted_at, predicted_ms(task))
+        flight = Flight(
+            room.need(attempt.amounts), attempt.submitted_at, predicted_ms(task), rank_of(task), task.node.component
+        )
         if len(room.ahead) < room.ahead_max and not room.fits(flight.amounts) and room.joins(attempt.amounts):
             room.add_ahead(identity, flight, attempt.amounts)
         else:

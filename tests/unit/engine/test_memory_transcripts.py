@@ -96,3 +96,32 @@ def test_what_a_run_keeps_of_what_was_known_comes_back() -> None:
     memories = {"m:f": Remembered(1_200, ((3, 4_000), (9, 8_000))), "m:h": Remembered(5)}
     assert learned_from_json(learned_to_json(durations, memories)) == (durations, memories)
     assert learned_from_json({}) == ({}, {})
+
+
+def test_what_goes_first_anyhow_is_not_held_against_those_behind_a_reservation() -> None:
+    """Only who overtakes the one that waits can delay it: a was before it in the line and ends whatever the others do."""
+    text = "a[memory=6 priority=3]; big[memory=6 priority=2]; c[memory=1]; d[memory=1]; e[memory=5]"
+    t = Transcript(graph(text), amounts={"cpu": 8000, "memory": 10})
+    assert t.said() == ["start a#1", "start c#1", "start d#1"], (
+        "beside c and d there is room for big, beside e there is not"
+    )
+    t.ends("a")
+    assert t.said() == ["start big#1"]
+    t.ends("c")
+    t.ends("d")
+    assert t.said() == []
+    t.ends("big")
+    assert t.said() == ["start e#1"]
+
+
+def test_components_take_turns_where_no_path_is_long() -> None:
+    """By rank all of the map that comes first would go before the other begins."""
+    text = "long*8{a[cpu=1]}; wide*8{b[cpu=1 memory=1]}"
+    t = Transcript(graph(text), amounts={"cpu": 4000, "memory": 100})
+    assert sorted(line.partition("/")[0] for line in t.said()) == ["start long"] * 2 + ["start wide"] * 2
+
+
+def test_a_long_path_goes_first_and_nobody_takes_turns_with_it() -> None:
+    history = {"notation:a": (5, 9_000_000.0), "notation:b": (5, 1_000_000.0)}
+    t = Transcript(graph("m*2{a}; n*4{b[memory=1]}"), amounts={"cpu": 2000, "memory": 100}, history=history)
+    assert t.said() == ["start m/0/a#1", "start m/1/a#1"]
