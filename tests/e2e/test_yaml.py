@@ -126,3 +126,92 @@ def test_a_module_that_fails_shows_its_own_traceback(project) -> None:
     assert done.status == 2
     assert "ZeroDivisionError" in done.err
     assert "maths.py" in done.err
+
+
+COMMANDS = """
+    penstock: 1
+    pipeline: counts
+    parameters:
+      word: {type: str, default: "a; echo $HOME"}
+      times: {type: "list[int]", default: [1, 2, 3]}
+    sources:
+      table: {file: data.csv}
+    components:
+      count:
+        command: [awk, "END {print NR}", "${inputs.table}"]
+        inputs: {table: path}
+        outputs: {rows: int}
+    tasks:
+      rows: {component: count, inputs: {table: "${sources.table}"}}
+      shout:                                  # what it refers to becomes its inputs
+        command: [printf, "%s! %s", "${parameters.word}", "${rows}"]
+        outputs: {text: {from: stdout}}
+      upper:
+        command: tr a-z A-Z < "${inputs.table}" > out.txt; echo "$MODE"
+        shell: true
+        inputs: {table: "${sources.table}"}
+        variables: {MODE: "mode ${parameters.word}"}
+        outputs:
+          file: {path: out.txt}
+          mode: str
+      each:
+        command: [expr, "${item}", "*", "10"]
+        map: {over: "${parameters.times}"}
+        outputs: {value: int}
+      scores:
+        command: [sh, write.sh]
+        cache: {files: [write.sh]}
+        inputs: {rows: "${rows}"}
+        input_files: {rows: rows.txt}
+        outputs:
+          auc: {from: json, path: scores.json, key: auc, type: float}
+      total: {function: maths:total, inputs: {squares: "${each.value}"}}
+    outputs:
+      text: ${shout}
+      mode: ${upper.mode}
+      file: ${upper.file}
+      auc: ${scores}
+      total: ${total}
+"""
+
+
+def test_commands_are_written_in_yaml_and_nothing_of_an_input_reaches_a_shell(project) -> None:
+    project.write("maths.py", FUNCTIONS)
+    project.write("data.csv", "a\nb\nc\n")
+    project.write("write.sh", 'printf \'{"auc": 0.%s}\' "$(cat rows.txt)" > scores.json\n')
+    project.write("counts.yaml", COMMANDS)
+    assert project.call("check", "counts.yaml").err == ""
+    done = project.call("run", "counts.yaml", "--json")
+    assert done.status == 0, done.err
+    outputs = done.json["outputs"]
+    assert outputs["text"] == "a; echo $HOME! 3"
+    assert outputs["mode"] == "mode a; echo $HOME"
+    assert outputs["auc"] == 0.3
+    assert outputs["total"] == 60
+    got = project.call("get", "latest", "upper.file", "-o", str(project.folder / "upper.txt"))
+    assert got.status == 0, got.err
+    assert (project.folder / "upper.txt").read_text() == "A\nB\nC\n"
+    again = project.call("run", "counts.yaml", "--json").json
+    computed = {row["path"] for row in again["task_runs"] if row["origin"] != "cached" and row["attempts"]}
+    assert {path for path in computed if not path.startswith("source-")} == set()
+    project.write("write.sh", "printf '{\"auc\": 0.5}' > scores.json\n")
+    assert project.call("run", "counts.yaml", "--json").json["outputs"]["auc"] == 0.5
+
+
+def test_any_pipeline_is_written_as_a_file_that_says_the_same(project) -> None:
+    written(project)
+    project.write("sums.py", PYTHON)
+    text = project.call("graph", "sums.py", "--format", "yaml")
+    assert text.status == 0, text.err
+    assert "function: maths:square" in text.out
+    assert "memory" not in text.out, "what a definition says is not said again"
+    project.write("again.yaml", text.out)
+    assert project.call("graph", "again.yaml", "--format", "yaml").out == text.out
+    assert project.call("run", "sums.py").status == 0
+    assert project.ran("again.yaml") == {"say"}
+
+
+def test_the_schema_is_printed(project) -> None:
+    done = project.call("schema")
+    assert done.status == 0
+    assert done.json["$defs"]["task"]["properties"]["function"]["description"]

@@ -13,6 +13,7 @@ import pytest
 
 from penstock.graph.codec import graph_from_json
 from penstock.launcher.outer.provenance import collect
+from penstock.stores.artifacts.disk import DiskArtifactStore
 from penstock.wire import Description, description_from_json
 
 _DESCRIBE = """
@@ -289,3 +290,73 @@ def test_provenance_of_a_repository(tmp_path: Path) -> None:
     assert clean["hardware"]["cpu_count"] > 0
     assert clean["hardware"]["memory_bytes"] > 0
     assert clean["distributions"]["pytest"] == pytest.__version__
+
+
+# -- pipeline files -----------------------------------------------------------------------------------------------------
+
+FILE = """
+    penstock: 1
+    pipeline: doubled
+    parameters: {x: {type: int, default: 3}}
+    tasks:
+      double: {function: flights:double, inputs: {x: "${parameters.x}"}}
+      more: {pipeline: parts/more.yaml, inputs: {x: "${double}"}}
+    outputs: {all: "${more.all}"}
+"""
+MORE = """
+    penstock: 1
+    pipeline: more
+    parameters: {x: int}
+    tasks:
+      again: {function: flights:double, inputs: {x: "${parameters.x}"}}
+    outputs: {all: "${again}"}
+"""
+
+
+def pinned(author: Author, pin: str) -> Any:
+    return json.loads(DiskArtifactStore(author.folder / ".penstock" / "artifacts").get_bytes(pin))
+
+
+def test_a_pipeline_file_is_described_and_its_bytes_are_pinned(author: Author) -> None:
+    author.write("flights.py", FLIGHTS)
+    author.write("helper.py", "def factor(): return 2")
+    author.write("doubled.yaml", FILE)
+    author.write("parts/more.yaml", MORE)
+    found = author.describe("doubled.yaml")
+    assert (found.error, found.failure, found.diagnostics) == ("", None, ())
+    assert found.pipelines == ("doubled",)
+    assert found.graph is not None
+    assert [node.name for node in graph_from_json(found.graph).nodes] == ["double", "more"]
+    assert {"flights", "helper"} <= pinned(author, found.pin)["modules"].keys()
+    assert pinned(author, found.pin)["target"] == "flights"
+    assert pinned(author, found.pin)["files"].keys() == {"doubled.yaml", "parts/more.yaml"}
+    author.write("parts/more.yaml", MORE + "description: changed\n")
+    assert author.describe("doubled.yaml").pin != found.pin
+
+
+def test_the_process_that_described_a_file_is_warm_for_its_pin(author: Author) -> None:
+    author.write("flights.py", FLIGHTS)
+    author.write("helper.py", "def factor(): return 5")
+    author.write("doubled.yaml", FILE)
+    author.write("parts/more.yaml", MORE)
+    _, outcome = author.lines("doubled.yaml", "double")
+    assert outcome == {"kind": "succeeded", "outputs": {"output": {"value": 5}}}
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "fix"),
+    [
+        ("nosuch.yaml", "there is no file nosuch.yaml", ""),
+        ("two.yaml", "there are 2 pipelines in two.yaml", "Say which: two.yaml:first, two.yaml:second"),
+        ("two.yaml:frist", "there is no 'frist' in two.yaml", "Did you mean 'first'?"),
+        ("parts.yaml", "there is no pipeline in parts.yaml", "Add `pipeline: NAME`"),
+    ],
+)
+def test_a_file_without_the_pipeline_that_is_meant(author: Author, target: str, error: str, fix: str) -> None:
+    author.write("two.yaml", "penstock: 1\npipelines:\n  first: {tasks: {}}\n  second: {tasks: {}}\n")
+    author.write("parts.yaml", "penstock: 1\ncomponents: {}\n")
+    found = author.describe(target)
+    assert found.graph is None
+    assert error in found.error
+    assert fix in found.fix
+    assert author.describe("two.yaml:second").graph is not None

@@ -210,7 +210,9 @@ class _Body:
         else:
             data = self._file.components.use(component)
             below = component.policy.resources
-        data.update(self._bound(node.inputs))
+        places = {spec.name: place for place, spec in enumerate(component.inputs)}
+        named = sorted(node.inputs, key=lambda name: places.get(name, len(places)))
+        data.update(self._bound({name: node.inputs[name] for name in named}))
         if isinstance(node, Finally):
             others = [each.name for each in self._graph.nodes if not isinstance(each, Finally)]
             hidden = self._folded.hidden
