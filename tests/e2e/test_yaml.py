@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 FUNCTIONS = """
-    from penstock import pipeline, task
+    from pathlib import Path
+
+    from penstock import command, task
+
+    lines = command(["awk", "END {print NR}", "${inputs.table}"], inputs={"table": Path}, output=int)
 
 
     def numbers(count: int = 3) -> list[int]:
@@ -141,10 +145,12 @@ COMMANDS = """
         command: [awk, "END {print NR}", "${inputs.table}"]
         inputs: {table: path}
         outputs: {rows: int}
+      lines: {function: maths:lines, retry: 2}  # a command that is declared in Python
     tasks:
       rows: {component: count, inputs: {table: "${sources.table}"}}
+      same: {component: lines, inputs: {table: "${sources.table}"}}
       shout:                                  # what it refers to becomes its inputs
-        command: [printf, "%s! %s", "${parameters.word}", "${rows}"]
+        command: printf "%s! %s" ${parameters.word} ${rows}
         outputs: {text: {from: stdout}}
       upper:
         command: tr a-z A-Z < "${inputs.table}" > out.txt; echo "$MODE"
@@ -171,6 +177,7 @@ COMMANDS = """
       mode: ${upper.mode}
       file: ${upper.file}
       auc: ${scores}
+      same: ${same}
       total: ${total}
 """
 
@@ -187,6 +194,7 @@ def test_commands_are_written_in_yaml_and_nothing_of_an_input_reaches_a_shell(pr
     assert outputs["text"] == "a; echo $HOME! 3"
     assert outputs["mode"] == "mode a; echo $HOME"
     assert outputs["auc"] == 0.3
+    assert outputs["same"] == 3
     assert outputs["total"] == 60
     got = project.call("get", "latest", "upper.file", "-o", str(project.folder / "upper.txt"))
     assert got.status == 0, got.err

@@ -40,7 +40,7 @@ class Found:
     """What `module:name` names: a component, or what is wrong (`message` and `fix`). `diagnostics` are those of its
     definition."""
 
-    component: Function | Graph | None
+    component: Function | Command | Graph | None
     diagnostics: tuple[Diagnostic, ...] = ()
     code: str = ""
     message: str = ""
@@ -84,7 +84,7 @@ class Components:
         self._declared = declared or NO_ENTRIES
         self._find = find
         self._made: dict[str, Function | Command | None] = {}
-        self._found: dict[str, Function | Graph | None] = {}
+        self._found: dict[str, Function | Command | Graph | None] = {}
         self._told: set[int] = set()
         self.places: dict[Location, tuple[Source, Dictionary]] = {}
         self.functions: dict[str, Function] = {}
@@ -109,7 +109,12 @@ class Components:
             self._made[name] = self._declare(name, part) if isinstance(part, Dictionary) else None
         return self._made[name]
 
-    def found(self, part: Part, *, graphs: bool = False) -> Function | Graph | None:
+    @property
+    def modules(self) -> list[str]:
+        """The modules of what was asked for, in that order."""
+        return list(dict.fromkeys(text.partition(":")[0] for text in self._found))
+
+    def found(self, part: Part, *, graphs: bool = False) -> Function | Command | Graph | None:
         """What `module:name` names in Python."""
         if not isinstance(part, Scalar) or complaint_of("function", None, part) is not None:
             return None
@@ -134,6 +139,13 @@ class Components:
             return self.command(name, part, specs_of(part.get("inputs")), Policies(self._source, None).given(part))
         written = part.get("function")
         function = self.found(written) if written is not None else None
+        if isinstance(function, Command):
+            for key in ("inputs", "outputs"):
+                if part.get(key) is not None:
+                    message = f"`{name}` is a command of Python's, which says its {key} itself"
+                    self._source.report("yaml-stray-key", message, "Take it away.", part.key(key))
+            known: Command = self.with_policy(function, Policies(self._source, None).given(part, function.policy))
+            return known
         if not isinstance(function, Function):
             return None
         if part.get("inputs") is not None:

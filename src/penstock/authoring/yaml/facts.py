@@ -45,7 +45,11 @@ def only(part: Dictionary, names: tuple[str, ...]) -> dict[str, tuple[Scalar, Pa
 def words_of_command(part: Dictionary) -> list[Scalar]:
     """The scalars of a command in which references are read."""
     command, variables = part.get("command"), part.get("variables")
-    words = list(command.items) if isinstance(command, Sequence) else []
+    shell = part.get("shell")
+    is_script = isinstance(shell, Scalar) and plain_value(shell) is True
+    words: list[Part] = list(command.items) if isinstance(command, Sequence) else []
+    if isinstance(command, Scalar) and not is_script:
+        words.append(command)
     words += [value for _key, value in variables.entries.values()] if isinstance(variables, Dictionary) else []
     return [word for word in words if isinstance(word, Scalar) and OPEN in word.text]
 

@@ -35,8 +35,8 @@ SUFFIXES = (".yaml", ".yml")
 @dataclass(slots=True)
 class Loaded:
     """What a file came to. `names` are its pipelines, `main` the one that the file is (empty: none), `graph` the one asked for
-    as far as it could be built; `files` are the bytes of all files that were read, `functions` Python's components as their
-    definitions say, by `module:name`."""
+    as far as it could be built; `files` are the bytes of all files that were read, `functions` Python's functions as their
+    definitions say, by `module:name`, `modules` all that was imported for the file, in that order."""
 
     names: tuple[str, ...]
     main: str
@@ -44,6 +44,7 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
     files: Mapping[str, bytes]
     functions: Mapping[str, Function]
+    modules: tuple[str, ...]
 
     @property
     def is_valid(self) -> bool:
@@ -75,8 +76,12 @@ def _loaded(library: _Library, path: str, name: str) -> Loaded:
             places.update(each.components.places)
         diagnostics += placed(check(graph), places, library.ends, known=tuple(diagnostics))
     functions: dict[str, Function] = {}
+    modules: dict[str, None] = {}
     for each in library.documents.values():
         functions.update(each.components.functions)
+        modules.update(dict.fromkeys(each.components.modules))
+    is_told = any(each.severity == "error" for each in diagnostics)
+    assert is_told or not library.failed, f"{library.failed} could not be made, and nobody said why"
     shown = sorted(dict.fromkeys(diagnostics), key=_place)
     return Loaded(
         names,
@@ -85,6 +90,7 @@ def _loaded(library: _Library, path: str, name: str) -> Loaded:
         tuple(replace(each, excerpt=library.excerpt(each.location)) for each in shown),
         library.files,
         functions,
+        tuple(modules),
     )
 
 
@@ -104,6 +110,7 @@ class _Library:
     files: dict[str, bytes] = field(default_factory=dict)
     places: dict[Location, tuple[Source, Dictionary]] = field(default_factory=dict)
     ends: dict[Location, tuple[Source, Dictionary]] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
 
     def document(self, path: str) -> Document:
         """Raises OSError."""
@@ -157,6 +164,10 @@ class Document:
     @property
     def places(self) -> dict[Location, tuple[Source, Dictionary]]:
         return self._library.places
+
+    @property
+    def failed(self) -> set[str]:
+        return self._library.failed
 
     def graph(self, name: str) -> Graph | None:
         if name not in self._graphs:

@@ -16,21 +16,20 @@ from penstock.authoring.yaml.facts import (
     in_signature_order,
     labels_of,
     listed_sources,
-    only,
     whole_number,
-    words_of_command,
 )
+from penstock.authoring.yaml.inline import command_in_task, declared_in_task
 from penstock.authoring.yaml.ordering import in_order
 from penstock.authoring.yaml.policies import DECLARED, Policies
 from penstock.authoring.yaml.schema import USES
 from penstock.authoring.yaml.scopes import Scope, UnknownReference, round_number, watched_state
 from penstock.authoring.yaml.tree import NO_ENTRIES, Dictionary, Part, Scalar, Sequence, Source, is_null, plain_value
-from penstock.authoring.yaml.values import Values, split
+from penstock.authoring.yaml.values import Values
 from penstock.base.diagnostics import Location
 from penstock.graph.bindings import Index, Item
 from penstock.graph.builder import GraphBuilder, NodeOptions, NodeRef, Scoped
 from penstock.graph.model import Command, Function, Graph, Policy, Trigger
-from penstock.graph.names import is_name, name_of_value, nearest
+from penstock.graph.names import is_name, nearest
 from penstock.graph.sources import resolve
 from penstock.graph.types import ANY, INT, SOURCE, Type
 
@@ -38,10 +37,14 @@ _POLICY_KEYS = ("resources", "retry", "timeout", "priority", "fresh", "cache", "
 
 
 class Library(Protocol):
-    """Where a file finds what tasks use. `places` are tasks by where they stand."""
+    """Where a file finds what tasks use. `places` are tasks by where they stand, `failed` those that could not be made, which
+    must have been told."""
 
     @property
     def components(self) -> Components: ...
+
+    @property
+    def failed(self) -> set[str]: ...
 
     @property
     def places(self) -> dict[Location, tuple[Source, Dictionary]]: ...
@@ -83,6 +86,7 @@ class Tasks:
                 self._add(name, part, tasks.key(name))
             if name not in scope.tasks:
                 scope.failed.add(name)
+                self._library.failed.add(name)
         written = list(tasks.entries)
         return [] if names == written else written
 
@@ -123,7 +127,7 @@ class Tasks:
             return self._builder.add_call(graph, bound, replace(options, after=(*options.after, *after)))
         if part.get("command") is not None:
             bound = self._bound(part, (), values)
-            component: Any = self._command(name, part, bound, values)
+            component: Any = command_in_task(name, part, bound, values, components=self._library.components)
         else:
             component = self._component(part)
             if component is None:
@@ -159,7 +163,7 @@ class Tasks:
     ) -> tuple[Any, dict[str, Scoped]] | None:
         if part.get("command") is not None:
             bound = self._bound(part, (), values)
-            command = self._command(name, part, bound, values)
+            command = command_in_task(name, part, bound, values, components=self._library.components)
             return None if command is None else (command, bound)
         component = self._component(part)
         return None if component is None else (component, self._bound(part, component.inputs, values))
@@ -170,43 +174,14 @@ class Tasks:
         written = part.get("function")
         if written is not None:
             found = library.components.found(written)
-            if not isinstance(found, Function):
+            if not isinstance(found, (Function, Command)):
                 return None
-            given = Policies(self._source, None).given(Dictionary(only(part, ("cache", "environment")), 0, 0))
-            declared = {each: given[each] for each in DECLARED if each in given}
-            made: Function = library.components.with_policy(found, declared)
+            made: Function | Command = library.components.with_policy(found, declared_in_task(self._source, part))
             return made
         written = part.get("component") or part.get("pipeline")
         if not isinstance(written, Scalar):
             return None
         return library.component(written) if part.get("component") is not None else library.pipeline(written)
-
-    def _command(self, name: str, part: Dictionary, bound: dict[str, Scoped], values: Values) -> Command | None:
-        """A command that stands in its task: what its words refer to become inputs."""
-        named: dict[str, str] = {}
-        for scalar in words_of_command(part):
-            try:
-                pieces = split(scalar.text)
-            except ValueError:
-                continue  # told when the words are read
-            for piece in pieces:
-                text = piece.text.strip()
-                if piece.is_reference and not text.startswith("inputs.") and text not in named:
-                    scoped = values.bound(Scalar(f"${{{text}}}", True, scalar.start, scalar.end))
-                    base = name_of_value(scoped.value, "value").replace("-", "_")
-                    free = base
-                    number = 1
-                    while free in bound:
-                        number += 1
-                        free = f"{base}_{number}"
-                    bound[free] = scoped
-                    named[text] = free
-        specs = scoped_specs(specs_of(part.get("takes")), bound)
-        given = Policies(self._source, None).given(Dictionary(only(part, ("cache", "environment")), 0, 0))
-        declared = {each: given[each] for each in DECLARED if each in given}
-        return self._library.components.command(
-            name, part, specs, declared, refer=lambda text, _scalar: named.get(text)
-        )
 
     # -- map, loop, branch -----------------------------------------------------------------------------------------------
 

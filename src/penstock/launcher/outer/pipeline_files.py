@@ -25,12 +25,11 @@ def open_pipeline_file(file: str, *, name: str, shown: str) -> Opened:
         raise _not_chosen(loaded.names, name=name, shown=shown)
     if not loaded.is_valid:
         raise InvalidPipeline(loaded.diagnostics)
-    modules = dict.fromkeys(text.partition(":")[0] for text in loaded.functions)
     return Opened(
         loaded.names,
         loaded.graph,
         loaded.diagnostics,
-        " ".join(modules),
+        " ".join(loaded.modules),
         functions=loaded.functions,
         files=tuple(loaded.files),
     )
