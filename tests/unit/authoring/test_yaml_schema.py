@@ -110,3 +110,9 @@ def test_editors_refuse_what_has_the_wrong_form(name: str) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     text = (ROOT / "tests" / "golden" / "yaml_mistakes" / f"{name}.yaml").read_text()
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(read_data(text))
+
+
+def test_the_error_that_the_page_shows_is_the_one_that_is_told() -> None:
+    wrong = example().replace("model: ${best.model}", "model: ${bst.model}", 1).encode()
+    (told,) = load("pipeline.yaml", read_file=lambda _path: wrong, find=anything).diagnostics
+    assert f"```text\n{told}\n```" in (ROOT / "docs" / "yaml.md").read_text()
