@@ -138,8 +138,9 @@ class Values:
 
     def condition(self, part: Part) -> Scoped:
         """A condition: CEL, with or without `${}` around it, or true or false."""
-        assert isinstance(part, Scalar)
-        value = plain_value(part)
+        value = plain_value(part) if isinstance(part, Scalar) else None
+        if not isinstance(part, Scalar) or value is None:
+            return UNKNOWN_SCOPED  # told by the check of forms
         if not isinstance(value, str):
             return self._constant(value, None)
         whole = _WHOLE.fullmatch(value.strip())
