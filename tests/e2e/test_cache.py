@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -409,6 +410,68 @@ def test_what_a_task_lists_and_queries_is_looked_at_again(project) -> None:
         connection.commit()
     assert project.ran("world.py") == {"rows"}
     assert project.ran("world.py") == set()
+
+
+def test_editing_a_method_of_a_model_runs_what_is_given_the_model(project) -> None:
+    """Its bytes are the same: what they name is not."""
+    models = """
+        from sklearn.base import BaseEstimator
+
+
+        class Mean(BaseEstimator):
+            def __init__(self, mean: float = 0.0) -> None:
+                self.mean = mean
+
+            def predict(self, x: float) -> float:
+                return self.mean
+
+
+        def made(mean: float) -> Mean:
+            return Mean(mean)
+        """
+    project.write("models.py", models)
+    project.write(
+        "estimates.py",
+        """
+        from typing import Annotated
+
+        import models
+        from penstock import Form, pipeline, task
+
+
+        @task
+        def fit(mean: float) -> Annotated[models.Mean, Form("skops")]:
+            return models.made(mean)
+
+
+        @task
+        def evaluate(model: models.Mean) -> float:
+            return 1.0
+
+
+        @task
+        def apply(model) -> float:
+            return model.predict(1.0)
+
+
+        @pipeline
+        def estimates(mean: float = 2.0) -> list[float]:
+            model = fit(mean)
+            return [evaluate(model), apply(model)]
+        """,
+    )
+    assert project.ran("estimates.py") == {"fit", "evaluate", "apply"}
+    before = project.call("lineage", "latest", "fit", "--json").json
+    project.write("models.py", models.replace("return self.mean", "return self.mean  # the mean"))
+    assert project.ran("estimates.py") == set()
+    project.write("models.py", models.replace("return self.mean", "return self.mean + 1"))
+    assert project.ran("estimates.py") == {"fit", "evaluate", "apply"}
+    assert len(digests_in(before)) == 1
+    assert digests_in(before) == digests_in(project.call("lineage", "latest", "fit", "--json").json)
+
+
+def digests_in(told) -> set[str]:
+    return set(re.findall(r"blake3:[0-9a-f]{64}", str(told)))
 
 
 def test_why_names_the_function_that_ran_outside_its_closure(project) -> None:
