@@ -29,3 +29,13 @@ def test_no_import_is_exempt() -> None:
     assert {
         room for room in rooms - {"__init__", "__main__", "app_artifacts"} if f"penstock.{room}" not in named
     } == set()
+
+
+def test_one_file_knows_the_yaml_library() -> None:
+    sources = {path: path.read_text() for path in (ROOT / "src" / "penstock").rglob("*.py")}
+    knowing = [
+        str(path.relative_to(ROOT))
+        for path, text in sources.items()
+        if "from ruamel" in text or "import ruamel" in text
+    ]
+    assert knowing == ["src/penstock/authoring/yaml/reading.py"]
