@@ -13,6 +13,7 @@ from penstock.testing.edits import Found, _judge, try_edits
 from penstock.testing.programs import Author
 
 
+@pytest.mark.timeout(600)  # each edit forks this process, which may have grown large by then
 def test_300_edits(tmp_path: Path) -> None:
     found = try_edits(300, seed=11, folder=tmp_path)
     assert found.stale == [], found.text()
