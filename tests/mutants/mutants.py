@@ -285,8 +285,8 @@ MUTANTS = (
     Mutant(
         "inputs-not-by-name",
         "engine/caching.py",
-        "return digest_of([KEY_EPOCH, base, identities_of(inputs)])",
-        "return digest_of([KEY_EPOCH, base, sorted(identities_of(inputs).values())])",
+        "return digest_of([KEY_EPOCH, base, identities])",
+        "return digest_of([KEY_EPOCH, base, sorted(identities.values())])",
         "two inputs that have changed places make the same key",
     ),
     Mutant(
