@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.graph.model import Graph
+from penstock.graph.bindings import Constant, Input, Output
+from penstock.graph.model import Call, Function, Graph, GraphOutput, InputSpec, Loop, OutputSpec
+from penstock.graph.types import INT
 from penstock.testing.notation import graph
 from penstock.testing.transcript import Transcript
 from penstock.wire import Cancelled, Counted, Inline, Lost, NotYet, OutOfMemory, Refused, Skipped
@@ -288,6 +290,20 @@ def test_a_loop_goes_on_until_its_condition_holds() -> None:
     assert t.tasks["tune"].outputs == {"out": Inline(True), "met": Inline(True), "rounds": Inline(2)}
     t.ends("b")
     assert t.run_state == "succeeded"
+
+
+def test_a_round_is_given_what_the_one_before_it_came_to() -> None:
+    fit = Function("notation", "fit", (InputSpec("x", INT), InputSpec("rate", INT)), (OutputSpec("out", INT),))
+    given = {"x": Input("x"), "rate": Input("rate")}
+    inputs = (InputSpec("x", INT), InputSpec("rate", INT))
+    body = Graph("body", inputs, (Call("fit", fit, given),), (GraphOutput("out", INT, Output("fit", "out")),))
+    loop = Loop("tune", body, {"x": Constant(1), "rate": Constant(7)}, {"out": "x"}, None, 3)
+    t = Transcript(Graph("loop", (), (loop,), ()))
+    assert t.inputs_of("tune/1/fit") == {"x": 1, "rate": 7}
+    t.ends("tune/1/fit", 5)
+    assert t.inputs_of("tune/2/fit") == {"x": 5, "rate": 7}
+    t.ends("tune/2/fit", 6)
+    assert t.inputs_of("tune/3/fit") == {"x": 6, "rate": 7}
 
 
 def test_a_loop_that_is_used_up_says_so() -> None:
