@@ -140,10 +140,11 @@ def test_what_cannot_be_used_is_named_and_left_alone(tmp_path: Path, damage: Cal
 
 
 def test_damage_that_shows_later_is_named(tmp_path: Path) -> None:
+    begun = filled(tmp_path / "empty.db", task_runs=0).stat().st_size  # past the first page of every table
     path = filled(tmp_path / "state.db", task_runs=5_000)
     with path.open("r+b") as file:
-        file.seek(30 * 4096)  # past the first page of every table
-        file.write(b"\xff" * (path.stat().st_size - 30 * 4096))
+        file.seek(begun)
+        file.write(b"\xff" * (path.stat().st_size - begun))
     store = open_state(path)
     with pytest.raises(StoreUnavailable, match="malformed") as refusal:
         store.load("run1")

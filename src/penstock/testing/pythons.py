@@ -103,15 +103,21 @@ def call(component: str, *, output: str = "any", form: str = "", **inputs: Any) 
     return {"component": f"main:{component}", "inputs": inputs, "output": type_}
 
 
+def _candidates() -> list[str]:
+    """Interpreters that may be here: those in PENSTOCK_TEST_PYTHONS, those of `.venv-3.*` (made by tools/test-interpreters),
+    those on the path, and those of pyenv, whose names on the path work for one version only."""
+    found = [*filter(None, os.environ.get("PENSTOCK_TEST_PYTHONS", "").split(os.pathsep))]
+    found += sorted(str(path.absolute()) for path in Path().glob(".venv-3.*/bin/python"))
+    found += [path for minor in (13, 12, 11) if (path := shutil.which(f"python3.{minor}"))]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return found + sorted(str(path) for path in pyenv.glob("versions/3.1[1-9].*/bin/python3"))
+
+
 @cache
 def pythons(*modules: str) -> tuple[str, ...]:
-    """The interpreters to test with: this one, those in PENSTOCK_TEST_PYTHONS, those of `.venv-3.*` (made by
-    tools/test-interpreters), and any other version on the path that has what is needed."""
-    candidates = [sys.executable, *filter(None, os.environ.get("PENSTOCK_TEST_PYTHONS", "").split(os.pathsep))]
-    candidates += sorted(str(path.absolute()) for path in Path().glob(".venv-3.*/bin/python"))
-    candidates += [path for minor in (11, 12, 13) if (path := shutil.which(f"python3.{minor}"))]
+    """The interpreters to test with: this one, and one of each other version that is here and has what is needed."""
     found: dict[str, str] = {}
-    for python in candidates:
+    for python in (sys.executable, *_candidates()):
         probe = f"import sys, {', '.join(('blake3', *modules))}; print('%d.%d' % sys.version_info[:2])"
         done = subprocess.run([python, "-c", probe], capture_output=True, text=True)
         if done.returncode == 0:
@@ -122,10 +128,8 @@ def pythons(*modules: str) -> tuple[str, ...]:
 @cache
 def another_python() -> tuple[str, str] | None:
     """(version, folder of its programs) of an interpreter of another version that this package runs on, with nothing needed
-    beside the standard library: one in PENSTOCK_TEST_PYTHONS, or on the path."""
-    candidates = [*filter(None, os.environ.get("PENSTOCK_TEST_PYTHONS", "").split(os.pathsep))]
-    candidates += [path for minor in (13, 12, 11) if (path := shutil.which(f"python3.{minor}"))]
-    for python in candidates:
+    beside the standard library."""
+    for python in _candidates():
         done = subprocess.run(
             [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
         )
