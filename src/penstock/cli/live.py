@@ -1,7 +1,7 @@
 """The live view on a terminal: frames of `app.viewing`, drawn by rich below what is said for good (failures, warnings).
 
 Draws when it is told that time has passed, never by a thread of its own, and the rarer the dearer a frame is: drawing takes at
-most a hundredth of a core."""
+most half a hundredth of a core."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from penstock.app.viewing import View
 
 # A run that ends sooner shows no frame.
-FIRST_FRAME_S = 0.3
+FIRST_FRAME_S = 0.5
 FRAME_S = 0.125
-# After a frame that took 3 ms of processor time comes none for 300 ms.
-SHARE_MAX = 0.01
+# After a frame that took 3 ms of processor time comes none for 600 ms.
+SHARE_MAX = 0.005
 LINES_MAX = 40
 AROUND_LINES = 4
 COLOURS = {"good": "green", "bad": "bold red", "warn": "yellow", "live": "cyan", "dim": "dim", "bold": "bold"}
