@@ -291,6 +291,10 @@ class StateStore(Protocol):
         has changed, a blob is gone), an older one may hold."""
         ...
 
+    def entered_again(self, keys: Sequence[str]) -> Set[str]:
+        """Those of the keys that have more than one entry."""
+        ...
+
     def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
         """Entries of a component, newest first by `created_at`."""
         ...

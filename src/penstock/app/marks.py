@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 def mark_nondeterministic(store: StateStore, transitions: Sequence[Transition], now: Instant) -> None:
     """Look at every function that was computed now. What an earlier attempt read in other files, or what has expired,
     may differ."""
+    computed: dict[str, TaskRunRow] = {}
     for transition in transitions:
         row = transition.row
         if transition.after == TaskState.SUCCEEDED and isinstance(row, TaskRunRow) and row.key is not None:
             if row.origin is Origin.COMPUTED and transition.machine == "task":
-                _compare(store, row, now)
+                computed[row.key] = row
+    again = store.entered_again(list(computed)) if computed else ()
+    for key, row in computed.items():
+        if key in again:
+            _compare(store, row, now)
 
 
 def _compare(store: StateStore, row: TaskRunRow, now: Instant) -> None:

@@ -10,7 +10,7 @@ from penstock.base.errors import ClaimLost
 from penstock.base.instants import Instant
 from penstock.effects import ArtifactLink, Commit, Found
 from penstock.engine.rows import CacheEntry, TaskRunRow
-from penstock.stores.sql import cache_codec
+from penstock.stores.sql import cache_codec, codec
 from penstock.stores.sql.codec import Values
 
 IsLive = Callable[[str, Instant], bool]
@@ -138,3 +138,14 @@ def adoptable(rows: Iterable[TaskRunRow], keys: Sequence[str]) -> dict[str, Task
         if row.key is not None and row.key in wanted and row.state == "succeeded":
             found.setdefault(row.key, row)
     return found
+
+
+def links_of(commit: Commit) -> list[codec.Values]:
+    """What task runs were given, and what those made that the commit leaves succeeded."""
+    rows = {
+        (row.run_id, row.path): row
+        for transition in commit.transitions
+        if isinstance(row := transition.row, TaskRunRow)
+    }
+    made = [values for row in rows.values() for values in cache_codec.encode_made(row.run_id, [row])]
+    return [cache_codec.encode_use(use.run_id, use) for use in commit.uses] + made

@@ -32,7 +32,7 @@ from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
 from penstock.stores.sql import cache_codec, codec, learning, side
 from penstock.stores.sql.cache import check_owners
-from penstock.testing.memory_cache import MemoryCache, adoptable
+from penstock.testing.memory_cache import MemoryCache, adoptable, links_of
 from penstock.wire import Exhibit, Observation, Observed, Progress
 
 
@@ -241,7 +241,7 @@ class MemoryStateStore:
             claims = self.state.cache.claims_after(commit, ended=ended, is_live=self._is_live)
             self._check_consumed(commit, leased)
             self.state.cache.claims = claims
-            self.state.cache.write(cache_entries, _links(commit))
+            self.state.cache.write(cache_entries, links_of(commit))
             decoded = codec.decode_entries(1, commit.at, entries)
             for (transition, values), entry in zip(changes, decoded, strict=True):
                 stored = self._run(transition.run_id)
@@ -365,6 +365,10 @@ class MemoryStateStore:
         with self._call("entries") as state:
             return state.cache.of_key(key)[:limit]
 
+    def entered_again(self, keys: Sequence[str]) -> Set[str]:
+        with self._call("entered_again") as state:
+            return {key for key in keys if len(state.cache.of_key(key)) > 1}
+
     def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
         with self._call("entries_of") as state:
             return state.cache.of_component(component)[:limit]
@@ -469,17 +473,6 @@ def _ended_by(commit: Commit) -> list[str]:
     """Runs whose last row in a commit is of an ended run."""
     rows = {row.run_id: row for transition in commit.transitions if isinstance(row := transition.row, RunRow)}
     return [run_id for run_id, row in rows.items() if str(row.state) in codec.TERMINAL_RUN_WORDS]
-
-
-def _links(commit: Commit) -> list[codec.Values]:
-    """What task runs were given, and what those made that the commit leaves succeeded."""
-    rows = {
-        (row.run_id, row.path): row
-        for transition in commit.transitions
-        if isinstance(row := transition.row, TaskRunRow)
-    }
-    made = [values for row in rows.values() for values in cache_codec.encode_made(row.run_id, [row])]
-    return [cache_codec.encode_use(use.run_id, use) for use in commit.uses] + made
 
 
 def _values(transition: Transition) -> codec.Values:

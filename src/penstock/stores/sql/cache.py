@@ -88,6 +88,14 @@ def _older(connection: Connection, key: str, now: Instant) -> Found:
     return Found(has_expired=True) if row is None else Found(cache_codec.decode_entry(row))
 
 
+def entered_again(connection: Connection, keys: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for first in range(0, len(keys), sql.KEYS_MAX):
+        some = keys[first : first + sql.KEYS_MAX]
+        found.update(key for (key,) in connection.execute(sql.select_again(len(some)), some))
+    return found
+
+
 def entries(connection: Connection, statement: str, values: Sequence[object]) -> list[CacheEntry]:
     return [cache_codec.decode_entry(row) for row in connection.execute(statement, values)]
 

@@ -52,6 +52,12 @@ def select_newest(count: int) -> str:
     )
 
 
+@lru_cache(maxsize=KEYS_MAX)
+def select_again(count: int) -> str:
+    """Those of `count` keys that have more than one entry."""
+    return f"SELECT key FROM cache_entries WHERE key IN ({columns_of('?' * count)}) GROUP BY key HAVING count(*) > 1"
+
+
 # -- claims ------------------------------------------------------------------------------------------------------------
 
 HAS_CLAIMS = "SELECT 1 FROM claims LIMIT 1"

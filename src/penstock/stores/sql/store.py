@@ -279,6 +279,9 @@ class SqlStateStore:
     def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
         return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES, (key, limit)))
 
+    def entered_again(self, keys: Sequence[str]) -> Set[str]:
+        return self._database.read(lambda connection: cache.entered_again(connection, keys)) if keys else set()
+
     def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
         return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES_OF, (component, limit)))
 

@@ -78,6 +78,8 @@ def the_newest_entry_of_a_key_wins(open_store: OpenStore) -> None:
     assert store.look_up(KEYS[:3], now=NOW) == {KEYS[1]: Found(third), KEYS[2]: Found(entry(KEYS[2]))}
     assert list(open_store().entries(KEYS[1])) == [third, second, first]
     assert list(store.entries(KEYS[1], limit=2)) == [third, second]
+    assert store.entered_again(KEYS[:4]) == {KEYS[1]}
+    assert store.entered_again([]) == set()
     assert list(store.entries(KEYS[3])) == []
 
 
