@@ -12,11 +12,16 @@ SEEDS ?= 500
 DEMO := examples/flights/pipeline.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help demo test check docs bench mutants requirements clean
+# What the environment sets for Python (PYTHONPATH, PYTHONDONTWRITEBYTECODE, ...) would make a test pass here and fail elsewhere.
+unexport $(filter PYTHON%,$(.VARIABLES))
+export WORKERS SEEDS
+
+.PHONY: help demo test test-all check docs bench mutants requirements clean
 
 help:
 	@echo "make demo     run the first real pipeline (examples/flights)"
-	@echo "make test     run every test, and $(SEEDS) seeds of the simulation; what follows code under every Python that is here"
+	@echo "make test     run every test, and $(SEEDS) seeds of the simulation"
+	@echo "make test-all the same, and what follows code under every other Python that is here as well"
 	@echo "make check    lint, format, types, import contracts, tidy tests"
 	@echo "make docs     build the site of docs/ into build/site"
 	@echo "make bench    measure; prints figures and ratios"
@@ -33,9 +38,10 @@ demo: $(DEMO_STAMP)
 	@echo "== what its tasks printed:                     $(BIN)/penstock logs latest"
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m penstock.testing.sim --seeds $(SEEDS) --processes $(WORKERS)
-	WORKERS=$(WORKERS) ./tools/test-interpreters $(BIN)/python requirements/dev.txt
-	$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python tools/run-tests $(BIN)/python
+
+test-all: $(DEV_STAMP)
+	@$(BIN)/python tools/run-tests $(BIN)/python all
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check

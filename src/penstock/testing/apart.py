@@ -160,6 +160,10 @@ def _work(work: Callable[[], Any], project: Path, variables: Mapping[str, str], 
     try:
         os.chdir(project)
         os.environ.update(variables)
+        # Python takes a bytecode file for current when its source has the same size and was written in the same second.
+        # Edits here are that quick, so bytecode files are neither written nor found.
+        sys.dont_write_bytecode = True
+        sys.pycache_prefix = os.devnull
         if (project / "site-packages").is_dir():
             site.addsitedir(str(project / "site-packages"))
         try:
