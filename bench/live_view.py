@@ -71,7 +71,7 @@ class Metered:
         return metered
 
 
-progress = Metered(LiveProgress(sys.stderr))
+progress = Metered(LiveProgress())
 result = app.run_target(f"pipelines.py:{sys.argv[1]}", json.loads(sys.argv[2]), progress=progress)
 assert result.state == "succeeded", result
 took_s = (result.row.ended_at - result.row.started_at) / 1000

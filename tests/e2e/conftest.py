@@ -244,6 +244,17 @@ class Terminal:
             os.close(self._master)
         return self.status
 
+    def hang_up(self, *, within_s: float = 60) -> None:
+        """Take the terminal away, and wait until the program has ended."""
+        os.close(self._master)
+        end = time.monotonic() + within_s
+        while self.status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < end, "it did not end"
+            time.sleep(0.05)
+
     def kill(self) -> None:
         """End what a test that failed has left."""
         if self.status is None:

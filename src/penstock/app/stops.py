@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM while runs are being driven: the first asks for a cancellation, the second for a kill (semantics
-19). They are counted here and acted on by the loop, never inside a signal handler."""
+19). They are counted here and acted on by the loop, never inside a signal handler. A terminal that hangs up (SIGHUP) asks for
+nothing: the run goes on, as under `nohup`."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ def counted_stops() -> Iterator[Stops]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         stops.ask()
 
+    def on_hangup(number: int, frame: FrameType | None) -> None:
+        pass  # unlike with SIG_IGN, a program that is started from here may still be hung up
+
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, on_hangup)
     try:
         yield stops
     finally:

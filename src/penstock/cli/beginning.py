@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import err, out
 from penstock.cli.main import FAILED, SUCCEEDED
 from penstock.cli.reading import Json, print_json
 
@@ -41,8 +42,8 @@ def init(
         example = not asks or _asked("With an example that trains a model? [Y/n]: ").lower() not in ("n", "no")
     begun = app.begin_project(folder, name=name, with_example=example)
     shown = os.path.relpath(begun.folder)
-    print(f"made {begun.name} in {shown}: {', '.join(begun.files)}", file=sys.stderr)
-    print(f"next: cd {shown} && penstock run pipeline.py", file=sys.stderr)
+    err(f"made {begun.name} in {shown}: {', '.join(begun.files)}")
+    err(f"next: cd {shown} && penstock run pipeline.py")
     return SUCCEEDED
 
 
@@ -55,16 +56,16 @@ def doctor(*, json: Json = False) -> int:
     for finding in app.examine():
         findings.append(finding)
         if not json:
-            print(f"{finding.verdict:<4}  {finding.name:<8}  {finding.text}", flush=True)
+            out(f"{finding.verdict:<4}  {finding.name:<8}  {finding.text}")
             if finding.fix:
-                print(f"{'':16}{finding.fix}", flush=True)
+                out(f"{'':16}{finding.fix}")
     if json:
         print_json([finding.to_json() for finding in findings])
     return FAILED if any(finding.verdict == "bad" for finding in findings) else SUCCEEDED
 
 
 def _asked(question: str) -> str:
-    print(question, end="", file=sys.stderr, flush=True)
+    err(question, end="")
     line = sys.stdin.readline()
     if not line:  # the end of input is no answer: nothing has been made yet
         raise KeyboardInterrupt

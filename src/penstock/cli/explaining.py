@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import err, out
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.reading import Json, print_json
 from penstock.cli.running import parameters_by_name
@@ -45,7 +45,7 @@ def plan(
     if json:
         return print_json(preview.to_json())
     for diagnostic in preview.diagnostics:
-        print(diagnostic, file=sys.stderr)
+        err(diagnostic)
     _print_preview(preview)
     return SUCCEEDED
 
@@ -58,15 +58,15 @@ def _print_preview(preview: Preview) -> None:
         memory = size_text(verdict.memory_bytes) if verdict.memory_bytes is not None else ""
         why = verdict.why if verdict.verdict != "hit" or not verdict.source else f"from {verdict.source}"
         rows.append((verdict.path, verdict.verdict, duration(verdict.predicted_ms), memory, why))
-    print(table(("TASK RUN", "VERDICT", "PREDICTED", "MEMORY", "WHY"), rows))
+    out(table(("TASK RUN", "VERDICT", "PREDICTED", "MEMORY", "WHY"), rows))
     left = len(preview.verdicts) - len(rows)
     if left > 0:
-        print(f"… and {count(left, 'more task run')}; --json has them all")
+        out(f"… and {count(left, 'more task run')}; --json has them all")
     order = ("hit", "run", "maybe", "skip", "fail")
     counts = ", ".join(f"{preview.counts[kind]:,} {kind}" for kind in order if preview.counts.get(kind))
-    print(f"\n{preview.pipeline}: {counts or 'no task runs'}; {_total(preview)}")
+    out(f"\n{preview.pipeline}: {counts or 'no task runs'}; {_total(preview)}")
     for each in preview.over_asked:
-        print(each.text)
+        out(each.text)
 
 
 def _total(preview: Preview) -> str:
@@ -95,7 +95,7 @@ def why(run: str, task: str, /, *, json: Json = False) -> int:
     if json:
         return print_json(told.to_json())
     for line in why_lines(told):
-        print(line)
+        out(line)
     return SUCCEEDED
 
 
@@ -167,7 +167,7 @@ def diff(before: str, after: str, /, *, json: Json = False) -> int:
     if json:
         return print_json(difference.to_json())
     for line in _diff_lines(difference):
-        print(line)
+        out(line)
     return SUCCEEDED
 
 
@@ -210,7 +210,7 @@ def lineage(what: str, task: str | None = None, /, *, json: Json = False) -> int
     if json:
         return print_json(traced.to_json())
     for line in _lineage_lines(traced):
-        print(line)
+        out(line)
     return SUCCEEDED
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import out
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.reading import Json, print_json
 from penstock.cli.words import count
@@ -28,9 +29,9 @@ def gc(
     entries = f"{reclaimed.entries_count:,} cache {'entry' if reclaimed.entries_count == 1 else 'entries'}"
     content = f"{count(reclaimed.content_count, 'piece')} of content"
     files = f", {count(reclaimed.files_count, 'old log')}" if reclaimed.files_count else ""
-    print(f"{verb} {size_text(reclaimed.freed_bytes)}: {runs}, {entries}, {content}{files}")
+    out(f"{verb} {size_text(reclaimed.freed_bytes)}: {runs}, {entries}, {content}{files}")
     if reclaimed.recent_count:
         left = count(reclaimed.recent_count, "piece")
         was = "was" if reclaimed.recent_count == 1 else "were"
-        print(f"{left} of content that nothing needs {was} used lately and left for now")
+        out(f"{left} of content that nothing needs {was} used lately and left for now")
     return SUCCEEDED

@@ -6,12 +6,13 @@ most half a hundredth of a core."""
 from __future__ import annotations
 
 import gc
-import sys
+import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
-from penstock.cli.progress import ProgressLines
+from penstock.app.outlets import Outlet, progress_outlet, safe
+from penstock.app.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +34,21 @@ AROUND_LINES = 4
 COLOURS = {"good": "green", "bad": "bold red", "warn": "yellow", "live": "cyan", "dim": "dim", "bold": "bold"}
 
 
+def progress_for(*, quiet: bool) -> ProgressLines | LiveProgress:
+    """What shows progress here: a live view on a terminal that can move its cursor, lines anywhere else."""
+    outlet = progress_outlet()
+    is_terminal = outlet.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    if quiet or not is_terminal or "utf" not in outlet.encoding.lower():
+        return ProgressLines(outlet, quiet=quiet)
+    return LiveProgress(outlet)
+
+
 class LiveProgress:
     """Implements `app.progress.Progress` on a terminal."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._lines = ProgressLines(stream, quiet=True, say=self._said_above)
+    def __init__(self, outlet: Outlet | None = None) -> None:
+        self._outlet = outlet or progress_outlet()
+        self._lines = ProgressLines(quiet=True, say=self._said_above)
         self._view: View | None = None
         self._outlook: Outlook | None = None
         self._drawer: Live | None = None
@@ -116,7 +126,7 @@ class LiveProgress:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(file=self._stream, force_terminal=True, highlight=False)
+        console = Console(file=cast("TextIO", self._outlet), force_terminal=True, highlight=False)
         return Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
 
     def _started(self) -> Live:
@@ -135,9 +145,9 @@ class LiveProgress:
 
     def _said_above(self, text: str) -> None:
         if self._live is None:
-            print(text, file=self._stream, flush=True)
+            self._outlet.say(text)
         else:
-            self._live.console.print(text, markup=False, emoji=False, soft_wrap=True)
+            self._live.console.print(safe(text), markup=False, emoji=False, soft_wrap=True)
 
 
 def _text(rows: list[Row]) -> Text:
@@ -148,5 +158,5 @@ def _text(rows: list[Row]) -> Text:
         if number:
             text.append("\n")
         for span, style in row:
-            text.append(span, COLOURS.get(style))
+            text.append(safe(span), COLOURS.get(style))
     return text

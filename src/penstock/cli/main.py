@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
+from penstock.app.outlets import ERR, OUT, err, open_missing_streams
 from penstock.base.errors import InvalidPipeline, PenstockError, TargetFailed
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ VERBS = {
     "version": ("reading", "Print the versions of Penstock and of Python."),
 }
 
+# The exit status of these says how a run ended, and of nothing else.
+ENDING = ("run", "retry", "cancel", "repro")
+
 
 def make_app() -> App:
     from cyclopts import App
@@ -61,12 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         _say("error: Penstock needs Linux or macOS: it relies on process groups and signals.", "Use it inside WSL 2.")
         return INVALID
+    open_missing_streams()
+    OUT.open()
+    ERR.open()
+    status = _status(given)
+    OUT.flush()
+    ERR.flush()
+    if OUT.trouble is None or isinstance(
+        OUT.trouble, BrokenPipeError
+    ):  # `penstock runs | head` has read what it wanted
+        return status
+    _say(f"error: standard output cannot be written: {OUT.trouble.strerror or OUT.trouble}")
+    return FAILED if status == SUCCEEDED and given[0] not in ENDING else status
+
+
+def _status(given: list[str]) -> int:
     try:
         return _called(given)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`penstock runs | head`); the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SUCCEEDED
     except KeyboardInterrupt:
         return CANCELLED
     except PenstockError as error:
@@ -79,7 +93,7 @@ def tell(error: PenstockError) -> int:
     """Say what is wrong, and what to do; the exit status."""
     if isinstance(error, TargetFailed):
         if error.traceback:
-            print(error.traceback.rstrip(), file=sys.stderr)
+            err(error.traceback.rstrip())
         _say(f"error: {error.message}", error.fix)
     else:
         _say(_errors(error), error.fix)
@@ -94,12 +108,13 @@ def _called(given: list[str]) -> int:
         return INVALID
     try:
         answer = make_app()(given, exit_on_error=False, print_error=False, result_action="return_value")
+    except SystemExit:  # what prints --help, when nobody reads on
+        return SUCCEEDED
     except CycloptsError as error:
         program = f"penstock {given[0]}" if given and given[0] in VERBS else "penstock"
         message = str(error).replace("Unused Tokens: ", "there is no place for ").strip(".")
         _say(f"error: {message}", f"`{program} --help` shows what it takes.")
         return INVALID
-    sys.stdout.flush()
     return answer if isinstance(answer, int) else SUCCEEDED
 
 
@@ -118,9 +133,9 @@ def _near(word: str) -> str:
 
 
 def _say(message: str, fix: str = "") -> None:
-    print(message, file=sys.stderr)
+    err(message)
     if fix:
-        print(f"  {fix}", file=sys.stderr)
+        err(f"  {fix}")
 
 
 def _defect(error: BaseException) -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json as json_text
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import OUT, err, out, terminal_text
 from penstock.base.errors import InvalidInput
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.words import count, duration, moment, shortened, table, value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from penstock.app.results import RunResult
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output.", show_default=False)]
@@ -21,7 +23,7 @@ TASK_RUNS_SHOWN_MAX = 200
 
 
 def print_json(data: Any) -> int:
-    print(json_text.dumps(data, indent=2, ensure_ascii=False))
+    out(json_text.dumps(data, indent=2, ensure_ascii=False))
     return SUCCEEDED
 
 
@@ -37,9 +39,9 @@ def runs(
     if json:
         return print_json([result.brief_json() for result in listed])
     if not listed:
-        print("no run has been made here yet; `penstock run TARGET` makes one")
+        out("no run has been made here yet; `penstock run TARGET` makes one")
         return SUCCEEDED
-    print(table(("RUN", "PIPELINE", "STATE", "CREATED", "TOOK"), [_run_line(result) for result in listed]))
+    out(table(("RUN", "PIPELINE", "STATE", "CREATED", "TOOK"), [_run_line(result) for result in listed]))
     return SUCCEEDED
 
 
@@ -72,13 +74,13 @@ def show(run: str = "latest", task: str | None = None, /, *, json: Json = False)
     if json:
         return print_json(shown)
     why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and result.state != "succeeded" else ""
-    print(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
+    out(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
     took = f", took {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
-    print(f"created {moment(shown['created_at'])}{took}")
+    out(f"created {moment(shown['created_at'])}{took}")
     if shown["retry_of"]:
-        print(f"again after {shown['retry_of']}")
+        out(f"again after {shown['retry_of']}")
     if result.state == "interrupted":
-        print(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
+        out(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
     _print_task_runs(result)
     print_failures(result.task_runs)
@@ -86,8 +88,8 @@ def show(run: str = "latest", task: str | None = None, /, *, json: Json = False)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines
 
-        lines = summary_lines(result.summary)
-        print("\n".join(["", *lines]) if lines else "", end="\n" if lines else "")
+        for line in (lines := summary_lines(result.summary)) and ["", *lines]:
+            out(line)
     _print_named("outputs", shown["outputs"])
     _print_provenance(shown["provenance"])
     return SUCCEEDED
@@ -95,9 +97,9 @@ def show(run: str = "latest", task: str | None = None, /, *, json: Json = False)
 
 def _print_named(title: str, values: dict[str, Any]) -> None:
     if values:
-        print(f"\n{title}")
+        out(f"\n{title}")
         for name, shown in values.items():
-            print(f"  {name} = {value(shown)}")
+            out(f"  {name} = {value(shown)}")
 
 
 def _print_task_runs(result: RunResult) -> None:
@@ -112,26 +114,26 @@ def _print_task_runs(result: RunResult) -> None:
         attempts = str(task.attempts) if task.attempts else ""
         lines.append((task.path, state, attempts, duration(task.duration_ms), shortened(why) if why else ""))
     if lines:
-        print()
-        print(table(("TASK RUN", "STATE", "ATTEMPTS", "TOOK", "CAUSE"), lines))
+        out()
+        out(table(("TASK RUN", "STATE", "ATTEMPTS", "TOOK", "CAUSE"), lines))
     left = len(result.task_runs) - len(lines)
     if left > 0:
-        print(f"… and {count(left, 'more task run')}; --json has them all")
+        out(f"… and {count(left, 'more task run')}; --json has them all")
 
 
 def _print_provenance(provenance: dict[str, Any]) -> None:
     if not provenance:
         return
-    print("\nmade of")
+    out("\nmade of")
     for name, known in provenance.items():
         if name == "capacity" and isinstance(known, dict):
-            print(f"  capacity: {', '.join(_amount(kind, amount) for kind, amount in known.items())}")
+            out(f"  capacity: {', '.join(_amount(kind, amount) for kind, amount in known.items())}")
         elif name == "distributions" and isinstance(known, dict):
-            print(f"  {name}: {count(len(known), 'distribution')} (--json lists them)")
+            out(f"  {name}: {count(len(known), 'distribution')} (--json lists them)")
         elif isinstance(known, dict):
-            print(f"  {name}: {', '.join(f'{key} {text}' for key, text in known.items())}")
+            out(f"  {name}: {', '.join(f'{key} {text}' for key, text in known.items())}")
         elif known not in (None, ""):
-            print(f"  {name}: {known}")
+            out(f"  {name}: {known}")
 
 
 def _amount(kind: str, amount: int) -> str:
@@ -163,28 +165,37 @@ def logs(
     """
     from penstock import app
 
-    stream = sys.stdout.buffer
     several = task is None or "#" not in task
-    shown = ""
+    named = ""
     for log in app.run_logs(run, task, follow=follow):
         name = f"{log.attempt.path}#{log.attempt.number}"
         if log.of_hit:
             name = f"{log.of_hit} (a hit; printed by {log.attempt.run_id}/{name})"
         if json:
             text = b"".join(log.pieces()).decode(errors="replace")
-            line = {"attempt": name, "outcome": log.attempt.outcome, "text": text}
-            print(json_text.dumps(line, ensure_ascii=False), flush=True)
-            continue
-        if several and name != shown:
-            stream.write(f"== {name}\n".encode())
-            shown = name
-        last = b""
-        for last in log.pieces():
-            stream.write(last)
-        if last and not last.endswith(b"\n"):
-            stream.write(b"\n")
-        stream.flush()
+            out(json_text.dumps({"attempt": name, "outcome": log.attempt.outcome, "text": text}, ensure_ascii=False))
+        else:
+            if several and name != named:
+                out(f"== {name}")
+                named = name
+            _print_log(log.pieces())
+        OUT.flush()
+        if OUT.trouble is not None:  # nobody reads on: there is nothing to follow it for
+            break
     return SUCCEEDED
+
+
+def _print_log(pieces: Iterator[bytes]) -> None:
+    """Onto a terminal as text that is safe for it, in its colours; anywhere else byte for byte. The last line is ended."""
+    if OUT.isatty():
+        for text in terminal_text(pieces):
+            OUT.write(text)
+        return
+    last = b""
+    for last in pieces:
+        OUT.write_bytes(last)
+    if last and not last.endswith(b"\n"):
+        OUT.write_bytes(b"\n")
 
 
 def get(
@@ -217,21 +228,21 @@ def get(
         if json:
             return print_json(shown.to_json())
         if to is not None:
-            print(f"{shown.kind} {shown.name} of {shown.task} is written to {to}", file=sys.stderr)
+            err(f"{shown.kind} {shown.name} of {shown.task} is written to {to}")
         else:
-            print(value(shown.shown))
-            print(shown.path)
+            out(value(shown.shown))
+            out(shown.path)
         return SUCCEEDED
     got = app.get_output(run, output, to=to)
     if json:
         return print_json(got.to_json())
     if to is not None:
-        print(f"{got.name} is written to {to}", file=sys.stderr)
+        err(f"{got.name} is written to {to}")
     elif got.path is not None:
-        print(value(got.shown))
-        print(got.path)
+        out(value(got.shown))
+        out(got.path)
     else:
-        print(json_text.dumps(got.shown, indent=2, ensure_ascii=False))
+        out(json_text.dumps(got.shown, indent=2, ensure_ascii=False))
     return SUCCEEDED
 
 
@@ -253,7 +264,7 @@ def graph(
     """
     from penstock import app
 
-    print(app.graph_of_target(target, form=format).rstrip("\n"))
+    out(app.graph_of_target(target, form=format).rstrip("\n"))
     return SUCCEEDED
 
 
@@ -271,7 +282,7 @@ def version(*, json: Json = False) -> int:
     known = app.versions()
     if json:
         return print_json(known)
-    print(f"penstock {known['penstock']} (Python {known['python']}, {known['platform']})")
+    out(f"penstock {known['penstock']} (Python {known['python']}, {known['platform']})")
     for name in known["degradations"]:
-        print(f"  {name}")
+        out(f"  {name}")
     return SUCCEEDED

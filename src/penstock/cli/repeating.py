@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import err
 from penstock.base.errors import InvalidInput
 from penstock.cli.main import FAILED, SUCCEEDED
 from penstock.cli.reading import Json, print_json
@@ -62,4 +62,4 @@ def repro(
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    err(text)

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import json as json_text
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from penstock.app.outlets import err, out
 from penstock.base.errors import InvalidInput, InvalidPipeline
+from penstock.cli.live import progress_for
 from penstock.cli.main import CANCELLED, FAILED, INVALID, SUCCEEDED
-from penstock.cli.progress import progress_for
 from penstock.cli.words import count, duration, shortened, value
 
 if TYPE_CHECKING:
+    from penstock.app.progress_lines import ProgressLines
     from penstock.app.results import RunResult
     from penstock.app.twice import Twice
     from penstock.cli.live import LiveProgress
-    from penstock.cli.progress import ProgressLines
 
 # Of a run that takes less, there is nothing to say of where its time went.
 SUMMARY_MS_MIN = 1_000
@@ -62,35 +62,34 @@ def check(
         if not json:
             raise
         found = [item.to_json() for item in invalid.diagnostics]
-        print(json_text.dumps({"pipeline": None, "valid": False, "diagnostics": found}, indent=2, ensure_ascii=False))
+        out(json_text.dumps({"pipeline": None, "valid": False, "diagnostics": found}, indent=2, ensure_ascii=False))
         return INVALID
     if json:
-        print(json_text.dumps(checked.to_json(), indent=2, ensure_ascii=False))
+        out(json_text.dumps(checked.to_json(), indent=2, ensure_ascii=False))
         return SUCCEEDED
     for diagnostic in checked.diagnostics:
-        print(diagnostic, file=sys.stderr)
+        err(diagnostic)
     for component in checked.nondeterministic:
-        print(
-            f"warning: {component} is nondeterministic: it gave two results for one key; `penstock why` says what differed",
-            file=sys.stderr,
+        err(
+            f"warning: {component} is nondeterministic: it gave two results for one key; `penstock why` says what differed"
         )
     warned = f", {count(len(checked.diagnostics), 'warning')}" if checked.diagnostics else ""
-    print(f"{checked.pipeline} is valid: {count(checked.nodes, 'node')}{warned}")
+    out(f"{checked.pipeline} is valid: {count(checked.nodes, 'node')}{warned}")
     return SUCCEEDED
 
 
 def _check_twice(told: Twice, *, json: bool) -> int:
     if json:
-        print(json_text.dumps(told.to_json(), indent=2, ensure_ascii=False))
+        out(json_text.dumps(told.to_json(), indent=2, ensure_ascii=False))
         return FAILED if told.differences else SUCCEEDED
     took = " and ".join(duration(each) for each in told.duration_ms)
     if not told.differences:
         known = "; an earlier run of it differed, as `penstock why` says" if told.marked else ""
-        print(f"{told.path} gave the same twice ({took}){known}")
+        out(f"{told.path} gave the same twice ({took}){known}")
         return SUCCEEDED
-    print(f"{told.path} is nondeterministic: run twice on the same inputs ({took}), it gave")
+    out(f"{told.path} is nondeterministic: run twice on the same inputs ({took}), it gave")
     for name, what in told.differences.items():
-        print(f"  {name}: {what}")
+        out(f"  {name}: {what}")
     return FAILED
 
 
@@ -149,9 +148,9 @@ def retry(run: str, /, *, quiet: Quiet = False, json: Json = False) -> int:
     progress = progress_for(quiet=quiet)
     result, did = app.retry_run(run, progress=progress)
     if not did:
-        print(f"run {result.run_id} has succeeded already: there is nothing to do again", file=sys.stderr)
+        err(f"run {result.run_id} has succeeded already: there is nothing to do again")
         if json:
-            print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
+            out(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
         return SUCCEEDED
     return _tell(result, progress, quiet=quiet, json=json)
 
@@ -173,7 +172,7 @@ def cancel(
     from penstock import app
 
     result, did = app.cancel_run(run, force=force, progress=progress_for(quiet=quiet))
-    print(f"run {result.run_id} {'is' if did else 'had ended already: it is'} {result.state}", file=sys.stderr)
+    err(f"run {result.run_id} {'is' if did else 'had ended already: it is'} {result.state}")
     return SUCCEEDED
 
 
@@ -200,20 +199,20 @@ def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: b
     states = [state for state in progress.ended if progress.ended[state]]
     counts = ", ".join(f"{progress.ended[state]:,} {state}" for state in states) or "no task runs"
     if not quiet or result.state != "succeeded":
-        print(f"{result.pipeline} {result.state}{took}{why}: {counts}", file=sys.stderr)
+        err(f"{result.pipeline} {result.state}{took}{why}: {counts}")
     if result.state != "succeeded":
-        print(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.", file=sys.stderr)
+        err(f"  `penstock show {result.run_id}` and `penstock logs {result.run_id}` say more.")
     if not quiet and took_ms is not None and took_ms >= SUMMARY_MS_MIN and result.summary is not None:
         from penstock.app.drawing import summary_lines
 
         for line in summary_lines(result.summary):
-            print(f"  {line}", file=sys.stderr)
+            err(f"  {line}")
     if json:
-        print(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        out(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:
         for name, output in result.outputs_json().items():
-            print(f"{name} = {value(output)}")
+            out(f"{name} = {value(output)}")
             path = result.outputs.stored_path(name)
             if path is not None:
-                print(f"    {os.path.relpath(path)}")
+                out(f"    {os.path.relpath(path)}")
     return {"succeeded": SUCCEEDED, "cancelled": CANCELLED}.get(result.state, FAILED)

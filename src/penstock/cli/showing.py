@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import alike_line, grouped, headline, outcome_text, repro_line
+from penstock.app.outlets import out
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.cli.words import count, duration, indented, logged, shortened, value
 
@@ -23,17 +24,17 @@ def print_failures(task_runs: Iterable[TaskRunResult]) -> None:
     groups = grouped([task.failing for task in task_runs if task.failing is not None])
     if not groups:
         return
-    print("\nfailed")
+    out("\nfailed")
     for group in groups[:GROUPS_SHOWN_MAX]:
         failing = group.first
-        print(f"  {alike_line(group) if len(group.paths) > 1 else f'{failing.row.path} {headline(failing)}'}")
+        out(f"  {alike_line(group) if len(group.paths) > 1 else f'{failing.row.path} {headline(failing)}'}")
         own = [frame for frame in failing.frames if frame.own]
         if own:
-            print(f"    {own[-1].file}:{own[-1].line} in {own[-1].function}")
+            out(f"    {own[-1].file}:{own[-1].line} in {own[-1].function}")
         if failing.attempt is not None:
-            print(f"    {repro_line(failing.attempt)}")
+            out(f"    {repro_line(failing.attempt)}")
     if len(groups) > GROUPS_SHOWN_MAX:
-        print(f"  … and {count(len(groups) - GROUPS_SHOWN_MAX, 'more kind')} of failure")
+        out(f"  … and {count(len(groups) - GROUPS_SHOWN_MAX, 'more kind')} of failure")
 
 
 def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
@@ -43,45 +44,45 @@ def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
         for each in task.exhibits
     ]
     if lines:
-        print("\nfigures and tables")
-        print("\n".join(lines[:EXHIBITS_SHOWN_MAX]))
+        out("\nfigures and tables")
+        out("\n".join(lines[:EXHIBITS_SHOWN_MAX]))
     if len(lines) > EXHIBITS_SHOWN_MAX:
-        print(f"  … and {len(lines) - EXHIBITS_SHOWN_MAX:,} more; --json has them all")
+        out(f"  … and {len(lines) - EXHIBITS_SHOWN_MAX:,} more; --json has them all")
 
 
 def print_task(told: TaskShown) -> None:
     result, kept = told.result, told.logged
-    print(f"{result.path} of run {told.run_id}: {result.state}{f' ({result.origin})' if result.origin else ''}")
+    out(f"{result.path} of run {told.run_id}: {result.state}{f' ({result.origin})' if result.origin else ''}")
     took = f", took {duration(result.duration_ms)}" if result.duration_ms is not None else ""
-    print(f"{result.component}{took}")
+    out(f"{result.component}{took}")
     if result.source:
-        print(f"from {kept.maker}")
+        out(f"from {kept.maker}")
     for attempt in kept.attempts:
         ended = outcome_text(attempt.outcome, attempt.failure) or str(attempt.state)
-        print(f"  attempt {attempt.number}: {shortened(ended)} {duration(attempt.duration_us / 1_000)}".rstrip())
+        out(f"  attempt {attempt.number}: {shortened(ended)} {duration(attempt.duration_us / 1_000)}".rstrip())
         starved = post_mortem_of(attempt.outcome, attempt.failure)
         if starved is not None:
-            print(indented("\n".join(post_mortem_lines(starved)), 4))
+            out(indented("\n".join(post_mortem_lines(starved)), 4))
     said = kept.progress
     if said is not None:
         of = f" of {said.total:,}" if said.total is not None else ""
-        print(f"  it said: {said.done:,}{of} {said.text}".rstrip())
+        out(f"  it said: {said.done:,}{of} {said.text}".rstrip())
     _print_section("metrics", [_metric_line(metric) for metric in kept.metrics])
     _print_section("figures", _exhibit_lines(kept, "figure"))
     _print_section("tables", _exhibit_lines(kept, "table"))
     outputs: dict[str, Any] = told.to_json()["outputs"]
     _print_section("outputs", [f"{name} = {value(shown)}" for name, shown in outputs.items()])
     if told.story:
-        print("\n" + told.story[0])
-        print(indented("\n".join(told.story[1:])))
+        out("\n" + told.story[0])
+        out(indented("\n".join(told.story[1:])))
     if told.traceback:
-        print("\n" + told.traceback)
+        out("\n" + told.traceback)
 
 
 def _print_section(title: str, lines: Sequence[str]) -> None:
     if lines:
-        print(f"\n{title}")
-        print(indented("\n".join(lines), 2))
+        out(f"\n{title}")
+        out(indented("\n".join(lines), 2))
 
 
 def _metric_line(metric: Metric) -> str:

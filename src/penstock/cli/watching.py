@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from penstock.app.outlets import OUT, err
 from penstock.base.errors import PenstockError
 from penstock.cli.main import CANCELLED, INVALID, tell
 
@@ -31,7 +31,7 @@ def run_whenever_saved(watch: Watch, once: Callable[[], tuple[RunResult, int]]) 
                 status = tell(error)
             if status == CANCELLED:
                 return status
-            sys.stdout.flush()
+            OUT.flush()
             _say("waiting for a file to be saved (Ctrl-C ends)")
             changed = watch.wait(result)
             _say(f"\nchanged: {_named(changed)}")
@@ -46,4 +46,4 @@ def _named(changed: Sequence[str]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    err(text)

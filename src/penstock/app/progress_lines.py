@@ -4,19 +4,17 @@ steady rate, only counts are shown, now and then."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import Alike, Failing, alike_line, headline, outcome_text, story
-from penstock.cli.words import duration, indented
+from penstock.app.outlets import Outlet, progress_outlet
+from penstock.app.words import duration, indented
 
 if TYPE_CHECKING:
     from penstock.app.progress import AttemptRow, Observed, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
-    from penstock.cli.live import LiveProgress
 
 ENDED = ("succeeded", "failed", "skipped", "cancelled")
 # Lines in hand at the start, and how many come back per second: a pipeline of tasks is told line by line, a map is
@@ -44,26 +42,14 @@ class Lines:
         return self._in_hand >= 0
 
 
-def progress_for(*, quiet: bool) -> ProgressLines | LiveProgress:
-    """What shows progress here: a live view on a terminal that can move its cursor, lines anywhere else."""
-    stream = sys.stderr
-    is_terminal = stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-    if quiet or not is_terminal or "utf" not in (stream.encoding or "").lower():
-        return ProgressLines(stream, quiet=quiet)
-    from penstock.cli.live import LiveProgress
-
-    return LiveProgress(stream)
-
-
 class ProgressLines:
     """Implements `app.progress.Progress` with lines of text. Quiet: failures and warnings only."""
 
     def __init__(
-        self, stream: TextIO | None = None, *, quiet: bool = False, say: Callable[[str], None] | None = None
+        self, outlet: Outlet | None = None, *, quiet: bool = False, say: Callable[[str], None] | None = None
     ) -> None:
-        """`say` takes lines instead of the stream."""
-        self._stream = stream if stream is not None else sys.stderr
-        self._say = say
+        """`say` takes lines instead of the outlet, which is standard error unless it is given."""
+        self._say = say or (outlet or progress_outlet()).say
         self._is_quiet = quiet
         self._open: set[str] = set()
         """Attempts that have not ended."""
@@ -210,10 +196,7 @@ class ProgressLines:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        if self._say is not None:
-            self._say(text)
-        else:
-            print(text, file=self._stream, flush=True)
+        self._say(text)
 
     def _quiet_line(self, path: str, name: str, *, text: str | Callable[[], str], kind: str) -> None:
         """A line while there are lines in hand; else only counted, under `kind` (empty: not even counted). A text that

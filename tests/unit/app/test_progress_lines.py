@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
+from penstock.app.outlets import Outlet
+from penstock.app.progress_lines import FAILURES_SHOWN_MAX, LINES_IN_HAND_MAX, ProgressLines
 from penstock.base.instants import Instant
-from penstock.cli.progress import FAILURES_SHOWN_MAX, LINES_IN_HAND_MAX, ProgressLines
 from penstock.engine.events import Transition
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, RunState, TaskState
@@ -17,7 +18,7 @@ RUN = RunRow("1" * 13, "sums", "d", {}, "p", 0, NOW, state=RunState.RUNNING)
 
 def lines(tail: str = "") -> tuple[ProgressLines, io.StringIO]:
     stream = io.StringIO()
-    progress = ProgressLines(stream)
+    progress = ProgressLines(Outlet(lambda: stream))
     progress.begun(RUN, how="new", tail=lambda attempt: tail, saved=lambda source: 12_345.0)
     return progress, stream
 
