@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,3 +80,26 @@ class LocalSubject:
 def broken_launcher(**given: Any) -> Any:
     """In place of a launcher, for workers that cannot start."""
     raise OSError("broken on purpose")
+
+
+def silent_launcher(*, scratch: Path, **given: Any) -> Any:
+    """In place of a launcher, for workers of which the first never begins what it takes. `silent-COUNT` in the project's
+    folder says how many do not."""
+    from penstock.launcher.outer.attempt import Launcher
+    from penstock.launcher.outer.bounds import Bounds
+
+    project = given["project"]
+
+    def never(*_: Any, **__: Any) -> int:
+        while True:
+            time.sleep(3600)
+
+    for mark in sorted(project.glob("silent-*")):
+        try:
+            mark.unlink()
+        except FileNotFoundError:
+            continue
+        (project / "took").write_text(str(os.getpid()))
+        Bounds.begin = never  # type: ignore[method-assign]
+        break
+    return Launcher(scratch=scratch, **given)

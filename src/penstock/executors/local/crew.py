@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.executors.local.admission import Shape
+from penstock.executors.local.custody import Sight, Watch
 from penstock.executors.local.keeper_link import DATAGRAM
 from penstock.launcher.outer.records import Frames
 from penstock.launcher.outer.slot import Begun, Slot
@@ -34,16 +35,17 @@ class Entry:
     started: bool = False
     """It was reported as started."""
     stop_grace_ms: int | None = None
-    lost_at: float | None = None
-    """It was in a socket when a worker of its pool died, and isn't there any more: when it is given up, unless some
-    worker shows it before."""
+    missing_at: float | None = None
+    """Since when it is neither in its pool's socket nor in the slot of a worker."""
+    takes: int = 0
+    """How many workers had taken it and ended before they began it."""
 
 
 class Pool:
     """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers,
     and reads from it to take requests back."""
 
-    __slots__ = ("_ours", "_theirs", "failures", "fresh", "key", "not_before", "sent", "used_at", "workers")
+    __slots__ = ("_ours", "_theirs", "failures", "fresh", "key", "not_before", "sent", "used_at", "watch", "workers")
 
     def __init__(self, key: str, *, fresh: bool = False) -> None:
         self.key = key
@@ -56,6 +58,7 @@ class Pool:
         self.failures = 0
         """How many workers in a row could not be started."""
         self.not_before = 0.0
+        self.watch = Watch()
         self.used_at = 0.0
         """When it was given an attempt last."""
 
@@ -82,6 +85,20 @@ class Pool:
             if not datagram:
                 return taken
             taken.append(datagram)
+
+    def in_hands(self) -> list[Entry]:
+        """The attempts that were given to the socket and are not in it any more, oldest first. The socket is a queue, so its
+        first request says which."""
+        try:
+            first = self._theirs.recv(BUFFER_BYTES, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return list(self.sent.values())
+        taken: list[Entry] = []
+        for entry in self.sent.values():
+            if entry.datagram == first:
+                return taken
+            taken.append(entry)
+        return []  # nothing that was sent: nobody can say
 
     def close(self) -> None:
         """Its workers leave once they have ended what they are at."""
@@ -136,6 +153,13 @@ def open_hand(number: int, pool: Pool, slot: Path) -> tuple[Hand, socket.socket]
     mapped = Slot(slot, create=True)
     ours, theirs = socket.socketpair()
     return Hand(number, pool, mapped, ours), theirs
+
+
+def sight_of(slot: Slot) -> Sight:
+    """What a worker's slot shows now. Its stage is read first: a worker that is past `TAKEN` shows what it has begun."""
+    stage = slot.stage()
+    begun = slot.begun()
+    return Sight(stage, slot.sequence(), begun.attempt_id if begun is not None else None)
 
 
 def end_for(begun: Begun, outcome: Outcome, *, now: int, worker: str) -> AttemptEnded:

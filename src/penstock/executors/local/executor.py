@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from penstock.engine.events import CapacityReported
-from penstock.executors.local.admission import Admission, Place
+from penstock.executors.local.admission import Admission
 from penstock.executors.local.adoption import examine, forget_past
-from penstock.executors.local.crew import Entry, Hand, Pool, end_for, how_it_ended
+from penstock.executors.local.crew import Entry, Hand, end_for, how_it_ended
 from penstock.executors.local.describing import describe_in
 from penstock.executors.local.devices import Leases, amounts_of, find_devices
+from penstock.executors.local.dispatch import Dispatch
 from penstock.executors.local.gpus import OFF, GpuSource, NoGpus
 from penstock.executors.local.incarnation import Incarnation
 from penstock.executors.local.intake import FRESH, Intake
@@ -39,7 +40,6 @@ from penstock.wire import (
     Cancelled,
     DescribeRequest,
     Description,
-    Lost,
     Observed,
     Outcome,
     Refused,
@@ -53,22 +53,17 @@ SCAN_S = 0.02
 """How long an attempt runs before it is worth a report that it has started."""
 
 STOP_SCAN_S = 0.002
-TAKEN_S = 1.0
-"""How long a worker may have a request without showing it in its slot, once another worker of its pool has died."""
-
-START_FAILURES_MAX = 3
-"""After so many workers in a row that could not be started, the attempts that wait for one are lost."""
-
-IDLE_S = 60.0
-"""How long a pool keeps its workers without an attempt, when another pool grows."""
 
 
 class LocalExecutor:
     """Implements `effects.Executor` and `effects.Describer`. One lock guards all of it, so `describe` may be called
     from another thread than the one that polls."""
 
-    def __init__(self, settings: LocalSettings, *, name: str = "local") -> None:
-        """Start the keeper. Raises StoreUnavailable when the state folder cannot be written to."""
+    def __init__(
+        self, settings: LocalSettings, *, name: str = "local", now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start the keeper. `now` is the clock of what is waited for, in seconds. Raises StoreUnavailable when the state
+        folder cannot be written to."""
         self._name = name
         self._lock = threading.RLock()
         self._own = Incarnation(settings.state)
@@ -85,8 +80,10 @@ class LocalExecutor:
         )
         self._roster = Roster(self._own, worker_settings(settings, self._own, hides_gpus=bool(self.gpus)))
         self._tally = Tally(self._own)
-        self._waiting: dict[str, Entry] = {}
-        """Attempts for which there is no room yet, in order."""
+        self._dispatch = Dispatch(
+            self._roster, self._admission, self._leases, finish=self._finish, take_in=self._take_in_recorded, now=now
+        )
+        self._now = now
         self._active: dict[str, Entry] = {}
         """All that have not ended, those that wait among them."""
         self._started_count = 0
@@ -133,12 +130,12 @@ class LocalExecutor:
             if entry is None:
                 return
             if entry.sent:
-                self._take_back(self._roster.pools[entry.pool])
+                self._dispatch.take_back(self._roster.pools[entry.pool])
             if not entry.sent:
                 self._finish(entry, Cancelled("stopped before it began"))
                 return
             entry.stop_grace_ms = grace_ms
-            self._scan(time.monotonic())
+            self._scan(self._now())
 
     def adopt(self, attempt_ids: Sequence[str]) -> None:
         with self._lock:
@@ -154,7 +151,7 @@ class LocalExecutor:
                 self._adopt(unknown)
 
     def poll(self, timeout_ms: int) -> Sequence[Report]:
-        until = time.monotonic() + timeout_ms / 1000
+        until = self._now() + timeout_ms / 1000
         while True:
             with self._lock:
                 wait_s = self._wait_s(until)
@@ -164,7 +161,7 @@ class LocalExecutor:
                     self._take_in(self._roster.hear(ready))
                     self._pump()
                 self._keep_time()  # after hearing, so that what was just said is not read from the records once more
-                if self._tally.reports or time.monotonic() >= until:
+                if self._tally.reports or self._now() >= until:
                     return self._tally.take()
 
     def observations(self) -> Sequence[Observed]:
@@ -208,6 +205,7 @@ class LocalExecutor:
     def _hear_keeper(self) -> None:
         with self._lock:
             self._take_in(self._roster.hear_keeper())
+            self._pump()
 
     def _join(self, hand: Hand, pin: str) -> None:
         """The worker that has described a target becomes the first of its pin's pool; where there is one, it leaves."""
@@ -235,81 +233,11 @@ class LocalExecutor:
         if entry.complaint:
             self._finish(entry, Refused(entry.complaint))
         else:
-            self._waiting[entry.attempt_id] = entry
+            self._dispatch.waiting[entry.attempt_id] = entry
 
     def _pump(self) -> None:
-        while self._waiting:
-            entry = next(iter(self._waiting.values()))
-            if not self._put(entry):
-                return
-
-    def _put(self, entry: Entry) -> bool:
-        """Give an attempt to its pool, if it has its turn."""
-        place = self._admission.place(entry.pool, entry.shape)
-        if place is Place.WAIT and self._admission.is_full:
-            self._dismiss_idle(entry.pool, idle_s=0.0)
-            place = self._admission.place(entry.pool, entry.shape)
-        if place is Place.WAIT or not self._leases.may_begin(entry.attempt_id):
-            return False
-        pool = self._roster.pool(entry.pool, fresh=entry.fresh)
-        if place is Place.GROW and not self._hire(pool):
-            return False
-        if not pool.send(entry.datagram):
-            return False
-        self._admission.take(entry.pool, entry.shape)
-        entry.sent = True
-        pool.sent[entry.attempt_id] = entry
-        pool.used_at = time.monotonic()
-        del self._waiting[entry.attempt_id]
-        if self._scan_at == float("inf"):
-            self._scan_at = time.monotonic() + SCAN_S
-        return True
-
-    def _hire(self, pool: Pool) -> bool:
-        if time.monotonic() < pool.not_before:
-            return False
-        self._dismiss_idle(pool.key, idle_s=IDLE_S)
-        try:
-            self._roster.hire(pool)
-        except OSError as error:
-            self._fail_start(pool, str(error))
-            return False
-        self._admission.hired(pool.key)
-        return True
-
-    def _dismiss_idle(self, wanted: str, *, idle_s: float) -> None:
-        """Other pools that nothing has used for a while make room."""
-        now = time.monotonic()
-        for pool in list(self._roster.pools.values()):
-            if pool.key != wanted and not pool.sent and pool.workers and now - pool.used_at > idle_s:
-                for hand in pool.workers.values():
-                    self._leaves(hand)
-                self._roster.dismiss(pool)
-                self._admission.forget(pool.key)
-
-    def _fail_start(self, pool: Pool, error: str) -> None:
-        """A worker could not be started: try again a little later, and give up after a few times."""
-        pool.failures += 1
-        pool.not_before = time.monotonic() + 0.05 * 2.0**pool.failures
-        if pool.failures >= START_FAILURES_MAX and not pool.workers:
-            pool.failures = 0
-            self._take_back(pool)
-            for entry in [entry for entry in self._waiting.values() if entry.pool == pool.key]:
-                self._finish(entry, Lost(f"no worker could be started: {error}"))
-
-    def _take_back(self, pool: Pool) -> None:
-        """Take the requests that no worker has yet out of a pool's socket; they wait again, in front."""
-        datagrams = set(pool.take_back())
-        back = {each.attempt_id: each for each in pool.sent.values() if each.datagram in datagrams}
-        for entry in back.values():
-            self._unsend(entry, pool)
-        self._waiting = {**back, **self._waiting}
-
-    def _unsend(self, entry: Entry, pool: Pool) -> None:
-        entry.sent = False
-        entry.lost_at = None
-        del pool.sent[entry.attempt_id]
-        self._admission.release(entry.pool, entry.shape)
+        if self._dispatch.pump():
+            self._scan_at = min(self._scan_at, self._now() + SCAN_S)
 
     # -- what is heard -------------------------------------------------------------------------------------------------
 
@@ -331,7 +259,7 @@ class LocalExecutor:
             case "observed":
                 self._observations.extend(observed_from_json(item) for item in word["items"])
             case "retiring":
-                self._leaves(hand)
+                self._dispatch.leaves(hand)
             case "unusable":
                 hand.error = word["error"]
             case unknown:
@@ -362,7 +290,7 @@ class LocalExecutor:
 
     def _forget(self, entry: Entry) -> None:
         del self._active[entry.attempt_id]
-        self._waiting.pop(entry.attempt_id, None)
+        self._dispatch.waiting.pop(entry.attempt_id, None)
         if entry.started:
             self._started_count -= 1
         if entry.sent:
@@ -372,18 +300,12 @@ class LocalExecutor:
             self._admission.release(entry.pool, entry.shape)
         self._leases.ended(entry.attempt_id, gone=not self._roster.has_workers(entry.pool))
 
-    def _leaves(self, hand: Hand) -> None:
-        """A worker takes no more requests."""
-        if not hand.leaving:
-            hand.leaving = True
-            self._admission.left(hand.pool.key)
-
     def _gone(self, hand: Hand) -> None:
         """A worker's process has ended: take in what it recorded, then judge what it leaves."""
         if hand.describing:
             return  # `describe` sees it
         counted = not hand.leaving
-        self._leaves(hand)
+        self._dispatch.leaves(hand)
         self._read_records(hand, end=None)
         begun = hand.slot.begun()
         entry = self._active.get(begun.attempt_id) if begun is not None else None
@@ -394,9 +316,9 @@ class LocalExecutor:
             self._finish(entry, outcome, begun=begun, hand=hand)
         pool = hand.pool
         if counted and begun is None and hand.ended_count == 0:
-            self._fail_start(pool, hand.error or f"it ended with {hand.exit} before its first attempt")
-        if counted and pool.sent:
-            self._suspect(pool)
+            self._dispatch.fail_start(pool, hand.error or f"it ended with {hand.exit} before its first attempt")
+        if pool.sent:
+            self._scan_at = self._now()
         if pool.fresh and not any(each.pool == pool.key for each in self._active.values()):
             self._roster.dismiss(pool)
             self._admission.forget(pool.key)
@@ -404,15 +326,11 @@ class LocalExecutor:
         self._tally.worker_left(hand.number)
         hand.close()
 
-    def _suspect(self, pool: Pool) -> None:
-        """A worker died that may have taken a request and not shown it: what is neither in the socket nor in the hands
-        of another worker within a moment is given up."""
-        self._take_back(pool)
-        shown = {begun.attempt_id for hand in pool.workers.values() if (begun := hand.slot.begun())}
-        for entry in list(pool.sent.values()):
-            if entry.attempt_id not in shown and entry.lost_at is None:
-                entry.lost_at = time.monotonic() + (TAKEN_S if pool.workers else 0.0)
-                self._scan_at = min(self._scan_at, entry.lost_at)
+    def _take_in_recorded(self, hand: Hand) -> None:
+        recorded = hand.slot.recorded_bytes()
+        if recorded > hand.recorded:
+            self._read_records(hand, end=recorded)
+            hand.recorded = recorded
 
     def _read_records(self, hand: Hand, *, end: int | None) -> None:
         for payload in read_records(self._own.records(hand.number), offset=hand.recorded, end=end):
@@ -421,22 +339,22 @@ class LocalExecutor:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _keep_time(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         if now >= self._scan_at:
             self._scan(now)
         if now >= self._leases.sample_at:
             self._leases.sample(self._roster.pids())
         self._tally.repeat_old(now)
         self._ledger.publish(self._admission.used)
-        if self._waiting:
+        if self._dispatch.waiting:
             self._pump()
 
     def _wait_s(self, until: float) -> float:
-        now = time.monotonic()
+        now = self._now()
         if self._tally.reports:
             return 0.0
         due = min(until, self._scan_at, self._tally.repeat_at, self._leases.sample_at)
-        if self._waiting:
+        if self._dispatch.waiting:
             due = min(
                 due, *(pool.not_before for pool in self._roster.pools.values() if pool.not_before > now), now + 1.0
             )
@@ -445,7 +363,6 @@ class LocalExecutor:
     def _scan(self, now: float) -> None:
         """Look into the slots: who has begun what, what was recorded and not yet reported."""
         now_ms = time.time_ns() // 1_000_000
-        hurry = False
         shown: set[str] = set()
         for hand in list(self._roster.hands.values()):
             if hand.describing:
@@ -461,13 +378,10 @@ class LocalExecutor:
             if begun is not None and entry is not None:
                 shown.add(entry.attempt_id)
                 self._shows(hand, entry, begun, now_ms)
-        for entry in [entry for entry in self._active.values() if entry.lost_at or entry.stop_grace_ms is not None]:
-            if entry.attempt_id in shown:
-                entry.lost_at = None
-            elif entry.lost_at and entry.lost_at <= now:
-                self._finish(entry, Lost("the worker that had taken it died before it began, or while it did"))
-            else:
-                hurry = True
+        self._dispatch.look()
+        hurry = any(
+            entry.stop_grace_ms is not None and entry.attempt_id not in shown for entry in self._active.values()
+        )
         idle = len(self._active) == self._started_count and not hurry
         self._scan_at = float("inf") if idle else now + (STOP_SCAN_S if hurry else SCAN_S)
 

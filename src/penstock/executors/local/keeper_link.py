@@ -64,6 +64,10 @@ class KeeperLink:
     def kill(self, worker: int) -> None:
         self._order({"order": "kill", "worker": worker})
 
+    def end_silent(self, worker: int) -> None:
+        """End that worker, unless its slot shows an attempt by then."""
+        self._order({"order": "end_silent", "worker": worker})
+
     def sample(self) -> None:
         """Look at the memory of long attempts, until none runs."""
         self._order({"order": "sample"})

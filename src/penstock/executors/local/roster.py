@@ -96,6 +96,11 @@ class Roster:
         if self._link is not None:
             self._link.kill(hand.number)
 
+    def end_silent(self, hand: Hand) -> None:
+        """End a worker unless it has begun an attempt."""
+        if self._link is not None:
+            self._link.end_silent(hand.number)
+
     def sample_memory(self) -> None:
         if self._link is not None:
             self._link.sample()

@@ -154,6 +154,9 @@ class Keeper:
             case "kill":
                 if order["worker"] in self._kept:
                     kill(self._kept[order["worker"]].pid)
+            case "end_silent":
+                if order["worker"] in self._kept:
+                    self._end_silent(self._kept[order["worker"]])
             case "sample":
                 self._attend()
             case unknown:
@@ -229,18 +232,20 @@ class Keeper:
     def _kill_attempt(self, kept: Kept, sequence: int) -> None:
         """Kill the worker if it is still at that attempt. It is made to stand still first, so that it can't go on to
         another one between the look and the blow."""
-        os.kill(kept.pid, signal.SIGSTOP)
-        until = time.monotonic() + FREEZE_S
-        while time.monotonic() < until:
-            fields = stat_fields(kept.pid)
-            if fields is None or fields[0] in "TtZX":
-                break
-            time.sleep(0.0002)
+        _freeze(kept.pid)
         begun = kept.slot.begun()
         if begun is not None and begun.sequence == sequence:
             if kept.guard.sequence == sequence:
                 for pid in kept.guard.pids:  # some that go on taking memory are not to wait for the worker's end
                     kill(pid)
+            kill(kept.pid)
+        else:
+            os.kill(kept.pid, signal.SIGCONT)
+
+    def _end_silent(self, kept: Kept) -> None:
+        """Kill the worker if it shows no attempt, with the same care."""
+        _freeze(kept.pid)
+        if kept.slot.begun() is None:
             kill(kept.pid)
         else:
             os.kill(kept.pid, signal.SIGCONT)
@@ -305,6 +310,17 @@ class Keeper:
         now = time.monotonic()
         for kept in self._kept.values():
             kept.guard.attend(now)
+
+
+def _freeze(pid: int) -> None:
+    """Make a process stand still, or wait a moment for it."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + FREEZE_S
+    while time.monotonic() < until:
+        fields = stat_fields(pid)
+        if fields is None or fields[0] in "TtZX":
+            return
+        time.sleep(0.0002)
 
 
 def main(control_fd: int) -> None:

@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 SLOT_BYTES = 8192
@@ -29,6 +30,8 @@ _TOLD = struct.Struct("<Q")
 """Sequence number of the attempt whose frames the worker has written down."""
 _TOLD_AT = 56
 _ID_AT = 64
+_STAGE = struct.Struct("<I")
+_STAGE_AT = 4088
 _STOP = struct.Struct("<Q")
 _STOP_AT = 4096
 _PEAK = struct.Struct("<QQ")
@@ -41,6 +44,19 @@ _VERDICT_AT = 4136
 VERDICTS = ("", "memory", "disk", "kernel")
 
 _IDLE, _RUNNING = 0, 1
+
+
+class Stage(IntEnum):
+    """What a worker is doing between attempts. Whoever is in `WAITING` or `TAKEN` may have a request that its slot does
+    not show yet; nobody else may."""
+
+    STARTING = 0
+    WAITING = 1
+    """It asks its pool's socket for a request."""
+    TAKEN = 2
+    """It has one, and has not begun it."""
+    BUSY = 3
+    """It is at an attempt, or at what follows one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,11 @@ class Slot:
         self._map[_ID_AT : _ID_AT + len(attempt_id)] = attempt_id
         _BEGUN.pack_into(self._map, 0, self._sequence, _IDLE, len(attempt_id), started_at, log_offset)
         _STATE.pack_into(self._map, _STATE_AT, _RUNNING)
+        self.enter(Stage.BUSY)  # last: a reader sees the attempt, or sees that there may be one
         return self._sequence
+
+    def enter(self, stage: Stage) -> None:
+        _STAGE.pack_into(self._map, _STAGE_AT, stage)
 
     def end(self, recorded_bytes: int) -> None:
         """The attempt's outcome is recorded; the file of records is that long now."""
@@ -163,6 +183,15 @@ class Slot:
             if _BEGUN.unpack_from(self._map, 0) == (sequence, state, length, started_at, log_offset):
                 return Begun(sequence, attempt_id.decode(), started_at, log_offset)
         return None
+
+    def stage(self) -> Stage:
+        """To be read before `begun`: then no attempt goes unseen between the two."""
+        return Stage(_STAGE.unpack_from(self._map, _STAGE_AT)[0])
+
+    def sequence(self) -> int:
+        """How many attempts were begun so far."""
+        sequence: int = _BEGUN.unpack_from(self._map, 0)[0]
+        return sequence
 
     def recorded_bytes(self) -> int:
         """How long the file of records is, as far as whole records go."""

@@ -32,7 +32,7 @@ from penstock.launcher.outer.devices import show_devices
 from penstock.launcher.outer.groups import Group
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
-from penstock.launcher.outer.slot import Slot
+from penstock.launcher.outer.slot import Slot, Stage
 from penstock.launcher.outer.threads import limit_threads
 from penstock.wire import (
     Artifact,
@@ -237,16 +237,23 @@ class Worker:
 
     def _next_datagram(self) -> bytes:
         """The next request; b"" when there will be none. Reports go out before this process waits, and every 2 ms."""
+        slot = self._slot
         if self._unsent:
+            slot.enter(Stage.WAITING)
             try:
                 datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1, socket.MSG_DONTWAIT)
             except BlockingIOError:
+                slot.enter(Stage.BUSY)
                 self._send()
             else:
+                slot.enter(Stage.TAKEN)
                 if time.monotonic_ns() - self._flushed_ns > FLUSH_NS:
                     self._send()
                 return datagram
-        return self._requests.recv(DATAGRAM_BYTES_MAX + 1)
+        slot.enter(Stage.WAITING)
+        datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1)
+        slot.enter(Stage.TAKEN)
+        return datagram
 
     def _attempt(self, launcher: Launcher, text: bytes) -> None:
         request = request_from_json(json.loads(text))
@@ -321,6 +328,7 @@ class Worker:
         from penstock.launcher.outer.describe import describe
         from penstock.wire import DescribeRequest, Description, description_to_json
 
+        self._slot.enter(Stage.BUSY)
         request = DescribeRequest(**json.loads(text))
         try:
             answer = describe(request, artifacts=artifacts, scratch=Path(self._settings.state) / "scratch")

@@ -92,6 +92,13 @@ def process(note: str) -> int:
     return os.getpid()
 
 
+def naps(note: str) -> int:
+    """Ends by itself after a short while."""
+    _begin(note)
+    time.sleep(0.2)
+    return os.getpid()
+
+
 def exits(note: str) -> int:
     _begin(note)
     print("about to leave", flush=True)
@@ -162,6 +169,13 @@ def leaves_thread(note: str) -> int:
     _begin(note)
     threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
     return os.getpid()
+
+
+def spoils(note: str) -> int:
+    """Its process cannot be used for another attempt: a thread of it goes on."""
+    _begin(note)
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+    return 0
 
 
 def prints(note: str) -> int:

@@ -50,8 +50,8 @@ class Subject(Protocol):
         ...
 
     def request(self, behaviour: str, attempt_id: str) -> AttemptRequest:
-        """An attempt that does what its behaviour says (`testing.conformance.behaviours`: `ok`, `fails`, `final`, `skips`,
-        `later1`, and `slow`, which never ends by itself)."""
+        """An attempt that does what its behaviour says (`testing.conformance.behaviours`: `ok`, `spoils`, `fails`,
+        `final`, `skips`, `later1`, and `slow`, which never ends by itself)."""
         ...
 
     def begun(self, attempt_id: str) -> int:
@@ -140,6 +140,18 @@ def many_attempts_all_end(subject: Subject) -> None:
     ids = [name(number) for number in range(subject.slots * 3 + 20)]
     with closing(subject.open()) as executor:
         executor.start([subject.request("ok", attempt_id) for attempt_id in ids])
+        ends = ends_of(executor, ids)
+        assert all(isinstance(ends[attempt_id].outcome, Succeeded) for attempt_id in ids)
+        assert [subject.begun(attempt_id) for attempt_id in ids] == [1] * len(ids)
+
+
+def attempts_that_spoil_their_process_take_nobody_along(subject: Subject) -> None:
+    """Whoever waits behind one whose process is not used again runs all the same, once; also behind the last one."""
+    ids = [name(number) for number in range(subject.slots * 3 + 2)]
+    with closing(subject.open()) as executor:
+        executor.start([subject.request("ok", name(900))])
+        ends_of(executor, [name(900)])
+        executor.start([subject.request("spoils", attempt_id) for attempt_id in ids])
         ends = ends_of(executor, ids)
         assert all(isinstance(ends[attempt_id].outcome, Succeeded) for attempt_id in ids)
         assert [subject.begun(attempt_id) for attempt_id in ids] == [1] * len(ids)
@@ -345,6 +357,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     an_attempt_ends_and_says_when,
     outcomes_are_told_apart,
     many_attempts_all_end,
+    attempts_that_spoil_their_process_take_nobody_along,
     an_id_is_started_once,
     an_end_is_reported_until_acknowledged,
     acknowledging_the_unknown_does_nothing,
