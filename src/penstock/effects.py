@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from penstock.base.instants import Instant
+from penstock.base.instants import END_OF_TIME, Instant
 from penstock.engine.events import CapacityReported, Transition
 from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.values.store import ArtifactStore
@@ -259,11 +259,13 @@ class StateStore(Protocol):
         """Newest first."""
         ...
 
-    def task_runs(self, run_id: str) -> Sequence[TaskRunRow]:
-        """In order of path."""
+    def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
+        """In order of path. Given a `path`, only the one there, and with `below` all task runs inside of it as well."""
         ...
 
-    def attempts(self, run_id: str, path: str | None = None) -> Sequence[AttemptRow]: ...
+    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
+        """In order of path and number; `path` and `below` as for `task_runs`."""
+        ...
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]: ...
 
@@ -273,7 +275,7 @@ class StateStore(Protocol):
         """By path, number, kind and name."""
         ...
 
-    def progress(self, run_id: str) -> Sequence[Progress]:
+    def progress(self, run_id: str, path: str | None = None) -> Sequence[Progress]:
         """The last word of each attempt that said how far it is, by path and number."""
         ...
 
@@ -295,8 +297,8 @@ class StateStore(Protocol):
         """Those of the keys that have more than one entry."""
         ...
 
-    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
-        """Entries of a component, newest first by `created_at`."""
+    def entries_of(self, component: str, *, limit: int = 100, until: Instant = END_OF_TIME) -> Sequence[CacheEntry]:
+        """Entries of a component created at `until` or before, newest first by `created_at`."""
         ...
 
     def entry_of(self, run_id: str, path: str) -> CacheEntry | None:

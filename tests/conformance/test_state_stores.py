@@ -10,7 +10,7 @@ import pytest
 
 from penstock.effects import StateStore
 from penstock.stores.sql import open_state
-from penstock.testing.conformance import cache_store, state_store
+from penstock.testing.conformance import cache_store, state_observations, state_store
 from penstock.testing.conformance.state_store import OpenStore
 from penstock.testing.memory_state import MemoryState, MemoryStateStore
 
@@ -29,7 +29,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         yield open_one
 
 
-CHECKS = (*state_store.CHECKS, *cache_store.CHECKS)
+CHECKS = (*state_store.CHECKS, *state_observations.CHECKS, *cache_store.CHECKS)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -40,7 +40,7 @@ def test_state_store(check: Callable[[OpenStore], None], open_store: OpenStore) 
 def test_every_check_is_listed() -> None:
     written = {
         value
-        for name, value in [*vars(state_store).items(), *vars(cache_store).items()]
+        for name, value in [*vars(state_store).items(), *vars(state_observations).items(), *vars(cache_store).items()]
         if callable(value) and getattr(value, "__annotations__", {}).get("open_store") == "OpenStore"
     }
     assert written == set(CHECKS)

@@ -256,6 +256,7 @@ class Twins(RuleBasedStateMachine):
     def read_the_cache(self, keys: list[str], now: Instant, limit: int) -> None:
         self.both(lambda store: sorted(store.look_up(keys, now=now).items(), key=first))
         self.both(lambda store: store.entries_of("flights:fit", limit=limit))
+        self.both(lambda store: store.entries_of("flights:fit", limit=limit, until=Instant(NOW + limit)))
         self.both(lambda store: store.keys_unwritten_since(now))
         for key in keys:
             self.both(lambda store, key=key: store.entries(key, limit=limit))  # type: ignore[misc]
@@ -297,7 +298,11 @@ class Twins(RuleBasedStateMachine):
 
     @rule(run_id=RUNS, path=PATHS)
     def read_one_path(self, run_id: str, path: str) -> None:
+        self.both(lambda store: store.task_runs(run_id, path))
+        self.both(lambda store: store.task_runs(run_id, path, below=True))
         self.both(lambda store: store.attempts(run_id, path))
+        self.both(lambda store: store.attempts(run_id, path, below=True))
+        self.both(lambda store: store.progress(run_id, path))
         self.both(lambda store: store.metrics(run_id, path))
         self.both(lambda store: store.exhibits(run_id, path))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.failures import headline, outcome_text, story
 from penstock.app.logs import tail_of
 from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
-from penstock.app.reading import find_run, require_task, task_row
+from penstock.app.reading import find_run, require_task
 from penstock.app.results import TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.base.ids import split_attempt_id
@@ -63,10 +63,12 @@ class TaskLogged:
 
 
 class Makers:
-    """Finds the task runs that made what hits found, over chains of retried runs."""
+    """Finds the task runs that made what hits found, over chains of retried runs. `whole`: those of many task runs are
+    asked for, so the rows of a run are read once and kept."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, *, whole: bool = False) -> None:
         self._store = store
+        self._whole = whole
         self._rows: dict[str, Mapping[str, TaskRunRow]] = {}
 
     def maker_of(self, row: TaskRunRow) -> tuple[str, str]:
@@ -75,22 +77,23 @@ class Makers:
             if row.origin is not Origin.CACHED:
                 break
             run_id, _, path = row.cause.by.partition("/")
-            found = self._rows_of(run_id).get(path)
+            found = self._row_at(run_id, path)
             if found is None:
                 return run_id, path
             row = found
         return row.run_id, row.path
 
-    def _rows_of(self, run_id: str) -> Mapping[str, TaskRunRow]:
-        if run_id not in self._rows:
+    def _row_at(self, run_id: str, path: str) -> TaskRunRow | None:
+        if run_id not in self._rows or not self._whole:
             known = self._store.run(run_id) is not None
-            self._rows[run_id] = {row.path: row for row in self._store.task_runs(run_id)} if known else {}
-        return self._rows[run_id]
+            rows = self._store.task_runs(run_id, None if self._whole else path) if known else ()
+            self._rows[run_id] = {row.path: row for row in rows}
+        return self._rows[run_id].get(path)
 
 
 def exhibits_by_path(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, tuple[Exhibit, ...]]:
     """Figures and tables of all task runs of a run that have any."""
-    makers = Makers(store)
+    makers = Makers(store, whole=True)
     found: dict[str, tuple[Exhibit, ...]] = {}
     by_run: dict[str, dict[str, list[Exhibit]]] = {}
     for row in rows:
@@ -131,7 +134,7 @@ def task_logged(store: StateStore, row: TaskRunRow) -> TaskLogged:
     run_id, path = Makers(store).maker_of(row)
     if store.run(run_id) is None:
         return TaskLogged(f"{run_id}/{path}", (), (), (), None)
-    said = [each for each in store.progress(run_id) if split_attempt_id(each.attempt_id)[1] == path]
+    said = store.progress(run_id, path)
     return TaskLogged(
         f"{run_id}/{path}",
         tuple(store.attempts(run_id, path)),
@@ -183,8 +186,7 @@ def show_task(text: str, task: str) -> TaskShown:
     settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
-        require_task(store, run, task)
-        row = task_row(store, run, task)
+        row = require_task(store, run, task)
         logged = task_logged(store, row)
     own = logged.attempts[-1] if logged.attempts and row.origin is not Origin.CACHED else None
     made = logged.attempts[-1] if logged.attempts and row.origin is Origin.CACHED else None
@@ -219,8 +221,7 @@ def get_exhibit(text: str, task: str, kind: str, name: str, *, to: Path | None) 
     settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
-        require_task(store, run, task)
-        exhibits = task_logged(store, task_row(store, run, task)).exhibits
+        exhibits = task_logged(store, require_task(store, run, task)).exhibits
     of_kind = {each.name: each.artifact for each in exhibits if each.kind == kind}
     if name not in of_kind:
         has = f"it has: {', '.join(of_kind)}" if of_kind else f"it has logged no {kind}"

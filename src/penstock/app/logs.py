@@ -49,8 +49,9 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
         while True:
             # The state is read before the attempts: what ends in between is told in the last round.
             is_live = shown_state(store, store.run(run.run_id) or run) in ("pending", "running")
-            attempts = sorted(store.attempts(run.run_id), key=lambda row: (row.submitted_at, row.path, row.number))
-            chosen = [row for row in attempts if _is_of(row, task)]
+            chosen = _attempts_of(store, run, task)
+            is_printing = any(row.log is None and row.state is AttemptState.STARTED for row in chosen)
+            attempts = store.attempts(run.run_id) if is_printing else ()
             for attempt in chosen:
                 segment = attempt.log or _live_segment(settings, attempt, attempts)
                 key = (attempt.path, attempt.number)
@@ -70,14 +71,12 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
             time.sleep(FOLLOW_S)
 
 
-def _is_of(attempt: AttemptRow, task: str | None) -> bool:
-    """Whether an attempt belongs to TASK: a path, everything below it, or one attempt of it (`fit#2`)."""
-    if task is None:
-        return True
-    path, hash_sign, number = task.partition("#")
-    if hash_sign and number != str(attempt.number):
-        return False
-    return attempt.path == path or attempt.path.startswith(f"{path}/")
+def _attempts_of(store: StateStore, run: RunRow, task: str | None) -> Sequence[AttemptRow]:
+    """The attempts of TASK (a path and everything below it, or one attempt: `fit#2`), in order of submission."""
+    path, hash_sign, number = (task or "").partition("#")
+    found = store.attempts(run.run_id, path or None, below=True)
+    chosen = [row for row in found if not hash_sign or str(row.number) == number]
+    return sorted(chosen, key=lambda row: (row.submitted_at, row.path, row.number))
 
 
 def _hits(store: StateStore, run: RunRow, task: str | None) -> list[tuple[str, AttemptRow]]:
@@ -85,8 +84,8 @@ def _hits(store: StateStore, run: RunRow, task: str | None) -> list[tuple[str, A
     if task is None:
         return []
     found = []
-    for row in store.task_runs(run.run_id):
-        if row.origin is Origin.CACHED and (row.path == task or row.path.startswith(f"{task}/")):
+    for row in store.task_runs(run.run_id, task, below=True):
+        if row.origin is Origin.CACHED:
             source, _, path = row.cause.by.partition("/")
             found += [(row.path, attempt) for attempt in store.attempts(source, path)[-1:]]
     return found

@@ -195,23 +195,19 @@ def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str
 # -- one output --------------------------------------------------------------------------------------------------------
 
 
-def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunResult:
+def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunRow:
     """The task run at `path`. Raises InvalidInput with the nearest paths when there is none."""
-    rows = {row.path: row for row in store.task_runs(run.run_id)}
-    if path in rows:
-        return task_run_result(rows[path], None)
+    found = store.task_runs(run.run_id, path)
+    if found:
+        return found[0]
     from difflib import get_close_matches
 
-    near = get_close_matches(path, list(rows), n=3) or list(rows)[:5]
+    paths = [row.path for row in store.task_runs(run.run_id)]
+    near = get_close_matches(path, paths, n=3) or paths[:5]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise InvalidInput(
         f"run {run.run_id} has no task run {path!r}{hint}", fix=f"`penstock show {run.run_id}` lists its task runs."
     )
-
-
-def task_row(store: StateStore, run: RunRow, path: str) -> TaskRunRow:
-    """The row of a task run that is there."""
-    return next(row for row in store.task_runs(run.run_id) if row.path == path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +238,9 @@ def output_at(store: StateStore, run: RunRow, text: str) -> tuple[str, Datum]:
     path, dot, name = text.partition(".")
     task = require_task(store, run, path)
     if not task.outputs:
-        raise InvalidInput(f"{path} has no outputs: it is {task.state}", fix=f"`penstock show {run.run_id}` says why.")
+        raise InvalidInput(
+            f"{path} has no outputs: it is {task.state.value}", fix=f"`penstock show {run.run_id}` says why."
+        )
     if not dot:
         if len(task.outputs) > 1:
             raise InvalidInput(

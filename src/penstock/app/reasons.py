@@ -20,6 +20,7 @@ from penstock.app.reading import find_run, require_task
 from penstock.app.results import shown
 from penstock.app.verdicts import node_at
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
+from penstock.base.instants import Instant
 from penstock.code.model import ComponentCode
 from penstock.engine.caching import identity_of
 from penstock.engine.rows import CacheEntry, RunRow, TaskRunRow
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 # So many entries are looked through for the nearest one.
 ENTRIES_MAX = 2_000
+# In so many runs the entry of the same task run is looked for as well.
+RUNS_MAX = 10
 CHAIN_MAX = 50
 
 
@@ -92,15 +95,13 @@ def why(text: str, task: str) -> Why:
     settings = project_settings(Path.cwd())
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
-        require_task(store, run, task)
-        row = _row(store, run, task)
-        assert row is not None
+        row = require_task(store, run, task)
         stored = Stored(open_artifacts(settings), settings.state / SCRATCH)
         return Reasons(store, stored, run).of(row)
 
 
 def _row(store: StateStore, run: RunRow, path: str) -> TaskRunRow | None:
-    return next((row for row in store.task_runs(run.run_id) if row.path == path), None)
+    return next(iter(store.task_runs(run.run_id, path)), None)
 
 
 class Reasons:
@@ -179,13 +180,7 @@ class Reasons:
         base = replace(base, kind="ran", uncached=self._uncached(row), nondeterministic=self._mark(row.component))
         if parts is None:
             return base
-        before_ms = row.ready_at or row.changed_at
-        earlier = [
-            entry
-            for entry in self._store.entries_of(row.component, limit=ENTRIES_MAX)
-            if entry.created_at <= before_ms and entry.run_id != row.run_id
-        ]
-        entry = nearest(earlier, parts, path=row.path)
+        entry = nearest(self._earlier(row), parts, path=row.path)
         if entry is None:
             return replace(base, first=True)
         changed = differences(parts_of_entry(entry, self._code_of_run(entry.run_id, row.component)), parts)
@@ -196,6 +191,19 @@ class Reasons:
             changed=tuple(self._with_values(change, row, entry) for change in changed),
             notes=self._notes(changed, row, entry),
         )
+
+    def _earlier(self, row: TaskRunRow) -> Sequence[CacheEntry]:
+        """Entries of its component from other runs, from before it was ready. A large map may have written all the newest
+        ones itself: then those from before its run."""
+        found: Sequence[CacheEntry] = ()
+        for until in (Instant(row.ready_at or row.changed_at), self._run.created_at):
+            newest = self._store.entries_of(row.component, limit=ENTRIES_MAX, until=until)
+            found = [entry for entry in newest if entry.run_id != row.run_id]
+            if found or len(newest) < ENTRIES_MAX:
+                break
+        runs = dict.fromkeys(entry.run_id for entry in found)
+        same_path = [self._store.entry_of(run_id, row.path) for run_id in list(runs)[:RUNS_MAX]]
+        return [*found, *(entry for entry in same_path if entry is not None)]
 
     def _parts(self, row: TaskRunRow) -> Parts | None:
         """What the key of a task run was made of: from the entry that it wrote, or worked out again."""
@@ -282,12 +290,11 @@ class Reasons:
 
     def _chain(self, row: TaskRunRow) -> tuple[Link, ...]:
         """A task run, what made it skip or fail, what made that, and so on to the first cause."""
-        rows = {each.path: each for each in self._store.task_runs(self._run.run_id)}
         chain: list[Link] = []
         at: TaskRunRow | None = row
         while at is not None and len(chain) < CHAIN_MAX and all(link.path != at.path for link in chain):
             chain.append(self._told(at))
-            at = rows.get(at.cause.by) if at.cause.by else self._failed_inside(at, rows)
+            at = _row(self._store, self._run, at.cause.by) if at.cause.by else self._failed_inside(at)
         return tuple(chain)
 
     def _told(self, row: TaskRunRow) -> Link:
@@ -302,24 +309,21 @@ class Reasons:
             text = "\n".join([text, *post_mortem_lines(starved)])
         return Link(row.path, row.state.value, row.cause.code, text)
 
-    def _failed_inside(self, row: TaskRunRow, rows: Mapping[str, TaskRunRow]) -> TaskRunRow | None:
+    def _failed_inside(self, row: TaskRunRow) -> TaskRunRow | None:
         """The first failed task run in a node that failed for what it holds."""
         if row.cause.code != "body_failed":
             return None
-        return next(
-            (each for each in rows.values() if each.path.startswith(f"{row.path}/") and each.state is TaskState.FAILED),
-            None,
-        )
+        return next((each for each in self._held(row) if each.state is TaskState.FAILED), None)
 
     def _inside(self, row: TaskRunRow) -> str:
         """What became of the functions in a node that holds a graph."""
-        held = [
-            each
-            for each in self._store.task_runs(self._run.run_id)
-            if each.path.startswith(f"{row.path}/") and ":" in each.component
-        ]
+        held = [each for each in self._held(row) if ":" in each.component]
         cached = sum(each.origin is Origin.CACHED for each in held)
         return f"of {len(held)} task runs in it, {cached} were cached" if held else ""
+
+    def _held(self, row: TaskRunRow) -> Sequence[TaskRunRow]:
+        """What ran inside of a node that holds a graph, by path."""
+        return self._store.task_runs(self._run.run_id, row.path, below=True)[1:]
 
 
 def _told_outside(outside: Sequence[str]) -> str:

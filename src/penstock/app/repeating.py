@@ -28,7 +28,7 @@ from penstock.app.places import (
     project_settings,
 )
 from penstock.app.playing import graph_of
-from penstock.app.reading import find_run, require_task, task_row
+from penstock.app.reading import find_run, require_task
 from penstock.app.rehearsing import play_unlimited
 from penstock.app.targets import parse_target
 from penstock.app.verdicts import node_at
@@ -109,8 +109,7 @@ def repro(text: str, task: str, *, code: str, look: str, say: Callable[[str], No
     with closing(open_existing_store(settings)) as store:
         run = find_run(store, text)
         path = task.partition("#")[0]
-        require_task(store, run, path)
-        row = task_row(store, run, path)
+        row = require_task(store, run, path)
         attempts = store.attempts(run.run_id, path)
         request = _request_again(store, run, row)
     artifacts = open_artifacts(settings)
@@ -136,11 +135,8 @@ def _request_again(store: StateStore, run: RunRow, row: TaskRunRow) -> AttemptRe
     plan = make_plan(graph_of(store, run), pin=run.pin)
     node = node_at(plan.root, row.path)
     if node is None or node.request is None:
-        inside = [each.path for each in store.task_runs(run.run_id) if each.path.startswith(f"{row.path}/")]
-        failed = [
-            each for each in store.task_runs(run.run_id) if each.path in inside and each.state is TaskState.FAILED
-        ]
-        near = failed[0].path if failed else inside[0] if inside else ""
+        inside = store.task_runs(run.run_id, row.path, below=True)[1:]
+        near = next((each.path for each in inside if each.state is TaskState.FAILED), inside[0].path if inside else "")
         raise InvalidInput(f"{row.path} holds a graph", fix=f"Name a task in it{', such as ' + near if near else ''}.")
     rows = {each.path: each for each in store.task_runs(run.run_id)}
     asked: dict[str, AttemptRequest] = {}

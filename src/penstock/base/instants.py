@@ -7,6 +7,8 @@ import re
 from typing import NewType
 
 Instant = NewType("Instant", int)
+END_OF_TIME = Instant(2**62)
+"""Later than every moment."""
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)\s*")

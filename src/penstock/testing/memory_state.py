@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.base.errors import CommitUnknown, InvalidInput, LeaseLost, StoreUnavailable
 from penstock.base.ids import split_attempt_id
-from penstock.base.instants import Instant
+from penstock.base.instants import END_OF_TIME, Instant
 from penstock.effects import (
     NO_MEMORY,
     ArtifactLink,
@@ -318,13 +318,13 @@ class MemoryStateStore:
         found = [run for run in found if run.run_id.startswith(prefix) and state in (None, run.state)]
         return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[:limit]
 
-    def task_runs(self, run_id: str) -> Sequence[TaskRunRow]:
+    def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
         with self._call("task_runs"):
-            return _task_runs(run_id, self._run(run_id))
+            return [row for row in _task_runs(run_id, self._run(run_id)) if _is_at(row.path, path, below=below)]
 
-    def attempts(self, run_id: str, path: str | None = None) -> Sequence[AttemptRow]:
+    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
         with self._call("attempts"):
-            return [row for row in _attempts(run_id, self._run(run_id)) if path in (None, row.path)]
+            return [row for row in _attempts(run_id, self._run(run_id)) if _is_at(row.path, path, below=below)]
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]:
         with self._call("journal"):
@@ -340,9 +340,10 @@ class MemoryStateStore:
             found = sorted(self._run(run_id).exhibits.items())
         return [side.decode_exhibit(run_id, values) for key, values in found if path in (None, key[0])]
 
-    def progress(self, run_id: str) -> Sequence[Progress]:
+    def progress(self, run_id: str, path: str | None = None) -> Sequence[Progress]:
         with self._call("progress"):
-            return [side.decode_progress(run_id, values) for _, values in sorted(self._run(run_id).progress.items())]
+            found = sorted(self._run(run_id).progress.items())
+        return [side.decode_progress(run_id, values) for key, values in found if path in (None, key[0])]
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
         with self._call("history") as state:
@@ -369,9 +370,9 @@ class MemoryStateStore:
         with self._call("entered_again") as state:
             return {key for key in keys if len(state.cache.of_key(key)) > 1}
 
-    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
+    def entries_of(self, component: str, *, limit: int = 100, until: Instant = END_OF_TIME) -> Sequence[CacheEntry]:
         with self._call("entries_of") as state:
-            return state.cache.of_component(component)[:limit]
+            return [entry for entry in state.cache.of_component(component) if entry.created_at <= until][:limit]
 
     def entry_of(self, run_id: str, path: str) -> CacheEntry | None:
         with self._call("entry_of") as state:
@@ -483,6 +484,10 @@ def _values(transition: Transition) -> codec.Values:
             return codec.encode_task_run("", row)
         case AttemptRow() as row:
             return codec.encode_attempt("", row)
+
+
+def _is_at(path: str, wanted: str | None, *, below: bool) -> bool:
+    return wanted in (None, path) or (below and path.startswith(f"{wanted}/"))
 
 
 def _task_runs(run_id: str, stored: _Stored) -> list[TaskRunRow]:

@@ -26,7 +26,7 @@ _ENTRY = f"SELECT {columns_of(ENTRY_COLUMNS)} FROM cache_entries"
 INSERT_ENTRY = insert("cache_entries", ENTRY_COLUMNS)
 SELECT_ENTRIES = f"{_ENTRY} WHERE key = ? ORDER BY entry_key DESC LIMIT ?"
 SELECT_LASTING = f"{_ENTRY} WHERE key = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY entry_key DESC LIMIT 1"
-SELECT_ENTRIES_OF = f"{_ENTRY} WHERE component = ? ORDER BY created_at DESC, entry_key DESC LIMIT ?"
+SELECT_ENTRIES_OF = f"{_ENTRY} WHERE component = ? AND created_at <= ? ORDER BY created_at DESC, entry_key DESC LIMIT ?"
 SELECT_ENTRY_OF = f"""\
 {_ENTRY} WHERE run_id = ? AND path = ? AND key = (SELECT task_runs.key FROM task_runs JOIN runs
   ON runs.run_key = task_runs.run_key WHERE runs.run_id = ? AND task_runs.path = ?)

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.base.ids import attempt_id, split_attempt_id
 from penstock.stores.sql.codec import METRIC_COLUMNS, Values, encode_observation, readable
-from penstock.stores.sql.statements import columns_of, insert, upsert
+from penstock.stores.sql.statements import insert, path_values, select_by_path, upsert
 from penstock.wire import Artifact, Exhibit, Observation, Observed, Progress, datum_from_json, datum_to_json
 
 EXHIBIT_COLUMNS = ("run_key", "path", "number", "kind", "name", "artifact", "at")
@@ -21,10 +21,6 @@ COUNT_MAX = 2**63 - 1
 INSERT_METRIC = insert("metrics", METRIC_COLUMNS)
 UPSERT_EXHIBIT = upsert("exhibits", EXHIBIT_COLUMNS, keys=5)
 UPSERT_PROGRESS = upsert("progress", PROGRESS_COLUMNS, keys=3)
-_EXHIBITS = f"SELECT {columns_of(EXHIBIT_COLUMNS)} FROM exhibits WHERE run_key = ?"
-SELECT_EXHIBITS = f"{_EXHIBITS} ORDER BY path, number, kind, name"
-SELECT_EXHIBITS_OF = f"{_EXHIBITS} AND path = ? ORDER BY number, kind, name"
-SELECT_PROGRESS = f"SELECT {columns_of(PROGRESS_COLUMNS)} FROM progress WHERE run_key = ? ORDER BY path, number"
 
 
 def write(connection: Connection, key_of: Callable[[str], int], observations: Iterable[Observed]) -> None:
@@ -77,9 +73,11 @@ def _held(count: float) -> int:
 
 
 def exhibits(connection: Connection, key: int, run_id: str, path: str | None) -> list[Exhibit]:
-    statement, values = (SELECT_EXHIBITS, (key,)) if path is None else (SELECT_EXHIBITS_OF, (key, path))
-    return [decode_exhibit(run_id, row) for row in connection.execute(statement, values)]
+    order = "path, number, kind, name"
+    statement = select_by_path("exhibits", EXHIBIT_COLUMNS, order, by_path=path is not None)
+    return [decode_exhibit(run_id, row) for row in connection.execute(statement, (key, *path_values(path)))]
 
 
-def progress(connection: Connection, key: int, run_id: str) -> list[Progress]:
-    return [decode_progress(run_id, row) for row in connection.execute(SELECT_PROGRESS, (key,))]
+def progress(connection: Connection, key: int, run_id: str, path: str | None) -> list[Progress]:
+    statement = select_by_path("progress", PROGRESS_COLUMNS, "path, number", by_path=path is not None)
+    return [decode_progress(run_id, row) for row in connection.execute(statement, (key, *path_values(path)))]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from penstock.stores.sql.codec import (
     ATTEMPT_COLUMNS,
     LEASE_COLUMNS,
-    METRIC_COLUMNS,
     RUN_CHANGING,
     RUN_COLUMNS,
     TASK_RUN_COLUMNS,
@@ -88,18 +87,29 @@ RELEASE_LEASE = "UPDATE leases SET expires_at = NULL WHERE run_key = ? AND epoch
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
-SELECT_TASK_RUNS = f"SELECT {columns_of(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? ORDER BY path"
-SELECT_ATTEMPTS = f"SELECT {columns_of(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? ORDER BY path, number"
-SELECT_ATTEMPTS_OF = (
-    f"SELECT {columns_of(ATTEMPT_COLUMNS)} FROM attempts WHERE run_key = ? AND path = ? ORDER BY number"
-)
+
+def select_by_path(
+    table: str, columns: Sequence[str], order: str, *, by_path: bool = False, below: bool = False
+) -> str:
+    """Rows of a run: all of them, those of one path, or those of a path and of all paths below it. Its values: the run's
+    key, and those of `path_values`."""
+    where = " AND path = ?" if by_path else ""
+    if by_path and below:
+        where = " AND (path = ? OR (path > ? AND path < ?))"
+    return f"SELECT {columns_of(columns)} FROM {table} WHERE run_key = ?{where} ORDER BY {order}"
+
+
+def path_values(path: str | None, *, below: bool = False) -> tuple[str, ...]:
+    """What `select_by_path` compares paths with. Every path below `fit` is greater than "fit/" and less than "fit0", as 0
+    is the character that follows the slash."""
+    if path is None:
+        return ()
+    return (path, f"{path}/", f"{path}0") if below else (path,)
+
+
 SELECT_JOURNAL = """\
 SELECT first_sequence, at, entries FROM journal
 WHERE run_key = ? AND first_sequence >=
   coalesce((SELECT max(first_sequence) FROM journal WHERE run_key = ? AND first_sequence <= ?), 1)
 ORDER BY first_sequence"""
-SELECT_METRICS = f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? ORDER BY metric_key"
-SELECT_METRICS_OF = (
-    f"SELECT {columns_of(METRIC_COLUMNS)} FROM metrics WHERE run_key = ? AND path = ? ORDER BY metric_key"
-)
 SELECT_HISTORY = "SELECT succeeded_count, duration_us FROM component_history WHERE component = ?"

@@ -14,7 +14,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from penstock.base.errors import InvalidInput, LeaseLost
-from penstock.base.instants import Instant
+from penstock.base.instants import END_OF_TIME, Instant
 from penstock.effects import (
     NO_MEMORY,
     ArtifactLink,
@@ -224,11 +224,11 @@ class SqlStateStore:
         rows = self._database.read(lambda connection: connection.execute(statement, values).fetchall())
         return [codec.decode_run(row) for row in rows]
 
-    def task_runs(self, run_id: str) -> Sequence[TaskRunRow]:
-        return self._database.read(lambda c: list(_task_runs(c, run_id, self._key(c, run_id))))
+    def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
+        return self._database.read(lambda c: list(_task_runs(c, run_id, self._key(c, run_id), path=path, below=below)))
 
-    def attempts(self, run_id: str, path: str | None = None) -> Sequence[AttemptRow]:
-        return self._database.read(lambda c: list(_attempts(c, run_id, self._key(c, run_id), path=path)))
+    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
+        return self._database.read(lambda c: list(_attempts(c, run_id, self._key(c, run_id), path=path, below=below)))
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]:
         def work(connection: Connection) -> Sequence[JournalEntry]:
@@ -245,8 +245,8 @@ class SqlStateStore:
 
     def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]:
         def work(connection: Connection) -> Sequence[Observation]:
-            key = self._key(connection, run_id)
-            statement, values = (sql.SELECT_METRICS, (key,)) if path is None else (sql.SELECT_METRICS_OF, (key, path))
+            statement = sql.select_by_path("metrics", codec.METRIC_COLUMNS, "metric_key", by_path=path is not None)
+            values = (self._key(connection, run_id), *sql.path_values(path))
             return [codec.decode_observation(run_id, row) for row in connection.execute(statement, values)]
 
         return self._database.read(work)
@@ -254,8 +254,8 @@ class SqlStateStore:
     def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
         return self._database.read(lambda c: side.exhibits(c, self._key(c, run_id), run_id, path))
 
-    def progress(self, run_id: str) -> Sequence[Progress]:
-        return self._database.read(lambda c: side.progress(c, self._key(c, run_id), run_id))
+    def progress(self, run_id: str, path: str | None = None) -> Sequence[Progress]:
+        return self._database.read(lambda c: side.progress(c, self._key(c, run_id), run_id, path))
 
     def history(self, components: Sequence[str]) -> Mapping[str, ComponentHistory]:
         def work(connection: Connection) -> Mapping[str, ComponentHistory]:
@@ -282,8 +282,9 @@ class SqlStateStore:
     def entered_again(self, keys: Sequence[str]) -> Set[str]:
         return self._database.read(lambda connection: cache.entered_again(connection, keys)) if keys else set()
 
-    def entries_of(self, component: str, *, limit: int = 100) -> Sequence[CacheEntry]:
-        return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES_OF, (component, limit)))
+    def entries_of(self, component: str, *, limit: int = 100, until: Instant = END_OF_TIME) -> Sequence[CacheEntry]:
+        values = (component, until, limit)
+        return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES_OF, values))
 
     def entry_of(self, run_id: str, path: str) -> CacheEntry | None:
         if not run_id.isascii():
@@ -419,10 +420,19 @@ def _consume(connection: Connection, message_id: str, at: Instant, keys: set[int
     connection.execute(sql.CONSUME_MESSAGE, (at, message_id))
 
 
-def _task_runs(connection: Connection, run_id: str, key: int) -> Iterable[TaskRunRow]:
-    return (codec.decode_task_run(run_id, row) for row in connection.execute(sql.SELECT_TASK_RUNS, (key,)))
+def _task_runs(
+    connection: Connection, run_id: str, key: int, *, path: str | None = None, below: bool = False
+) -> Iterable[TaskRunRow]:
+    columns = codec.TASK_RUN_COLUMNS
+    statement = sql.select_by_path("task_runs", columns, "path", by_path=path is not None, below=below)
+    rows = connection.execute(statement, (key, *sql.path_values(path, below=below)))
+    return (codec.decode_task_run(run_id, row) for row in rows)
 
 
-def _attempts(connection: Connection, run_id: str, key: int, *, path: str | None = None) -> Iterable[AttemptRow]:
-    statement, values = (sql.SELECT_ATTEMPTS, (key,)) if path is None else (sql.SELECT_ATTEMPTS_OF, (key, path))
-    return (codec.decode_attempt(run_id, row) for row in connection.execute(statement, values))
+def _attempts(
+    connection: Connection, run_id: str, key: int, *, path: str | None = None, below: bool = False
+) -> Iterable[AttemptRow]:
+    columns = codec.ATTEMPT_COLUMNS
+    statement = sql.select_by_path("attempts", columns, "path, number", by_path=path is not None, below=below)
+    rows = connection.execute(statement, (key, *sql.path_values(path, below=below)))
+    return (codec.decode_attempt(run_id, row) for row in rows)

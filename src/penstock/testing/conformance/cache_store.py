@@ -131,6 +131,7 @@ def entries_of_a_component_are_newest_first(open_store: OpenStore) -> None:
     commit(store, lease, entries=(*made, other))
     assert list(open_store().entries_of("flights:fit")) == [made[3], made[1], made[0], made[2]]
     assert list(store.entries_of("flights:fit", limit=2)) == [made[3], made[1]]
+    assert list(store.entries_of("flights:fit", until=made[1].created_at)) == [made[1], made[0], made[2]]
     assert list(store.entries_of("nothing")) == []
 
 

@@ -38,7 +38,7 @@ from penstock.testing.conformance.state_rows import (
     succeeded,
     task_run,
 )
-from penstock.wire import Artifact, Exhibit, Inline, Observation, Progress, Usage
+from penstock.wire import Inline, Observation, Usage
 
 OpenStore = Callable[[], StateStore]
 """The store as a new process sees it: all that it opens share their contents."""
@@ -192,6 +192,22 @@ def every_field_comes_back(open_store: OpenStore) -> None:
     assert list(store.attempts("run1", "plain")) == [attempt("plain")]
     assert isinstance(record.run.state, RunState)
     assert isinstance(record.task_runs[1].origin, Origin)
+
+
+def a_path_is_read_alone_or_with_all_below_it(open_store: OpenStore) -> None:
+    store = open_store()
+    lease = begun(store)
+    paths = ["fit", "fit-2/1/step", "fit.x", "fit/1", "fit/1/step", "fit/\U0010ffff", "fit0", "fitting"]
+    rows = [(task_run(path), attempt(path), attempt(path, 2)) for path in paths]
+    commit(store, lease, *(changed(row, "") for each in rows for row in each))
+    inside = ["fit", "fit/1", "fit/1/step", "fit/\U0010ffff"]
+    assert [row.path for row in store.task_runs("run1", "fit")] == ["fit"]
+    assert [row.path for row in store.task_runs("run1", "fit", below=True)] == inside
+    assert [row.path for row in store.task_runs("run1", "fit/1", below=True)] == ["fit/1", "fit/1/step"]
+    assert [row.path for row in store.task_runs("run1", below=True)] == paths
+    assert list(store.task_runs("run1", "fi", below=True)) == []
+    numbered = [(row.path, row.number) for row in store.attempts("run1", "fit", below=True)]
+    assert numbered == [(path, number) for path in inside for number in (1, 2)]
 
 
 def not_a_number_comes_back(open_store: OpenStore) -> None:
@@ -370,47 +386,6 @@ def memory_is_learned_as_attempts_end(open_store: OpenStore) -> None:
     assert store.history(["m:f"])["m:f"].memory.worked == ()
 
 
-def metrics_come_back_in_order(open_store: OpenStore) -> None:
-    store = open_store()
-    begun(store)
-    first = [Observation("run1/train/3/fit#2", "loss", value, number, NOW) for number, value in enumerate((0.5, 0.25))]
-    odd = Observation("run1/fit#1", "größe", -math.inf, None, NOW)
-    store.observe(first)
-    store.observe([odd, first[0]])
-    store.observe([])
-    assert list(open_store().metrics("run1")) == [*first, odd, first[0]]
-    assert list(store.metrics("run1", "fit")) == [odd]
-    assert list(store.metrics("run1", "train")) == []
-    store.observe([replace(odd, value=math.nan, name="\ud800\0", step=2**70)])
-    strange = store.metrics("run1", "fit")[1]
-    assert math.isnan(strange.value)
-    assert strange.step is None, "nothing that is logged may make the store fail"
-
-
-def exhibits_and_progress_are_the_last_of_their_name(open_store: OpenStore) -> None:
-    store = open_store()
-    begun(store)
-    figures = [Artifact(f"tree:{letter * 64}", "path", "tree", 10, {"name": "roc"}) for letter in "ab"]
-    fit = [Exhibit("run1/fit#1", "figure", "roc", each, NOW) for each in figures]
-    others = [
-        Exhibit("run1/fit#1", "table", "roc", Artifact("blake3:" + "c" * 64, "polars:DataFrame", "arrow", 5), NOW),
-        Exhibit("run1/fit#2", "figure", "größe", figures[1], NOW),
-        Exhibit("run1/train/3/fit#1", "figure", "roc", figures[1], NOW),
-    ]
-    far = Progress("run1/fit#1", 1, None, "rows", NOW)
-    store.observe([fit[0], far, *reversed(others)])
-    store.observe([fit[1], replace(far, done=7, total=10), replace(far, attempt_id="run1/fit#2", done=2**70)])
-    assert list(open_store().exhibits("run1")) == [fit[1], *others]
-    assert list(store.exhibits("run1", "fit")) == [fit[1], *others[:2]]
-    assert list(store.exhibits("run1", "train")) == []
-    assert [(o.attempt_id, o.done, o.total, o.text) for o in store.progress("run1")] == [
-        ("run1/fit#1", 7, 10, "rows"),
-        ("run1/fit#2", 2**63 - 1, None, "rows"),
-    ], "nothing that is said may make the store fail"
-    assert figures[1].digest in set(store.digests_in_use())
-    assert figures[0].digest not in set(store.digests_in_use())
-
-
 def runs_are_listed_newest_first(open_store: OpenStore) -> None:
     store = open_store()
     for run_id, created_at in (("aa1", 5), ("ab1", 9), ("ab2", 9), ("b%_", 7), ("c", 1)):
@@ -477,6 +452,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_released_lease_is_free_and_its_epoch_is_over,
     renewing_answers_what_is_still_held,
     every_field_comes_back,
+    a_path_is_read_alone_or_with_all_below_it,
     not_a_number_comes_back,
     the_last_row_of_each_identity_is_kept_and_all_enter_the_journal,
     the_journal_is_read_in_pieces,
@@ -488,8 +464,6 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_value_that_is_not_json_spoils_the_whole_commit,
     history_is_folded_once_when_a_run_ends,
     memory_is_learned_as_attempts_end,
-    metrics_come_back_in_order,
-    exhibits_and_progress_are_the_last_of_their_name,
     runs_are_listed_newest_first,
     what_is_unknown_is_named,
     a_closed_store_stays_closed,
