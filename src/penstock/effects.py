@@ -129,8 +129,9 @@ class Commit:
     """Ids of inbox messages whose effect this is."""
     entries: tuple[CacheEntry, ...] = ()
     claims: tuple[Claim, ...] = ()
-    """Keys that these runs compute from now on. One that another run claims already, whose lease lasts beyond `at`:
-    `ClaimLost` names the keys and nothing is written. Any other claim is taken over."""
+    """Keys that these runs compute from now on. One that another run claims already, whose lease lasts beyond `at`, or whose
+    newest lasting entry before this commit is not the claim's `newest`: `ClaimLost` names the keys and nothing is written.
+    Any other claim is taken over."""
     released: tuple[str, ...] = ()
     """Keys whose claims end, if a run whose lease is here holds them."""
     uses: tuple[ArtifactUse, ...] = ()
@@ -185,6 +186,11 @@ class Found:
     entry: CacheEntry | None = None
     claimed_by: str | None = None
     has_expired: bool = False
+
+    @property
+    def newest(self) -> str:
+        """As a `Claim` says it."""
+        return "" if self.entry is None else self.entry.attempt_id
 
 
 @dataclass(frozen=True, slots=True)

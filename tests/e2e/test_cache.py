@@ -166,6 +166,42 @@ def test_two_at_once_compute_a_key_once(project) -> None:
     assert sorted(project.origins(run)["slow"] for run in runs) == ["cached", "computed"]
 
 
+def test_two_at_once_compute_every_shared_key_once(project) -> None:
+    """Both look up all of them at the start, and come to most of them only when the other has computed them."""
+    project.write(
+        "shared.py",
+        """
+        import os, time
+        from penstock import map_over, pipeline, task
+
+        @task
+        def square(number: int) -> int:
+            file = os.open(os.environ["COUNTED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(file, f"{number}\\n".encode())
+            os.close(file)
+            time.sleep(0.03)
+            return number * number
+
+        @task
+        def total(numbers: list[int]) -> int:
+            return sum(numbers)
+
+        @pipeline
+        def main(numbers: list[int]) -> int:
+            return total(map_over(square, numbers))
+        """,
+    )
+    counted = project.folder.parent / f"{project.folder.name}-counted"
+    for first in (0, 100, 200):
+        numbers = list(range(first, first + 40))
+        arguments = ("run", "shared.py", "-p", f"numbers={numbers}")
+        both = [project.start(*arguments, COUNTED=str(counted)) for _ in range(2)]
+        ends = [process.communicate(timeout=100) for process in both]
+        assert [process.returncode for process in both] == [0, 0], ends
+        assert sorted(map(int, counted.read_text().split())) == numbers
+        counted.unlink()
+
+
 def test_content_that_proves_corrupt_fails_the_run_and_is_computed_again_by_retry(sales) -> None:
     """Semantics 34."""
     sales.call("run", "sales.py")

@@ -67,10 +67,10 @@ class LeaseLost(PenstockError):
 
 
 class ClaimLost(PenstockError):
-    """Another controller computes some of these keys now; nothing of the commit was written."""
+    """Another controller computes some of these keys now, or has computed them; nothing of the commit was written."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
-        super().__init__(f"{len(keys)} cache keys are being computed by another controller")
+        super().__init__(f"{len(keys)} cache keys are computed by another controller")
         self.keys = keys
 
 

@@ -72,7 +72,7 @@ class Answers:
                 return LookedUp(run_id, path, key, "hit", entry.outputs, f"{entry.run_id}/{entry.path}")
         if found.claimed_by not in (None, run_id):
             return LookedUp(run_id, path, key, "claimed", source=found.claimed_by or "")
-        return LookedUp(run_id, path, key, "miss")
+        return LookedUp(run_id, path, key, "miss", newest=found.newest)
 
     def _adoptable(self, queries: Sequence[LookUp]) -> dict[str, Mapping[str, TaskRunRow]]:
         keys_by_run: dict[str, list[str]] = {}

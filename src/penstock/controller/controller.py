@@ -52,6 +52,10 @@ def _nothing_found(queries: Sequence[LookUp], now: Instant) -> list[LookedUp]:
     return [LookedUp(query.run_id, query.path, query.key, "miss") for query in queries]
 
 
+def _hit(query: LookUp, entry: CacheEntry) -> LookedUp:
+    return LookedUp(query.run_id, query.path, query.key, "hit", entry.outputs, f"{entry.run_id}/{entry.path}")
+
+
 @dataclass(slots=True)
 class Outcomes:
     """What a turn has come to: everything that is committed together, and what follows the commit."""
@@ -169,9 +173,9 @@ class Controller:
         now = self._clock.now()
         self._keep_leases(now)
         asked, self._pending = self._pending, []
-        events: list[Event] = [*asked, *self._changed_capacities(now)]
         messages, consumed = self._read_inbox(now)
-        events.extend(messages)
+        # A run may be cancelled before it has begun: it is submitted first.
+        events: list[Event] = [*self._changed_capacities(now), *messages, *asked]
         events.extend(self._reports(0 if events else self._patience(now, timeout_ms)))
         if any(isinstance(event, AttemptEnded) and isinstance(event.outcome, Refused) for event in events):
             self._capacity_at = Instant(0)  # there is less than was thought
@@ -193,7 +197,7 @@ class Controller:
                 turn.add(decision)
                 queries.extend(decision.queries)
                 self._wake_at = decision.wake_at
-            answers = self._answer(queries, now) if queries else ()
+            answers = self._answers(queries, turn.entries, now) if queries else ()
             due = self._wake_at is not None and self._wake_at <= now
             agenda = [*answers, *((TimePassed(),) if due else ())]
             if len(turn.transitions) >= TRANSITIONS_MAX:
@@ -264,6 +268,13 @@ class Controller:
             self._store.observe(kept)
         if observations and self._heard is not None:
             self._heard(observations)
+
+    def _answers(self, queries: Sequence[LookUp], entered: Sequence[CacheEntry], now: Instant) -> list[LookedUp]:
+        """What this turn itself has `entered` is found before it is stored."""
+        by_key = {entry.key: entry for entry in entered}
+        found = [_hit(query, by_key[query.key]) for query in queries if query.read and query.key in by_key]
+        others = [query for query in queries if not (query.read and query.key in by_key)]
+        return [*found, *(self._answer(others, now) if others else ())]
 
     # -- commit and perform
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from penstock.base.ids import attempt_id
 from penstock.base.instants import Instant
-from penstock.engine.events import StartAttempt, StopAttempt
+from penstock.engine.caching import reads_cache
+from penstock.engine.events import LookUp, StartAttempt, StopAttempt
 from penstock.engine.memory import TaskRun, caused
 from penstock.engine.packing import Flight, predicted_ms, rank_of
-from penstock.engine.rows import AttemptRow, Cause, Claim
+from penstock.engine.rows import Amounts, AttemptRow, Cause, Claim
 from penstock.engine.states import AttemptState, TaskState
 from penstock.engine.turn import Turn
 from penstock.wire import AttemptRequest, artifact_bytes
@@ -20,32 +21,54 @@ STOP_AGAIN_MS = 30_000
 
 
 def place(turn: Turn) -> None:
-    """Start what is ready and fits."""
+    """Start what is ready and fits. Of what others may have computed since it was looked up that is asked first: until the
+    answer it keeps its room."""
     for task, room, ahead in turn.placement.picks(turn.now):
-        task.attempt += 1
-        run, amounts = task.scope.run, room.given(task.amounts)
-        row = AttemptRow(
-            run.run_id,
-            task.path,
-            task.attempt,
-            AttemptState.SUBMITTED,
-            room.name,
-            amounts,
-            turn.now,
-            input_bytes=artifact_bytes(task.inputs),
-        )
-        identity = attempt_id(run.run_id, task.path, task.attempt)
-        turn.move(task, TaskState.RUNNING, caused("placed"))
-        if task.key is not None and turn.flights.leader_by_key.get(task.key) is task:
-            turn.claims.append(Claim(task.key, run.run_id, task.path))
-        turn.move_attempt(task, row, caused("placed"))
-        run.in_flight[identity] = task
+        run_id, amounts = task.scope.run.run_id, room.given(task.amounts)
+        identity = attempt_id(run_id, task.path, task.attempt + 1)
         flight = Flight(room.need(amounts), turn.now, predicted_ms(task), rank_of(task), task.node.component)
         if ahead:
             room.add_ahead(identity, flight, task.amounts)
         else:
             room.add(identity, flight)
-        turn.commands.append(StartAttempt(room.name, request_of(task)))
+        missed = turn.flights.missed.pop((run_id, task.path), None)
+        if turn.flights.leads(task) and (missed is None or missed.at != turn.now):
+            turn.flights.kept[run_id, task.path] = room, identity
+            look_up(turn, task)
+        else:
+            _submit(turn, task, room.name, amounts, newest=missed.newest if missed else "")
+
+
+def look_up(turn: Turn, task: TaskRun) -> None:
+    """Ask for what there is under the key of a ready task run."""
+    assert task.key is not None
+    run = task.scope.run
+    turn.flights.asking[run.run_id, task.path] = task
+    component, retry_of = task.node.component, run.fixed.retry_of
+    turn.queries.append(LookUp(run.run_id, task.path, task.key, component, retry_of, reads_cache(task)))
+
+
+def _submit(turn: Turn, task: TaskRun, executor: str, amounts: Amounts, *, newest: str) -> None:
+    """Make a task run's next attempt, and claim the key that it computes for others too."""
+    run = task.scope.run
+    task.attempt += 1
+    row = AttemptRow(
+        run.run_id,
+        task.path,
+        task.attempt,
+        AttemptState.SUBMITTED,
+        executor,
+        amounts,
+        turn.now,
+        input_bytes=artifact_bytes(task.inputs),
+    )
+    turn.move(task, TaskState.RUNNING, caused("placed"))
+    if turn.flights.leads(task):
+        assert task.key is not None
+        turn.claims.append(Claim(task.key, run.run_id, task.path, newest))
+    turn.move_attempt(task, row, caused("placed"))
+    run.in_flight[attempt_id(run.run_id, task.path, task.attempt)] = task
+    turn.commands.append(StartAttempt(executor, request_of(task)))
 
 
 def request_of(task: TaskRun) -> AttemptRequest:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.base.digests import digest_of
+from penstock.base.instants import Instant
 from penstock.engine.memory import TaskRun
+from penstock.engine.packing import Room
 from penstock.engine.states import TERMINAL_TASK_STATES
 from penstock.wire import Counted, Datum, Inline, parameter_to_json
 
@@ -66,6 +68,18 @@ def key_of(base: str, identities: Mapping[str, str]) -> str:
     return digest_of([KEY_EPOCH, base, identities])
 
 
+def reads_cache(task: TaskRun) -> bool:
+    return task.node.cache and task.scope.run.fixed.cache == "use"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A look-up found nothing, at this instant; `newest` as a `Claim` says it."""
+
+    at: Instant
+    newest: str
+
+
 @dataclass(slots=True)
 class Flights:
     """Who computes which key now, and who waits for it: a key is computed once at a time (single flight). A ready task
@@ -77,6 +91,10 @@ class Flights:
     """Those whose look-up has not been answered, by run and path."""
     elsewhere: dict[tuple[str, str], TaskRun] = field(default_factory=dict)
     """Those whose key another controller computes, until they are looked up again."""
+    missed: dict[tuple[str, str], Missed] = field(default_factory=dict)
+    """What is ready and was found nowhere. Whether that is so still, is asked when it is about to start."""
+    kept: dict[tuple[str, str], tuple[Room, str]] = field(default_factory=dict)
+    """Where those may start that are asked about because they are about to, and as which attempt."""
     identities: Identities = field(default_factory=Identities)
 
     def lead(self, key: str, task: TaskRun) -> bool:
@@ -91,8 +109,11 @@ class Flights:
 
     def forget_questions(self, task: TaskRun) -> None:
         identity = (task.scope.run.run_id, task.path)
-        self.asking.pop(identity, None)
-        self.elsewhere.pop(identity, None)
+        for known in (self.asking, self.elsewhere, self.missed):
+            known.pop(identity, None)
+        room, attempt = self.kept.pop(identity, (None, ""))
+        if room is not None:
+            room.remove(attempt)
 
     def share(self, key: str) -> list[TaskRun]:
         """The key has been computed: nobody leads any more. Those that waited for it."""
@@ -114,7 +135,7 @@ class Flights:
 
     def forget(self, run_id: str) -> list[TaskRun]:
         """Drop a run; the task runs of other runs that lead from now on where it led."""
-        for questions in (self.asking, self.elsewhere):
+        for questions in (self.asking, self.elsewhere, self.missed, self.kept):
             for identity in [identity for identity in questions if identity[0] == run_id]:
                 del questions[identity]
         for key, waiting in self.waiting_by_key.items():

@@ -56,6 +56,8 @@ class LookedUp:
     how: str
     outputs: Mapping[str, Datum] = field(default_factory=dict)
     source: str = ""
+    newest: str = ""
+    """Of a miss: the newest entry there is, which does not hold, as a `Claim` says it."""
 
 
 Event = RunSubmitted | CancelRequested | CapacityReported | TimePassed | AttemptStarted | AttemptEnded | LookedUp

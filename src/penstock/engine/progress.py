@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from penstock.base.errors import ExpressionError
 from penstock.base.instants import Instant
-from penstock.engine.attempts import deadline_of, stop_attempt
+from penstock.engine.attempts import deadline_of, look_up, stop_attempt
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, condition, plain, value_of
-from penstock.engine.caching import CLAIMED_WAIT_MS, key_of
-from penstock.engine.events import Given, LookedUp, LookUp
+from penstock.engine.caching import CLAIMED_WAIT_MS, Missed, key_of, reads_cache
+from penstock.engine.events import Given, LookedUp
 from penstock.engine.judge import GO, Counters, Go, Skip, Tried, Wait, triggered, wait_ms
 from penstock.engine.memory import NO_OUTPUTS, NO_SCOPES, Run, Scope, TaskRun, caused
 from penstock.engine.rows import Amounts, Cause
@@ -198,20 +198,13 @@ def is_looked_up(task: TaskRun) -> bool:
     return task.key is not None and (reads_cache(task) or bool(task.scope.run.fixed.retry_of))
 
 
-def reads_cache(task: TaskRun) -> bool:
-    return task.node.cache and task.scope.run.fixed.cache == "use"
-
-
 def ask(turn: Turn, task: TaskRun) -> None:
-    """Look the key of a ready task run up, unless somebody here computes it already (semantics 33)."""
+    """Look the key of a ready task run up, unless another here computes it already (semantics 33)."""
     assert task.key is not None
-    run = task.scope.run
-    if reads_cache(task) and task.key in turn.flights.leader_by_key:
+    if reads_cache(task) and turn.flights.leader_by_key.get(task.key, task) is not task:
         queue(turn, task)
-        return
-    turn.flights.asking[run.run_id, task.path] = task
-    component, retry_of = task.node.component, run.fixed.retry_of
-    turn.queries.append(LookUp(run.run_id, task.path, task.key, component, retry_of, reads_cache(task)))
+    else:
+        look_up(turn, task)
 
 
 def queue(turn: Turn, task: TaskRun) -> None:
@@ -226,12 +219,13 @@ def looked_up(turn: Turn, run: Run, answer: LookedUp) -> None:
     task = turn.flights.asking.get((run.run_id, answer.path))
     if task is None or task.key != answer.key or task.state is not TaskState.READY:
         return
-    del turn.flights.asking[run.run_id, answer.path]
+    turn.flights.forget_questions(task)
     if answer.how == "claimed":
         turn.flights.elsewhere[run.run_id, answer.path] = task
         turn.timers.add(turn.now + CLAIMED_WAIT_MS, task)
         return
     if answer.how == "miss":
+        turn.flights.missed[run.run_id, answer.path] = Missed(turn.now, answer.newest)
         queue(turn, task)
         return
     task.origin = Origin.CACHED
@@ -296,6 +290,8 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
     if task.key is not None:
         turn.flights.forget_questions(task)
         if after is TaskState.SUCCEEDED and turn.flights.leads(task):
+            if task.origin is Origin.CACHED:
+                release_claim(turn, task)
             _share(turn, task, task.key)
         elif after is not TaskState.SUCCEEDED or task.origin is Origin.CACHED:
             give_up_key(turn, task)
@@ -303,8 +299,9 @@ def end(turn: Turn, task: TaskRun, after: TaskState, cause: Cause, outputs: dict
 
 
 def _share(turn: Turn, task: TaskRun, key: str) -> None:
-    """What a leader computed is a hit for those that waited for it."""
-    cause = Cause("hit", f"{task.scope.run.run_id}/{task.path}")
+    """What a leader computed or found is a hit for those that waited for it."""
+    source = task.cause.by if task.origin is Origin.CACHED else f"{task.scope.run.run_id}/{task.path}"
+    cause = Cause("hit", source)
     for other in turn.flights.share(key):
         other.origin = Origin.CACHED
         end(turn, other, TaskState.SUCCEEDED, cause, task.outputs)
@@ -314,13 +311,19 @@ def give_up_key(turn: Turn, task: TaskRun) -> None:
     """A task run comes to no entry: its claim ends, and the next one that waits computes the key. Failures are never
     shared."""
     assert task.key is not None
-    leader = turn.flights.leader_by_key.get(task.key)
-    if task.attempt and reads_cache(task) and (leader in (None, task) or leader.scope.run is not task.scope.run):
-        turn.released.append(task.key)
-    if leader is task:
+    release_claim(turn, task)
+    if turn.flights.leads(task):
         next_ = turn.flights.pass_on(task.key)
         if next_ is not None:
             turn.placement.add(next_)
+
+
+def release_claim(turn: Turn, task: TaskRun) -> None:
+    """End the claim that a task run's attempts were made under, unless another of its run computes the key now."""
+    assert task.key is not None
+    leader = turn.flights.leader_by_key.get(task.key)
+    if task.attempt and reads_cache(task) and (leader in (None, task) or leader.scope.run is not task.scope.run):
+        turn.released.append(task.key)
 
 
 # -- triggers ----------------------------------------------------------------------------------------------------------

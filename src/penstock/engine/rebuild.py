@@ -8,6 +8,7 @@ from penstock.base.errors import ExpressionError
 from penstock.base.ids import attempt_id
 from penstock.engine.attempts import deadline_of
 from penstock.engine.binding import Unbound, bind, value_of
+from penstock.engine.caching import reads_cache
 from penstock.engine.control import (
     bind_item,
     fate_of,
@@ -34,7 +35,6 @@ from penstock.engine.progress import (
     judge,
     outputs_of,
     queue,
-    reads_cache,
     restore_request,
     run_deadline,
     take_up_ready,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.base.ids import attempt_id
 from penstock.base.instants import Instant
 from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.wire import Datum, LogSegment, Usage
@@ -142,6 +143,10 @@ class CacheEntry:
     expires_at: Instant | None = None
     duration_us: int = 0
 
+    @property
+    def attempt_id(self) -> str:
+        return attempt_id(self.run_id, self.path, self.attempt)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -150,6 +155,9 @@ class Claim:
     key: str
     run_id: str
     path: str
+    newest: str = ""
+    """The newest entry of the key when it was looked up, by the id of the attempt that made it; empty: there was none. A claim
+    fails once there is another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ that the database would hold."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.base.errors import ClaimLost
 from penstock.base.instants import Instant
@@ -47,7 +47,8 @@ class MemoryCache:
         lost = []
         for claim in commit.claims:
             holder = claims.get(claim.key, (claim.run_id, ""))[0]
-            if holder != claim.run_id and is_live(holder, commit.at):
+            entered = self._newest(claim.key, commit.at).newest != claim.newest
+            if entered or (holder != claim.run_id and is_live(holder, commit.at)):
                 lost.append(claim.key)
             else:
                 claims[claim.key] = (claim.run_id, claim.path)
@@ -66,13 +67,17 @@ class MemoryCache:
     def look_up(self, keys: Sequence[str], *, now: Instant, is_live: IsLive) -> dict[str, Found]:
         found = {}
         for key in keys:
-            entries = self.of_key(key)
-            lasting = [entry for entry in entries if entry.expires_at is None or entry.expires_at > now]
+            known = self._newest(key, now)
             holder = self.claims.get(key, ("", ""))[0]
             claimed_by = holder if holder and is_live(holder, now) else None
-            if entries or claimed_by:
-                found[key] = Found(lasting[0] if lasting else None, claimed_by, bool(entries) and not lasting)
+            if key in self.entries or claimed_by:
+                found[key] = replace(known, claimed_by=claimed_by)
         return found
+
+    def _newest(self, key: str, now: Instant) -> Found:
+        entries = self.of_key(key)
+        lasting = [entry for entry in entries if entry.expires_at is None or entry.expires_at > now]
+        return Found(lasting[0] if lasting else None, has_expired=bool(entries) and not lasting)
 
     def next_to(self, key: str, count: int) -> list[str]:
         """Keys that the run which wrote the newest entry of this key wrote right after it."""

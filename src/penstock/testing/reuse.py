@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from penstock.base.digests import chance
-from penstock.base.ids import split_attempt_id
+from penstock.base.ids import attempt_id, split_attempt_id
 from penstock.base.instants import Instant
 from penstock.controller.answers import digests_in
 from penstock.effects import Commit
@@ -200,6 +200,11 @@ class Things:
 # -- what must hold ----------------------------------------------------------------------------------------------------
 
 
+def id_of(entry: CacheEntry) -> str:
+    """The id of the attempt that made an entry."""
+    return attempt_id(entry.run_id, entry.path, entry.attempt)
+
+
 @dataclass(slots=True)
 class Ledger:
     """What has been entered and claimed so far, as the commits said."""
@@ -215,6 +220,9 @@ class Ledger:
     """Keys of attempts that have not ended and whose result may be shared, by attempt id."""
     reads: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """What attempts read that left no entry, by run and path."""
+    unusable: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """By run and path: the entries of its key that did not hold when it was looked up last, by the ids of the attempts that
+    made them."""
 
     def valid(self, key: str, now: Instant) -> list[CacheEntry]:
         return [
@@ -234,6 +242,8 @@ class Ledger:
         asked = (query.run_id, query.path, query.key)
         demand((answer.run_id, answer.path, answer.key) == asked, f"{where} answers {query}")
         valid = self.valid(query.key, now) if query.read else []
+        unusable = [entry for entry in self.entries.get(query.key, ()) if entry not in valid]
+        self.unusable[query.run_id, query.path] = frozenset(map(id_of, unusable))
         match answer.how:
             case "hit":
                 demand(any(entry.outputs == answer.outputs for entry in valid), f"{where} and no valid entry: {valid}")
@@ -283,17 +293,25 @@ class Ledger:
         same = any((row.key, row.outputs, row.attempt) == (entry.key, entry.outputs, entry.attempt) for row in tasks)
         demand(accepted and same, f"{entry} is entered, and was not accepted: {tasks} {ended}")
 
-    def check_submitted(self, row: AttemptRow, task: TaskRunRow, open_ids: Container[str], *, shares: bool) -> None:
-        """What is computed to be shared is computed once at a time, and under a claim. `shares`: its run reads the cache."""
+    def check_submitted(
+        self, row: AttemptRow, task: TaskRunRow, open_ids: Container[str], *, shares: bool, aside: Container[str]
+    ) -> None:
+        """What is computed to be shared is computed once at a time, under a claim, and only while no entry of its key holds.
+        `shares`: its run reads the cache; `aside`: attempts whose entries are of the same commit, and of runs that share
+        nothing."""
         if not shares or task.key is None or not is_cached_at(self.graphs[row.run_id], row.path):
             return
         self.computing = {each: key for each, key in self.computing.items() if each in open_ids}
-        attempt_id = f"{row.run_id}/{row.path}#{row.number}"
+        mine = attempt_id(row.run_id, row.path, row.number)
         for other, key in self.computing.items():
-            twice = key == task.key and other != attempt_id and split_attempt_id(other)[0] == row.run_id
-            demand(not twice, f"{attempt_id} computes what {other} computes: {key}")
-        demand(self.claims.get(task.key) == row.run_id, f"{attempt_id} computes without a claim: {self.claims}")
-        self.computing[attempt_id] = task.key
+            twice = key == task.key and other != mine and split_attempt_id(other)[0] == row.run_id
+            demand(not twice, f"{mine} computes what {other} computes: {key}")
+        demand(self.claims.get(task.key) == row.run_id, f"{mine} computes without a claim: {self.claims}")
+        unusable = self.unusable.get((row.run_id, row.path), frozenset())
+        holding = [id_of(entry) for entry in self.valid(task.key, row.submitted_at)]
+        needless = [one for one in holding if one not in unusable and one not in aside]
+        demand(not needless, f"{mine} computes what {needless} entered: {task.key}")
+        self.computing[mine] = task.key
 
     def check_found(self, row: TaskRunRow, record: RunRecord) -> None:
         """What was found is what the function gives for these inputs."""

@@ -314,9 +314,11 @@ class Simulation:
         return lease is not None and lease.expires_at > at
 
     def _check_reuse(self, commit: Commit, submitted: Sequence[AttemptRow]) -> None:
+        aside = {reuse.id_of(entry) for entry in commit.entries if self.asked[entry.run_id].cache != "use"}
         for row in submitted:
             task = next(task for task in self.record(row.run_id).task_runs if task.path == row.path)
-            self.ledger.check_submitted(row, task, self.journal.open, shares=self.asked[row.run_id].cache == "use")
+            shares = self.asked[row.run_id].cache == "use"
+            self.ledger.check_submitted(row, task, self.journal.open, shares=shares, aside=aside)
         for found in [change.row for change in commit.transitions if change.after == "succeeded"]:
             if isinstance(found, TaskRunRow) and found.origin is Origin.CACHED:
                 self.ledger.check_found(found, self.record(found.run_id))

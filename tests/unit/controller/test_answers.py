@@ -121,8 +121,8 @@ def test_an_older_entry_holds_where_the_newest_does_not(shelf: Shelf) -> None:
 
 
 def test_what_is_not_to_be_read_is_not(shelf: Shelf) -> None:
-    shelf.enter(ONE)
-    shelf.store.commit(Commit(NOW, (shelf.leases["other"],), (), claims=(Claim("key", "other", "z"),)))
+    claim = Claim("key", "other", "z", shelf.enter(ONE).attempt_id)
+    shelf.store.commit(Commit(NOW, (shelf.leases["other"],), (), claims=(claim,)))
     assert shelf.found(replace(QUERY, read=False)) == MISS
 
 
@@ -134,9 +134,21 @@ def test_a_key_is_claimed_by_another_run_whose_lease_lasts(shelf: Shelf) -> None
 
 
 def test_an_entry_is_found_though_somebody_computes(shelf: Shelf) -> None:
-    shelf.enter(ONE)
-    shelf.store.commit(Commit(NOW, (shelf.leases["other"],), (), claims=(Claim("key", "other", "z"),)))
+    claim = Claim("key", "other", "z", shelf.enter(ONE).attempt_id)
+    shelf.store.commit(Commit(NOW, (shelf.leases["other"],), (), claims=(claim,)))
     assert shelf.found()[0] == "hit"
+
+
+def test_a_miss_names_the_newest_entry_for_the_claim_that_follows(shelf: Shelf) -> None:
+    def newest(now: int = NOW) -> str:
+        (answer,) = shelf.answers.answer([QUERY], Instant(now))
+        return f"{answer.how} {answer.newest}"
+
+    assert newest() == "miss "
+    shelf.enter(ONE, reads={"x": "1"})
+    assert newest() == "miss old/a#1"
+    shelf.enter(TWO, attempt=2, reads={"x": "2"}, expires_at=Instant(NOW + 5))
+    assert [newest(NOW + 4), newest(NOW + 5)] == ["miss old/a#2", "miss old/a#1"]
 
 
 @pytest.mark.parametrize("read", [True, False])

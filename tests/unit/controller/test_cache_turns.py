@@ -141,6 +141,62 @@ def test_who_claims_too_late_waits(place: Place) -> None:
     assert place.origin("two") == "hit one/a"
 
 
+def test_who_claims_what_was_entered_meanwhile_finds_it(place: Place) -> None:
+    """The first computes the key, and is done, between the look-up of the second and its commit."""
+    first = place.controller(1)
+    once = [lambda: work(place, first)]
+    second = place.controller(2, between=lambda: once.pop()() if once else None)
+    for controller, run_id in ((first, "one"), (second, "two")):
+        place.submit(run_id, graph("a"))
+        assert controller.take(run_id)
+    second.step(0)
+    assert place.origin("one") == "computed"
+    assert place.store.task_runs("two") == []
+    work(place, second)
+    assert place.world.started == ["one/a#1"]
+    assert place.origin("two") == "hit one/a"
+
+
+def test_what_was_entered_while_it_stood_in_line_is_found(place: Place) -> None:
+    """Both looked it up when it was ready; the first has computed it when the second comes to it."""
+    place.world.amounts = {"cpu": 1_000}
+    first, second = place.controller(1), place.controller(2)
+    place.submit("two", graph("long; a"))
+    assert second.take("two")
+    second.step(0)
+    assert place.world.started == ["two/long#1"]
+    place.submit("one", graph("a"))
+    assert first.take("one")
+    work(place, first)
+    place.commits.clear()
+    work(place, second)
+    assert place.world.started == ["two/long#1", "one/a#1"]
+    assert place.origin("two") == "hit one/a"
+    assert all(not commit.claims for commit in place.commits), "nothing was claimed in vain"
+
+
+def test_what_a_turn_enters_is_found_in_the_same_turn(place: Place) -> None:
+    """The second has the same key as the first, and becomes ready by the first one's end."""
+    place.submit("one", graph("a => a2"))
+    controller = place.controller(1)
+    assert controller.take("one")
+    work(place, controller)
+    assert place.world.started == ["one/a#1"]
+    assert place.origin("one", "a2") == "hit one/a"
+
+
+def test_a_run_that_is_cancelled_before_it_begins_never_begins(place: Place) -> None:
+    place.submit("one", graph("a"))
+    controller = place.controller(1)
+    assert controller.take("one")
+    controller.request_cancel("one")
+    work(place, controller)
+    assert place.world.started == []
+    row = place.store.run("one")
+    assert row is not None
+    assert row.state.value == "cancelled"
+
+
 def test_when_a_run_goes_to_another_controller_who_waited_for_it_goes_on(place: Place) -> None:
     """Nothing else happens that would have the engine look again."""
     first, second = place.controller(1), place.controller(2)

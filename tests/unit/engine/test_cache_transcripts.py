@@ -286,10 +286,87 @@ def test_when_the_leaders_run_goes_to_another_controller_the_next_one_computes()
         for query in engine.handle(RunSubmitted(RunRow(run_id, "t", "", {}, "", 1, START), plan), now=START).queries:
             engine.handle(LookedUp(run_id, "a", query.key, "miss"), now=START)
     engine.forget("one")
-    decision = engine.handle(CapacityReported("local", {"cpu": 2000}), now=START)
+    (query,) = engine.handle(CapacityReported("local", {"cpu": 2000}), now=START).queries
+    decision = engine.handle(LookedUp("two", "a", query.key, "miss"), now=START)
     assert [command.request.attempt_id for command in decision.commands if isinstance(command, StartAttempt)] == [
         "two/a#1"
     ]
+
+
+# -- asked again before the start ---------------------------------------------------------------------------------------
+
+
+def full(text: str, **options: object) -> Transcript:
+    """A run whose only room `d` has taken, for long. What else is ready was looked up, and found nowhere."""
+    codes = {"a": A, "b": A, "c": ABC["c"]}
+    return Transcript(graph(text), codes=codes, amounts={"cpu": 1000}, history={"notation:d": (1, 9e9)}, **options)  # type: ignore[arg-type]
+
+
+def test_what_was_looked_up_long_ago_is_looked_up_when_it_is_about_to_start() -> None:
+    t = full("d; a; c")
+    assert [query.path for query in t.asked] == ["a", "c"]
+    t.shelf.entries[t.asked[0].key] = [replace(done("a").entries[0], run_id="other")]
+    t.passes(10)
+    t.ends("d", 0)
+    assert [query.path for query in t.asked] == ["a", "c", "a", "c"]
+    assert t.origin("a") == "hit(other/a)"
+    assert t.said() == ["start d#1", "start c#1"], "its room goes to the next one"
+
+
+def test_who_is_asked_about_keeps_its_room_until_the_answer() -> None:
+    t = full("d; a; c; e", silent=True)
+    t.reply()
+    t.passes(10)
+    t.ends("d", 0)
+    assert [query.path for query in t.queries] == ["a"]
+    assert t.said() == ["start d#1"]
+    t.reply()
+    assert t.said() == ["start a#1"]
+    assert t.rebuilt().dump() == t.engine.dump()
+
+
+def test_what_is_stopped_while_it_is_asked_about_gives_its_room_back() -> None:
+    t = full("d; a; tidy!", silent=True)
+    t.reply()
+    t.passes(10)
+    t.ends("d", 0)
+    question = t.queries[0]
+    t.cancel()
+    assert t.state("a") == "cancelled(cancel)"
+    assert t.said() == ["start d#1", "start tidy#1"]
+    t.give(LookedUp("run", "a", question.key, "miss"))
+    assert t.said() == []
+
+
+def test_what_another_controller_took_up_meanwhile_is_waited_for() -> None:
+    t = full("d; a; b")
+    key = t.asked[0].key
+    t.shelf.claimed[key] = "other"
+    t.passes(10)
+    t.ends("d", 0)
+    assert t.said() == ["start d#1"]
+    assert t.rebuilt().dump() == t.engine.dump()
+    t.shelf.entries[key] = [replace(done("a").entries[0], run_id="other")]
+    t.passes(200)
+    assert [t.origin(path) for path in "ab"] == ["hit(other/a)"] * 2, "who waited for it finds it too"
+    assert (t.run_state, t.claims) == ("succeeded", [])
+
+
+def test_a_claim_names_the_entry_that_did_not_hold() -> None:
+    t = Transcript(graph("a"), codes=ABC, silent=True)
+    t.give(LookedUp("run", "a", t.queries[0].key, "miss", newest="old/a#3"))
+    assert [claim.newest for claim in t.claims] == ["old/a#3"]
+
+
+def test_a_leader_that_tries_again_finds_what_was_entered_meanwhile_and_gives_its_claim_back() -> None:
+    t = Transcript(graph("a[retry=2 backoff=1000]; b"), codes=SAME, amounts={"cpu": 4000})
+    t.fails("a")
+    (entry,) = done("a").entries
+    t.shelf.entries[t.claims[0].key] = [replace(entry, run_id="other")]
+    t.passes(2_000)
+    assert [t.origin(path) for path in "ab"] == ["hit(other/a)"] * 2
+    assert t.said() == ["start a#1"]
+    assert t.released == [t.claims[0].key]
 
 
 # -- claims of other controllers ---------------------------------------------------------------------------------------

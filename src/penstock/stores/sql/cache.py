@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlite3 import Connection
 
 from penstock.base.errors import ClaimLost
@@ -28,6 +28,7 @@ def check_owners(commit: Commit) -> None:
 def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int], *, ended: Iterable[int]) -> None:
     """What a commit says of the cache. `key_by_run`: of the runs whose lease it holds; `ended`: keys of those that it
     ends. Raises ClaimLost."""
+    entered = _entered_since(connection, commit)
     if commit.entries:
         rows = [cache_codec.encode_entry(entry) for entry in commit.entries]
         connection.executemany(sql.INSERT_ENTRY, rows)
@@ -39,18 +40,26 @@ def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int],
     for run_key in ended:
         connection.execute(sql.RELEASE_CLAIMS_OF, (run_key,))
     if commit.claims:
-        _claim(connection, commit, key_by_run)
+        _claim(connection, commit, key_by_run, entered)
     if commit.uses:
         uses = [cache_codec.encode_use(key_by_run[use.run_id], use) for use in commit.uses]
         connection.executemany(sql.INSERT_ARTIFACT, uses)
 
 
-def _claim(connection: Connection, commit: Commit, key_by_run: Mapping[str, int]) -> None:
-    lost = []
+def _entered_since(connection: Connection, commit: Commit) -> list[str]:
+    """Keys that are claimed, and that somebody has entered since they were looked up."""
+    found: dict[str, Found] = {}
+    for some in _portions([claim.key for claim in commit.claims]):
+        found.update(_newest(connection, some, commit.at))
+    return [claim.key for claim in commit.claims if found.get(claim.key, _UNKNOWN).newest != claim.newest]
+
+
+def _claim(connection: Connection, commit: Commit, key_by_run: Mapping[str, int], entered: Iterable[str]) -> None:
+    lost = dict.fromkeys(entered)
     for claim in commit.claims:
         values = (claim.key, key_by_run[claim.run_id], claim.path, commit.at)
         if not connection.execute(sql.TAKE_CLAIM, values).rowcount:
-            lost.append(claim.key)
+            lost[claim.key] = None
     if lost:
         raise ClaimLost(tuple(lost))
 
@@ -65,17 +74,26 @@ def look_up(connection: Connection, keys: Sequence[str], now: Instant, *, ahead:
         wanted = list(dict.fromkeys([*wanted, *(key for (key,) in following)]))
     any_claims = connection.execute(sql.HAS_CLAIMS).fetchone() is not None
     found: dict[str, Found] = {}
-    for first in range(0, len(wanted), sql.KEYS_MAX):
-        some = wanted[first : first + sql.KEYS_MAX]
-        for row in connection.execute(sql.select_newest(len(some)), some):
-            key, expires_at = row[0], row[_EXPIRES_AT]
-            lasts = expires_at is None or expires_at > now
-            found[key] = Found(cache_codec.decode_entry(row)) if lasts else _older(connection, key, now)
+    for some in _portions(wanted):
+        found.update(_newest(connection, some, now))
         claimed = connection.execute(sql.select_claims(len(some)), [*some, now]) if any_claims else ()
         for key, run_id in claimed:
             known = found.get(key, _UNKNOWN)
             found[key] = Found(known.entry, run_id, known.has_expired)
     return found
+
+
+def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many keys as one statement asks for."""
+    return (keys[first : first + sql.KEYS_MAX] for first in range(0, len(keys), sql.KEYS_MAX))
+
+
+def _newest(connection: Connection, keys: Sequence[str], now: Instant) -> Iterator[tuple[str, Found]]:
+    """The newest entries of these keys, at most `KEYS_MAX`, that have not expired; claims are not looked at."""
+    for row in connection.execute(sql.select_newest(len(keys)), keys):
+        key, expires_at = row[0], row[_EXPIRES_AT]
+        lasts = expires_at is None or expires_at > now
+        yield key, Found(cache_codec.decode_entry(row)) if lasts else _older(connection, key, now)
 
 
 _UNKNOWN = Found()
@@ -90,8 +108,7 @@ def _older(connection: Connection, key: str, now: Instant) -> Found:
 
 def entered_again(connection: Connection, keys: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for first in range(0, len(keys), sql.KEYS_MAX):
-        some = keys[first : first + sql.KEYS_MAX]
+    for some in _portions(keys):
         found.update(key for (key,) in connection.execute(sql.select_again(len(some)), some))
     return found
 

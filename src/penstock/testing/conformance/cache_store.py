@@ -88,7 +88,7 @@ def what_was_written_next_may_be_answered_as_well(open_store: OpenStore) -> None
     lease, other = begun(store), begun(store, "run2")
     commit(store, lease, entries=tuple(entry(key, path=f"t/{n}") for n, key in enumerate(KEYS)))
     newer = replace(entry(KEYS[2]), attempt=2)
-    commit(store, lease, entries=(newer,), claims=(Claim(KEYS[3], "run1", "x"),))
+    commit(store, lease, entries=(newer,), claims=(Claim(KEYS[3], "run1", "x", "run1/t/3#1"),))
     commit(store, other, entries=(replace(entry("f" * 64), run_id="run2"),))
     found = store.look_up([KEYS[0]], now=NOW, ahead=3)
     assert found.items() <= store.look_up(KEYS, now=NOW).items()
@@ -108,7 +108,7 @@ def an_entry_counts_until_it_expires(open_store: OpenStore) -> None:
     answers = [store.look_up([KEYS[1]], now=Instant(NOW + ms)) for ms in (4, 5, 9, 10)]
     expired = Found(has_expired=True)
     assert answers == [{KEYS[1]: found} for found in (Found(newest), Found(lasting), Found(lasting), expired)]
-    commit(store, lease, claims=(Claim(KEYS[1], "run1", "fit"),))
+    commit(store, lease, claims=(Claim(KEYS[1], "run1", "fit"),), at=Instant(NOW + 10))
     assert store.look_up([KEYS[1]], now=Instant(NOW + 10)) == {KEYS[1]: Found(None, "run1", has_expired=True)}
 
 
@@ -249,6 +249,40 @@ def claims_end_with_release_entry_and_run(open_store: OpenStore) -> None:
     done = entry(KEYS[8], run_id="run2")
     commit(store, leases, released=(KEYS[7],), entries=(done,), claims=taken)
     assert [_claimed(store, key) for key in KEYS[7:9]] == ["run1", "run1"]
+
+
+def a_claim_fails_once_its_key_was_entered(open_store: OpenStore) -> None:
+    store, other = open_store(), open_store()
+    ada, bob = begun(store, "run1"), begun(other, "run2", BOB)
+    first, second = entry(KEYS[1], path="fit"), entry(KEYS[1], path="later")
+    row = changed(task_run("fit", run_id="run2"), "waiting")
+
+    def claims(newest: str, *, key: str = KEYS[1], at: Instant = NOW) -> None:
+        commit(other, bob, row, claims=(Claim(key, "run2", "fit", newest),), at=at)
+
+    def is_refused(newest: str, *, at: Instant = NOW) -> None:
+        refusal = refused(ClaimLost, lambda: claims(newest, at=at))
+        assert isinstance(refusal, ClaimLost)
+        assert refusal.keys == (KEYS[1],)
+        assert list(store.task_runs("run2")) == []
+
+    commit(store, ada, claims=(Claim(KEYS[1], "run1", "fit"),))
+    commit(store, ada, entries=(first,))
+    is_refused("")
+    commit(store, ada, entries=(second,))
+    is_refused(first.attempt_id)
+    # It was looked up before an entry was deleted, or before one expired: that is another state, too.
+    brief = replace(entry(KEYS[1], path="brief"), expires_at=Instant(NOW + 5))
+    commit(store, ada, entries=(brief,))
+    is_refused(second.attempt_id)
+    is_refused(brief.attempt_id, at=Instant(NOW + 5))
+    claims(second.attempt_id, at=Instant(NOW + 5))
+    assert store.look_up([KEYS[1]], now=Instant(NOW + 5))[KEYS[1]] == Found(second, "run2")
+    claims(brief.attempt_id)
+    claims("", key=KEYS[2])
+    # What a commit enters itself its own claims do not come too late for.
+    commit(store, ada, entries=(entry(KEYS[3]),), claims=(Claim(KEYS[3], "run1", "fit"),))
+    assert _claimed(store, KEYS[3]) == "run1"
 
 
 # -- adoption, nondeterminism ------------------------------------------------------------------------------------------
@@ -407,6 +441,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_lost_lease_comes_before_a_lost_claim,
     a_claim_lasts_as_long_as_its_runs_lease,
     claims_end_with_release_entry_and_run,
+    a_claim_fails_once_its_key_was_entered,
     succeeded_task_runs_are_adopted_by_key,
     the_last_mark_of_a_component_counts,
     artifacts_know_who_made_and_who_was_given_them,
