@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from penstock.app.beginning import begin_project
+from penstock.base.errors import StoreUnavailable
+
 FILES = {".gitignore", "README.md", "pipeline.py", "pyproject.toml", "tests/test_pipeline.py"}
 
 
@@ -71,6 +76,36 @@ def test_a_project_without_an_example_lives(project) -> None:
     (project.folder / "bare").mkdir()
     assert project.call("init", "bare", "--no-example", "--name", "counting").status == 0
     lives(project, project.folder / "bare", "counting")
+
+
+@pytest.mark.parametrize("repository", [False, True])
+def test_init_in_place_leaves_the_folder_the_same(project, repository: bool) -> None:
+    folder = project.folder
+    if repository:
+        (folder / ".git").mkdir()
+        project.write(".git/HEAD", "ref: refs/heads/main")
+    before = folder.stat().st_ino
+    done = project.call("init", ".", "--yes", "--no-example", "--name", "here")
+    assert done.status == 0, done.err
+    assert folder.stat().st_ino == before, "a shell that is in it would be nowhere"
+    assert files_of(folder) == FILES | ({".git/HEAD"} if repository else set())
+    assert "next: penstock run pipeline.py\n" in done.err
+    again = project.call("init", ".", "--yes")
+    assert (again.status, ". is not empty" in again.err) == (2, True)
+
+
+def test_init_in_place_makes_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moves = os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if target == tmp_path / "pyproject.toml":
+            raise OSError(28, "No space left on device")
+        moves(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        begin_project(tmp_path, name="here", with_example=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_terminal_is_asked(terminal, project) -> None:

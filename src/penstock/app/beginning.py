@@ -13,6 +13,8 @@ from penstock.base.errors import InvalidInput, StoreUnavailable
 
 TEMPLATES = Path(__file__).parent / "project"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+UNUSED = frozenset({".git"})
+"""What a folder may hold that counts as empty."""
 ABOUT = {
     "sklearn": "Which grower does a wine come from? Candidates are fitted, the best is chosen and measured on wines held out.",
     "plain": "Which of two kinds is it? Candidates are fitted, the best is chosen and measured on points held out.",
@@ -36,10 +38,10 @@ def name_of(folder: Path) -> str:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raises InvalidInput for a folder that holds anything, or that is none."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
+    """Raises InvalidInput for a folder that holds anything but a repository's own files, or that is not a folder."""
     if folder.is_dir():
+        if {entry.name for entry in folder.iterdir()} <= UNUSED:
+            return
         raise InvalidInput(f"{folder} is not empty", fix="Name a folder that is not there yet, or an empty one.")
     if folder.exists() or folder.is_symlink():
         raise InvalidInput(f"{folder} is not a folder", fix="Name a folder that is not there yet, or an empty one.")
@@ -53,15 +55,20 @@ def begin_project(folder: Path, *, name: str | None, with_example: bool) -> Begu
         raise InvalidInput(
             f"{chosen!r} cannot be the name of a pipeline", fix="A letter first, then letters, digits, _ and - ."
         )
-    folder = folder.absolute()
+    folder = Path(os.path.abspath(folder))
     refuse_used(folder)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     above = [each for each in folder.parents if not each.exists()]
+    in_place = folder.is_dir()
+    aside = folder / f".penstock-init.{os.getpid()}" if in_place else folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         for file, text in _files(chosen, _kind(with_example=with_example)):
             (aside / file).parent.mkdir(parents=True, exist_ok=True)
             (aside / file).write_text(text)
-        os.rename(aside, folder)  # onto an empty folder as well
+        files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
+        if in_place:
+            _move_into(aside, folder)
+        else:
+            os.rename(aside, folder)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         for each in above:
@@ -70,8 +77,22 @@ def begin_project(folder: Path, *, name: str | None, with_example: bool) -> Begu
         raise StoreUnavailable(
             f"{folder} cannot be made: {error.strerror}", fix="Name a folder that you may write to."
         ) from None
-    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return Begun(chosen, folder, tuple(files))
+
+
+def _move_into(aside: Path, folder: Path) -> None:
+    """Move all that was made into a folder that is there already, and stays the same folder for the shells that are in
+    it. Raises OSError, having moved everything back."""
+    moved: list[Path] = []
+    try:
+        for each in sorted(aside.iterdir()):
+            os.rename(each, folder / each.name)
+            moved.append(each)
+        aside.rmdir()
+    except OSError:
+        for each in moved:
+            os.rename(folder / each.name, each)
+        raise
 
 
 def _kind(*, with_example: bool) -> str:

@@ -24,7 +24,7 @@ def init(
     ] = None,
     yes: Annotated[bool, Parameter(name=["-y", "--yes"], negative="", help="Ask nothing.", show_default=False)] = False,
 ) -> int:
-    """Make a project that runs at once, in a folder that is empty or not there yet.
+    """Make a project that runs at once, in a folder that is not there yet, is empty, or holds only .git.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ def init(
         example = not asks or _asked("With an example that trains a model? [Y/n]: ").lower() not in ("n", "no")
     begun = app.begin_project(folder, name=name, with_example=example)
     shown = os.path.relpath(begun.folder)
+    there = "" if shown == os.curdir else f"cd {shown} && "
     err(f"made {begun.name} in {shown}: {', '.join(begun.files)}")
-    err(f"next: cd {shown} && penstock run pipeline.py")
+    err(f"next: {there}penstock run pipeline.py")
     return SUCCEEDED
 
 
