@@ -1,5 +1,5 @@
 """What can be set, and where it was set: one frozen `Settings` value made from `[tool.penstock]` in the project's
-pyproject.toml, `PENSTOCK_…` environment variables and options, each overruling the one before.
+pyproject.toml, its penstock.toml, `PENSTOCK_…` environment variables and options, each overruling the one before.
 
 Knows names, forms and defaults (`TABLE`); not what a setting does. `docs/settings.md` documents every one of them."""
 
@@ -13,9 +13,13 @@ from typing import Any
 
 from penstock.base.errors import InvalidInput
 from penstock.base.instants import duration_ms
+from penstock.base.ownership import is_below, why_foreign
 from penstock.base.sizes import size_bytes
 
 STATE_FOLDER = ".penstock"
+PYPROJECT = "pyproject.toml"
+MARKERS = (PYPROJECT, "penstock.toml")
+"""A folder with one of these is a project. Both may hold settings; the later one overrules."""
 ENVIRONMENT_PREFIX = "PENSTOCK_"
 # Environment variables of ours that are no settings: the test suites' own, and the mark that every process below an
 # executor carries.
@@ -41,6 +45,9 @@ class Settings:
     items_max: int = 100_000
     yaml_bytes_max: int = 16_777_216
     yaml_parts_max: int = 2_000_000
+    trusted: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Lines that name the project files which are not read, because another user may have written them."""
 
 
 def _amount(value: Any) -> float:
@@ -125,6 +132,16 @@ def _folder(value: Any) -> Path:
     return Path(value).expanduser()
 
 
+def _folders(value: Any) -> tuple[Path, ...]:
+    texts = value.split(os.pathsep) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, (str, Path)) for text in texts):
+        raise ValueError(f"not folders: {value!r}")
+    folders = tuple(Path(text).expanduser() for text in texts if str(text))
+    if not all(folder.is_absolute() for folder in folders):
+        raise ValueError(f"not absolute: {value!r}")
+    return folders
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One line of the table: how a value is read, and what it means, for messages and for the page in docs."""
@@ -159,18 +176,62 @@ TABLE: Mapping[str, Setting] = {
         "a whole number",
         "what a pipeline file may come to with its anchors written out",
     ),
+    "trusted": Setting(
+        _folders,
+        f"absolute folders with {os.pathsep} between them",
+        "folders whose projects and state are used, whoever may write to them",
+    ),
 }
+ENVIRONMENT_ONLY = frozenset({"trusted"})
+"""A project cannot say that it is to be trusted."""
 
 
-def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` that has `.penstock` or a pyproject.toml; else the nearest such at or
-    above the current folder; else the current folder."""
+def trusted_folders(environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """The folders that the environment names as trusted; none where it names them wrongly, which `load` raises."""
+    try:
+        return _folders(environment.get(f"{ENVIRONMENT_PREFIX}TRUSTED", ""))
+    except ValueError:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's folder, and which of its `MARKERS` are read. `warnings` are lines that name those that are not."""
+
+    folder: Path
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def find_project(start: Path, *, trusted: tuple[Path, ...] = ()) -> Project:
+    """The nearest folder at or above `start` that has one of `MARKERS`; else the nearest such at or above the current
+    folder; else the current folder. A marker counts only if no other user can have written it or anything next to it,
+    unless it is below a trusted folder."""
     here = Path.cwd()
     start = start.resolve()
-    for folder in (start, *start.parents, here, *here.parents):
-        if (folder / STATE_FOLDER).is_dir() or (folder / "pyproject.toml").is_file():
-            return folder
-    return here
+    warnings: list[str] = []
+    for folder in dict.fromkeys((start, *start.parents, here, *here.parents)):
+        files: list[Path] = []
+        for file in (folder / name for name in MARKERS):
+            if not os.path.isfile(file):
+                continue
+            why = "" if is_below(folder, trusted) else _why_foreign_project(file)
+            if why:
+                warnings.append(f"{file} is passed over: {why}")
+            else:
+                files.append(file)
+        if files:
+            return Project(folder, tuple(files), tuple(warnings))
+    why = "" if is_below(here, trusted) else why_foreign(here)
+    if why:
+        warnings.append(f"{here} is not a safe place for a project, since modules are imported from it: {why}")
+    return Project(here, (), tuple(warnings))
+
+
+def _why_foreign_project(file: Path) -> str:
+    why = why_foreign(file)
+    folder = why_foreign(file.parent)
+    return why or (f"of its folder, {folder}" if folder else "")
 
 
 def load(
@@ -180,24 +241,28 @@ def load(
 
     Raises InvalidInput naming every unknown key, with the nearest known names, and every value of the wrong form.
     """
-    project = find_project(start)
     wrong: list[str] = []
     given: dict[str, Any] = {}
-    for place, values in (
-        (str(project / "pyproject.toml"), _from_pyproject(project / "pyproject.toml")),
-        ("the environment", _from_environment(environment)),
-        ("the options", dict(options or {})),
-    ):
+
+    def take(place: str, values: Mapping[str, Any], *, is_file: bool = False) -> None:
         for key, value in values.items():
             try:
+                if is_file and key in ENVIRONMENT_ONLY:
+                    raise ValueError(f"only {ENVIRONMENT_PREFIX}{key.upper()} in the environment can set it")
                 given[key] = _read(key, value)
             except ValueError as error:
                 shown = ENVIRONMENT_PREFIX + key.upper() if place == "the environment" else key
                 wrong.append(f"{shown} in {place}: {error}")
+
+    project = find_project(start, trusted=trusted_folders(environment))
+    for file in project.files:
+        take(str(file), _from_file(file), is_file=True)
+    take("the environment", _from_environment(environment))
+    take("the options", options or {})
     if wrong:
         raise InvalidInput("\n".join(wrong), fix="docs/settings.md lists every setting and its form.")
-    state = given.pop("state", Path(STATE_FOLDER))
-    return Settings(project=project, state=Path(os.path.normpath(project / state)), **given)
+    state = Path(os.path.normpath(project.folder / given.pop("state", Path(STATE_FOLDER))))
+    return Settings(project=project.folder, state=state, warnings=project.warnings, **given)
 
 
 def _read(key: str, value: Any) -> Any:
@@ -212,21 +277,24 @@ def _read(key: str, value: Any) -> Any:
         raise ValueError(f"{error}; it takes {TABLE[key].form}") from None
 
 
-def _from_pyproject(file: Path) -> dict[str, Any]:
+def _from_file(file: Path) -> dict[str, Any]:
+    """What a file of `MARKERS` sets: all of a penstock.toml, one table of a pyproject.toml."""
     try:
         content = file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    if b"penstock" not in content:
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}", fix="Make it readable for this user.") from None
+    is_shared = file.name == PYPROJECT
+    if is_shared and b"penstock" not in content:
         return {}
     import tomllib
 
+    what = "`[tool.penstock]` is" if is_shared else "The settings are"
     try:
-        table = tomllib.loads(content.decode()).get("tool", {}).get("penstock", {})
+        table = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(
-            f"{file} is not TOML: {error}", fix="Mend the file; `[tool.penstock]` is read from it."
-        ) from None
+        raise InvalidInput(f"{file} is not TOML: {error}", fix=f"Fix the file; {what} read from it.") from None
+    if is_shared:
+        table = table.get("tool", {}).get("penstock", {})
     if not isinstance(table, dict):
         raise InvalidInput(f"{file}: tool.penstock is not a table", fix="Write its settings below [tool.penstock].")
     return table

@@ -77,13 +77,57 @@ def test_project_is_the_nearest_folder_that_says_so(tmp_path: Path, monkeypatch:
     inner.mkdir(parents=True)
     elsewhere.mkdir(parents=True)
     monkeypatch.chdir(elsewhere)
-    assert find_project(inner) == elsewhere, "nothing says so: the current folder"
+    assert find_project(inner).folder == elsewhere, "nothing says so: the current folder"
     project(tmp_path / "c")
-    assert find_project(inner) == tmp_path / "c", "above the current folder"
+    assert find_project(inner).folder == tmp_path / "c", "above the current folder"
     project(tmp_path)
-    assert find_project(inner) == tmp_path
+    assert find_project(inner).folder == tmp_path
     (tmp_path / "a" / ".penstock").mkdir()
-    assert find_project(inner) == tmp_path / "a"
+    assert find_project(inner).folder == tmp_path, "state alone does not make a project"
+    (tmp_path / "a" / "penstock.toml").write_text("")
+    assert find_project(inner).folder == tmp_path / "a"
+
+
+def test_a_penstock_toml_holds_settings_and_overrules_the_pyproject_next_to_it(tmp_path: Path) -> None:
+    project(tmp_path, "[tool.penstock]\ncpu = 1\nruns_kept = 7\n")
+    (tmp_path / "penstock.toml").write_text("cpu = 2\n")
+    settings = load(tmp_path, environment={})
+    assert (settings.cpu, settings.runs_kept) == (2.0, 7)
+    (tmp_path / "penstock.toml").write_text("cpus = 2\n")
+    with pytest.raises(InvalidInput, match=r"cpus in .*penstock\.toml: no such setting"):
+        load(tmp_path, environment={})
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_project_in_a_folder_that_others_may_write_to_is_passed_over(tmp_path: Path, mode: int) -> None:
+    project(tmp_path, "[tool.penstock]\ncpu = 1\n")
+    shared = tmp_path / "shared"
+    inner = shared / "mine"
+    inner.mkdir(parents=True)
+    project(shared, "[tool.penstock]\ncpu = 2\n")
+    shared.chmod(mode)
+    settings = load(inner, environment={})
+    assert (settings.project, settings.cpu) == (tmp_path, 1.0)
+    assert settings.warnings == (f"{shared}/pyproject.toml is passed over: of its folder, every user may write to it",)
+    settings = load(inner, environment={"PENSTOCK_TRUSTED": str(shared)})
+    assert (settings.project, settings.cpu, settings.warnings) == (shared, 2.0, ())
+
+
+def test_a_project_file_that_others_may_write_to_is_passed_over(tmp_path: Path) -> None:
+    project(tmp_path, "[tool.penstock]\ncpu = 1\n")
+    (tmp_path / "pyproject.toml").chmod(0o666)
+    (tmp_path / "penstock.toml").write_text("cpu = 2\n")
+    settings = load(tmp_path, environment={})
+    assert (settings.project, settings.cpu) == (tmp_path, 2.0)
+    assert settings.warnings == (f"{tmp_path}/pyproject.toml is passed over: every user may write to it",)
+
+
+def test_a_project_cannot_say_that_it_is_trusted(tmp_path: Path) -> None:
+    project(tmp_path, '[tool.penstock]\ntrusted = ["/"]\n')
+    with pytest.raises(InvalidInput, match=r"trusted in .*: only PENSTOCK_TRUSTED in the environment can set it"):
+        load(tmp_path, environment={})
+    with pytest.raises(InvalidInput, match="PENSTOCK_TRUSTED in the environment: not absolute"):
+        load(tmp_path / "none", environment={"PENSTOCK_TRUSTED": "here"})
 
 
 def test_state_is_relative_to_the_project(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ stores) while that worker imports the target."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -68,7 +67,7 @@ def describe(
     worker is at work. `form` asks for the graph as text as well. `building`: environments that are not there are built, and
     it is told of each."""
     environments = str(settings.state.absolute() / ENVIRONMENTS)
-    request = DescribeRequest(target.text, str(settings.project), form, environments)
+    request = DescribeRequest(target.text, str(settings.project), form, environments, root=target.root)
 
     def work() -> None:
         _load_what_drives_a_run()
@@ -79,7 +78,7 @@ def describe(
         for environment in description.unbuilt:
             building(f"building the environment of {environment}")
         description = executor.describe(replace(request, build=True))
-    shown = target.text.removeprefix(f"{settings.project}{os.sep}")
+    shown = target.shown(settings.project)
     require_graph(description, target=shown)
     assert description.graph is not None
     from penstock.graph.codec import graph_from_json

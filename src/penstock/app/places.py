@@ -1,17 +1,19 @@
-"""Opening what a project's settings name: the state store, the artifacts, the executor. Private to the owner, and
-nothing is made by a verb that only reads."""
+"""Opening what a project's settings name: the state store, the artifacts, the executor. Private to the owner, refused where
+another user may have written to it, and nothing is made by a verb that only reads."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.base.errors import InvalidInput, StoreUnavailable
+from penstock.base.errors import InvalidInput, PassedOver, StoreUnavailable
 from penstock.base.limits import set_limits
-from penstock.settings import Settings, load
+from penstock.base.ownership import is_below, why_foreign
+from penstock.settings import STATE_FOLDER, Settings, load
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -27,10 +29,38 @@ KEPT = ("code", "compiled")
 
 
 def project_settings(start: Path) -> Settings:
-    """The settings of the project that `start` lies in; the limits among them hold in this process from then on."""
+    """The settings of the project that `start` lies in; the limits among them hold in this process from then on. Warns
+    with PassedOver."""
     settings = load(start)
+    for line in settings.warnings:
+        warnings.warn(line, PassedOver, stacklevel=2)
     set_limits(**_limits_of(settings))
     return settings
+
+
+def refuse_foreign(settings: Settings) -> None:
+    """Raises StoreUnavailable for a state folder that another user may have made or changed: what it holds is taken for
+    this user's own, and some of it runs as code."""
+    if is_below(settings.state, settings.trusted):
+        return
+    held = [settings.state / name for name in ("", DATABASE, ARTIFACTS, SCRATCH, ENVIRONMENTS)]
+    for place in held:
+        why = why_foreign(place)
+        if why:
+            raise _foreign(place, why)
+    if os.path.lexists(settings.state):
+        above = settings.state.resolve().parent
+        why = why_foreign(above, may_add=True)
+        if why:
+            raise _foreign(above, why)
+
+
+def _foreign(place: Path, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{place} is not safe to use as state: {why}",
+        fix="Make it your own (chown, chmod go-w), name another folder in PENSTOCK_STATE, or put this one into "
+        "PENSTOCK_TRUSTED if you trust everyone who may write to it.",
+    )
 
 
 def _limits_of(settings: Settings) -> dict[str, int]:
@@ -46,6 +76,7 @@ def _limits_of(settings: Settings) -> dict[str, int]:
 def make_state_folder(settings: Settings) -> bool:
     """Make the state folder, private to its owner, with a note for version control; answers whether it was not there
     before. Raises StoreUnavailable when that is not possible."""
+    refuse_foreign(settings)
     try:
         made = not settings.state.exists()
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,6 +95,11 @@ def aside(settings: Settings, folder: Path) -> Settings:
     known there of sources that have not changed is lent: such files are replaced, never written to."""
     import shutil
 
+    refuse_foreign(settings)
+    from penstock.code.kept import lend_secret
+
+    with contextlib.suppress(OSError):
+        lend_secret(settings.state / SCRATCH, folder / SCRATCH)
     for name in KEPT:
         lent = settings.state / SCRATCH / name
         if lent.is_dir():
@@ -95,19 +131,25 @@ def remove_if_unused(settings: Settings) -> None:
 def open_store(settings: Settings) -> StateStore:
     from penstock.stores.sql import open_state
 
+    refuse_foreign(settings)
     return open_state(settings.state / DATABASE)
 
 
 def open_existing_store(settings: Settings) -> StateStore:
     """For verbs that read. Raises InvalidInput when this project has no runs yet."""
     if not (settings.state / DATABASE).exists():
-        raise InvalidInput(f"no run has been made here yet ({settings.state})", fix="`penstock run TARGET` makes one.")
+        above = (folder for folder in settings.project.parents if os.path.exists(folder / STATE_FOLDER / DATABASE))
+        others = "".join(f" {folder} has runs of its own." for folder in above)
+        raise InvalidInput(
+            f"no run has been made here yet ({settings.state})", fix=f"`penstock run TARGET` makes one.{others}"
+        )
     return open_store(settings)
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
     from penstock.app_artifacts import open_artifacts
 
+    refuse_foreign(settings)
     return open_artifacts(artifacts_arguments(settings))
 
 
@@ -115,6 +157,7 @@ def open_executor(settings: Settings) -> LocalExecutor:
     """Start the local executor: its keeper process is on its way when this returns."""
     from penstock.executors.local.executor import LocalExecutor, LocalSettings
 
+    refuse_foreign(settings)
     return LocalExecutor(
         LocalSettings(
             project=settings.project,

@@ -4,13 +4,15 @@ is told here; the rest is a worker's answer (`Description`), which is turned int
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.diagnostics import Diagnostic
 from penstock.base.errors import InvalidInput, InvalidPipeline, TargetFailed
+from penstock.base.firstparty import is_first_party
 from penstock.base.ids import NAME
+from penstock.settings import find_project, trusted_folders
 from penstock.wire import Description
 
 FORMS = "TARGET is file.py, file.yaml, either with :name, or module:name."
@@ -20,10 +22,21 @@ SUFFIXES = (".py", ".yaml", ".yml")
 @dataclass(frozen=True, slots=True)
 class Target:
     """`text` is what a worker resolves: an absolute path or a module, then `:name` where a pipeline is named. `folder`
-    is where the search for the project starts."""
+    is where the search for the project starts: that of the target's file. `root` is the folder that a module is imported
+    from, and `file` what it is imported from, as far as both are known."""
 
     text: str
     folder: Path
+    root: str = ""
+    file: Path | None = None
+
+    def shown(self, project: Path) -> str:
+        """As it is recorded: relative to the project where it lies in it, and so that it is found from there again."""
+        if self.file is not None and self.root not in (str(project), str(project / "src")):
+            text = f"{self.file}:{self.text.rpartition(':')[2]}"
+        else:
+            text = self.text
+        return text.removeprefix(f"{project}{os.sep}")
 
 
 def parse_target(text: str, *, folder: Path | None = None) -> Target:
@@ -42,7 +55,7 @@ def parse_target(text: str, *, folder: Path | None = None) -> Target:
         what = "a folder" if file.is_dir() else "neither Python nor YAML"
         raise InvalidInput(f"{place} is {what}{_near_text('', _target_files(file))}", fix=FORMS)
     if colon and all(part.isidentifier() for part in place.split(".")):
-        return Target(text, folder)
+        return _module_target(text, place, folder=folder)
     raise InvalidInput(f"there is no {text!r} here{_near_text(Path(place).stem, _target_files(folder))}", fix=FORMS)
 
 
@@ -56,6 +69,45 @@ def _file_target(text: str, place: str, *, file: Path, name: str) -> Target:
     near = _near_text(file.stem, _target_files(file.parent))
     where = "" if file.parent.is_dir() else f" (nor is there a folder {file.parent})"
     raise InvalidInput(f"there is no file {place}{where}{near}", fix=FORMS)
+
+
+def _module_target(text: str, module: str, *, folder: Path) -> Target:
+    """The module is looked for where a worker would, without importing anything."""
+    project = find_project(folder, trusted=trusted_folders()).folder
+    for place in dict.fromkeys(base / below for base in (project, folder.resolve()) for below in ("", "src")):
+        file = _file_of(module.split("."), [str(place)])
+        if file is not None:
+            return Target(text, file.parent, str(place), file)
+    root, file = _installed(module)
+    return Target(text, folder) if file is None else Target(text, file.parent, root, file)
+
+
+def _file_of(parts: Sequence[str], folders: Iterable[str]) -> Path | None:
+    """The source of a module below one of the folders."""
+    for folder in folders:
+        base = Path(folder, *parts)
+        for file in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+            if file.is_file():
+                return file
+    return None
+
+
+def _installed(module: str) -> tuple[str, Path | None]:
+    """The root and source of a module that is installed to be edited where it lies; "" and None for any other."""
+    from importlib.util import find_spec
+
+    top, *rest = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return "", None
+    if spec is None or not is_first_party(spec.origin):
+        return "", None
+    assert spec.origin is not None
+    packages = spec.submodule_search_locations
+    file = _file_of(rest, packages or ()) if rest else Path(spec.origin)
+    above = Path(spec.origin).parent
+    return str(above if packages is None else above.parent), file
 
 
 def _target_files(folder: Path) -> list[str]:

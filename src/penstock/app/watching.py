@@ -46,6 +46,7 @@ class Watch:
     def __init__(self, target: str) -> None:
         parsed = parse_target(target)
         self._settings = project_settings(parsed.folder)
+        self._root = parsed.root
         self._place = Path(parsed.text.rpartition(":")[0] if parsed.text.count(":") else parsed.text)
         self._began_ns = 0
         self._looks: dict[Path, Look | None] = {}
@@ -117,7 +118,7 @@ class Watch:
     def _sources(self) -> list[Path]:
         """Every Python source in the author's folders, and the target's own file."""
         found = dict.fromkeys([self._place] if self._place.is_file() else [])
-        root = str(self._place.parent) if self._place.is_file() else None
+        root = str(self._place.parent) if self._place.is_file() else self._root
         for folder in source_paths(str(self._settings.project), root):
             for path in _files_below(Path(folder), SOURCES_MAX):
                 if path.suffix == ".py":

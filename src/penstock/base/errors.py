@@ -30,6 +30,10 @@ class InvalidInput(PenstockError):
     exit_status = 2
 
 
+class PassedOver(UserWarning):
+    """Project files are not read, because another user may have written them."""
+
+
 class InvalidPipeline(InvalidInput):
     """A pipeline with diagnostics of severity error; all of them are in `diagnostics`."""
 

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from penstock.app.outlets import ERR, OUT, err, open_missing_streams
-from penstock.base.errors import InvalidPipeline, PenstockError, TargetFailed
+from penstock.base.errors import InvalidPipeline, PassedOver, PenstockError, TargetFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,13 +81,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _status(given: list[str]) -> int:
     try:
-        return _called(given)
+        with warnings.catch_warnings():
+            _say_warnings()
+            return _called(given)
     except KeyboardInterrupt:
         return CANCELLED
     except PenstockError as error:
         return tell(error)
     except Exception as error:  # noqa: BLE001 the last line of defence: no traceback of ours reaches a person
         return _defect(error)
+
+
+def _say_warnings() -> None:
+    """What Penstock warns of is one line for a person, said once; other warnings are shown as ever."""
+    said: set[str] = set()
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, PassedOver):
+            shown(message, category, *where, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            _say(f"warning: {message}")
+
+    warnings.simplefilter("always", PassedOver)
+    warnings.showwarning = show
 
 
 def tell(error: PenstockError) -> int:

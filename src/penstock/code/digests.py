@@ -20,8 +20,9 @@ from penstock.base.firstparty import is_first_party
 from penstock.base.secrets import variable_part
 from penstock.code.closure import BY_TEXT, Closure, reach_by_key
 from penstock.code.distributions import Installed, project_file_part
-from penstock.code.facts import VERSION, Facts, Kept, facts_from_data, facts_to_data
+from penstock.code.facts import FACTS, VERSION, Facts, facts_from_data, facts_to_data
 from penstock.code.import_reads import ImportReads
+from penstock.code.kept import Kept
 from penstock.code.linking import Linked, link
 from penstock.code.live_values import without_digest
 from penstock.code.model import ComponentCode, Unit, Unresolved
@@ -59,7 +60,7 @@ def component_codes(
 
 
 def _digests(sources: Mapping[str, Source], project: str, scratch: Path | None, reads: ImportReads | None) -> _Digests:
-    kept = Kept(scratch)
+    kept = Kept(scratch / FACTS if scratch is not None else None)
     return _Digests(
         Closure(_linked(sources, kept), {name: source.path for name, source in sources.items()}, project),
         sources,

@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any
 
-from penstock.code.facts import Kept
+from penstock.code.kept import Kept
 
 _REQUIREMENT = re.compile(r"^Requires-Dist:\s*([A-Za-z0-9._-]+)(.*)$", re.MULTILINE)
 _NAME = re.compile(r"^Name:\s*(\S+)", re.MULTILINE)

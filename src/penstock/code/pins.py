@@ -22,10 +22,11 @@ from penstock.base.digests import canonical_json, digest_of_bytes
 from penstock.base.errors import PenstockError
 from penstock.base.firstparty import is_first_party
 from penstock.code import compiled
-from penstock.code.facts import Kept
+from penstock.code.facts import FACTS
 from penstock.code.files import PinnedFile, files_from_json, files_to_json
 from penstock.code.firstparty import extend_path
 from penstock.code.imports import imports_of
+from penstock.code.kept import Kept
 from penstock.values.store import ArtifactStore
 
 VERSION = 1
@@ -218,7 +219,7 @@ class Recording:
         """Pin what may be imported later, and answer with all that is pinned; nothing is recorded any more."""
         sources = self._finder.sources
         _add_loaded(sources)
-        computed = add_imported(sources, Kept(self._folder.parent if self._folder is not None else None))
+        computed = add_imported(sources, Kept(self._folder.with_name(FACTS) if self._folder is not None else None))
         if computed:
             _add_below(sources, self._paths)
         self._finder.recording = False

@@ -22,6 +22,8 @@ class DescribeRequest:
     """The folder with the environments of components' own; empty: they are not known."""
     build: bool = False
     """Environments that are not there may be built."""
+    root: str = ""
+    """The folder that a target which is a module is imported from; empty: it is looked for in the project."""
 
 
 @dataclass(frozen=True, slots=True)

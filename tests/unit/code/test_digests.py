@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import marshal
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from penstock.code.facts import Kept
+from penstock.code.kept import Kept, secret_of
 from penstock.code.model import ComponentCode, Unit, Unresolved, code_from_json, codes_from_json, codes_to_json
 from penstock.code.statements import facts_of
 from penstock.testing.apart import codes_apart
@@ -127,10 +130,42 @@ def test_facts_of_a_source_that_does_not_parse() -> None:
 
 
 def test_kept_files_are_pruned(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = Kept(tmp_path / "code")
     for number in range(10):
         kept.write(f"linked-{number}", number)
         os.utime(tmp_path / "code" / f"linked-{number}", ns=(number, number))
     kept.prune("linked-", files_max=6)
     assert sorted(path.name for path in (tmp_path / "code").iterdir()) == ["linked-7", "linked-8", "linked-9"]
     assert kept.read("linked-9") == 9 and kept.read("linked-0") is None
+
+
+def test_what_another_user_has_put_among_kept_files_is_not_read(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "code")
+    kept.write("facts-a", ("mine",))
+    stored = (tmp_path / "code" / "facts-a").read_bytes()
+    data = marshal.dumps(("planted",))
+    for digest in (hashlib.sha256(data).digest(), stored[:32], b""):
+        (tmp_path / "code" / "facts-b").write_bytes(digest + data)
+        assert kept.read("facts-b") is None
+    (tmp_path / "code" / "facts-b").write_bytes(stored)
+    assert kept.read("facts-b") is None, "the same bytes under another name"
+    assert Kept(tmp_path / "code").read("facts-a") == ("mine",)
+
+
+@pytest.mark.parametrize("spoilt", ["known to others", "a link", "too short"])
+def test_a_secret_that_others_may_know_is_replaced(tmp_path: Path, spoilt: str) -> None:
+    known = tmp_path / "known"
+    known.write_bytes(b"k" * 32)
+    known.chmod(0o600)
+    secret = tmp_path / "scratch" / "secret"
+    secret.parent.mkdir()
+    if spoilt == "a link":
+        secret.symlink_to(known)
+    else:
+        secret.write_bytes(b"k" * (32 if spoilt == "known to others" else 31))
+        secret.chmod(0o644 if spoilt == "known to others" else 0o600)
+    found = secret_of(secret.parent)
+    assert found is not None and found != b"k" * 32
+    assert secret.read_bytes() == found and not secret.is_symlink()
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert known.read_bytes() == b"k" * 32

@@ -69,7 +69,7 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     inquiry = Inquiry(request.project)
     try:
         place = place_of(request.target, project=request.project)
-        paths = source_paths(request.project, place.root)
+        paths = source_paths(request.project, place.root or request.root)
         folder = scratch / "compiled" if scratch is not None else None
         recording = Recording(project=request.project, paths=paths, folder=folder)
         _begin(recording, place)

@@ -21,6 +21,7 @@ from typing import Any
 
 from penstock.base.digests import digest_of
 from penstock.base.errors import PenstockError
+from penstock.base.ownership import why_foreign
 from penstock.code.distributions import distributions_in
 from penstock.launcher.outer.programs import run_program
 
@@ -162,8 +163,17 @@ def _build(wanted: Wanted, folder: Path, root: Path, project: Path) -> Built:
         install = [uv, "pip", "install", "--python", str(folder / "bin" / "python")]
     else:
         assert python is not None
-        _call([python, "-m", "venv", str(folder)], wanted, project)
-        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        # Isolated: what `-m` names is not looked for in the current folder.
+        _call([python, "-I", "-m", "venv", str(folder)], wanted, project)
+        install = [
+            str(folder / "bin" / "python"),
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
     asked = [*wanted.packages, *_requirements(wanted, folder, project)]
     if asked:
         _call([*install, *_constraints(before, folder), *asked], wanted, project)
@@ -206,6 +216,8 @@ def _call(argv: Sequence[str], wanted: Wanted, project: Path) -> str:
     variables = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     # It builds what it is told to, whatever environment it is called from.
     variables = {name: text for name, text in variables.items() if name not in ("VIRTUAL_ENV", "UV_SYSTEM_PYTHON")}
+    if _has_foreign_configuration(project):
+        variables["UV_NO_CONFIG"] = "1"
     try:
         ran = run_program(argv, program=argv[0], folder=project, variables=variables)
     except OSError as error:
@@ -217,6 +229,13 @@ def _call(argv: Sequence[str], wanted: Wanted, project: Path) -> str:
         told = "\n".join(["", *lines])
         raise EnvironmentFailed(f"the environment of {wanted} could not be built (exit code {ran.code}){told}")
     return ran.stdout.decode(errors="backslashreplace")
+
+
+def _has_foreign_configuration(project: Path) -> bool:
+    """Whether uv, which looks through all folders above for a file of settings, may find one that another user wrote: it
+    could name an index whose packages run code when they are built."""
+    files = (folder / name for folder in (project, *project.parents) for name in ("uv.toml", "pyproject.toml"))
+    return any(os.path.isfile(file) and (why_foreign(file) or why_foreign(file.parent)) for file in files)
 
 
 def _lock_of_folder(folder: Path) -> dict[str, str]:
