@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from penstock.authoring.dsl.pipelines import pipeline
     from penstock.authoring.dsl.sources import File, Folder, Table, Url
     from penstock.authoring.dsl.tasks import task
+    from penstock.base.errors import RunFailed
     from penstock.launcher.inner.answers import Fail, NotYet, Skip
     from penstock.launcher.inner.context import context
 
@@ -28,6 +29,7 @@ __all__ = [
     "NotYet",
     "Resources",
     "Retry",
+    "RunFailed",
     "Skip",
     "Table",
     "Url",
@@ -51,6 +53,7 @@ _MODULE_BY_NAME = {
     "NotYet": "launcher.inner.answers",
     "Resources": "authoring.dsl.options",
     "Retry": "authoring.dsl.options",
+    "RunFailed": "base.errors",
     "Skip": "launcher.inner.answers",
     "Table": "authoring.dsl.sources",
     "Url": "authoring.dsl.sources",

@@ -186,12 +186,20 @@ def test_a_notebook_shows_how_far_a_run_is(run_notebook) -> None:
 
 
 def test_a_notebook_shows_what_failed(run_notebook) -> None:
-    _, failed, result = run_notebook(TASKS, "result = broken.run()", "result")
+    _, failed, result = run_notebook(TASKS, "result = broken.run(check=False)", "result")
     html = html_of(failed)
     assert "ValueError: thirteen &lt;is&gt; too many" in html
     assert "about to break" in html
     assert "broken failed" in html
     assert "&lt;is&gt;" in html_of(result)
+
+
+def test_a_run_that_fails_ends_its_cell(run_notebook) -> None:
+    _, (shown, error) = run_notebook(TASKS, "broken.run()")
+    assert "ValueError: thirteen &lt;is&gt; too many" in shown["data"]["text/html"]
+    assert error["ename"] == "RunFailed"
+    (line,) = error["traceback"]
+    assert "ValueError: thirteen <is> too many" in line
 
 
 def test_an_error_of_the_caller_is_told_without_our_lines(run_notebook) -> None:
@@ -220,6 +228,6 @@ def test_the_stop_button_cancels_the_run(project, jupyter) -> None:
         def slowly() -> int:
             return slow(HERE)
 
-        print("it is", slowly.run().state)
+        print("it is", slowly.run(check=False).state)
     """
     assert jupyter(INTERRUPT, dedent(cell), str(project.folder)) == "it is cancelled\n\n"

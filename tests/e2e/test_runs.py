@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -389,9 +391,6 @@ def test_editing_a_file_during_a_run_changes_nothing_in_it(project) -> None:
 
 
 def test_run_from_a_script(project) -> None:
-    import subprocess
-    import sys
-
     project.write(
         "script.py",
         SUMS
@@ -408,10 +407,90 @@ def test_run_from_a_script(project) -> None:
     assert done.stdout == "succeeded 5 5 {'output': 5}\n", done.stderr
 
 
-def test_a_script_that_runs_its_pipeline_when_imported_is_told_so(project) -> None:
-    import subprocess
-    import sys
+BAD = """
+    from penstock import RunFailed, pipeline, task
 
+
+    class Refused(Exception):
+        pass
+
+
+    @task
+    def first(n: int) -> int:
+        return n
+
+
+    @task
+    def divide(n: int, by: int) -> float:
+        if by < 0:
+            raise Refused("no negative ones")
+        return {1: n / by}[by]
+
+
+    @pipeline
+    def bad(by: int = 0, check: bool = True):
+        return {"n": first(4), "by": divide(first(4), by)}
+"""
+
+
+def test_a_script_whose_run_fails_ends_with_the_tasks_own_exception(project) -> None:
+    project.write("pyproject.toml", "")
+    project.write(
+        "bad.py", BAD + '\n\n    if __name__ == "__main__":\n        bad.run()\n        print("not reached")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "bad.py"], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[:3] == ["ZeroDivisionError: division by zero", "in task run divide", "  bad.py:17 in divide"]
+    assert "  given:" in lines and "    by = 0" in lines
+    assert sum(line.startswith("  File ") for line in lines) == 2, "the script's line, and one of ours"
+    assert re.match(
+        r"penstock.RunFailed: run \w+ of bad failed: divide failed: ZeroDivisionError: division by z", lines[-2]
+    )
+    assert "penstock logs" in lines[-1]
+
+
+def test_what_failed_can_be_looked_at_and_caught(project) -> None:
+    project.write("pyproject.toml", "")
+    look = """
+
+    if __name__ == "__main__":
+        for by in (-1, 2):
+            try:
+                bad.run(by=by)
+            except RunFailed as error:
+                print(error.state, error.result.state, repr(error.__cause__))
+        try:
+            bad.run(by=1, check=False)
+        except Exception as error:
+            print(type(error).__name__, error)
+        bad.function.__annotations__.pop("check")
+        result = bad.run(check=False)
+        print(result.state, result.outputs.n, dict(result.outputs), result.outputs)
+        try:
+            result.outputs.by
+        except AttributeError as error:
+            print(error)
+"""
+    project.write("bad.py", BAD + look)
+    done = subprocess.run(
+        [sys.executable, "bad.py"], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "failed failed Refused('no negative ones')",
+        "failed failed KeyError(2)",
+        "InvalidInput 'bad' has a parameter `check`, which `run` has as well",
+        '  Give the parameter in a mapping: bad.run({"check": ...}).',
+        "failed 4 {'n': 4} Outputs(of a run that is failed: n=4)",
+        "the run is failed: it has no output 'by'; it has: n",
+    ]
+
+
+def test_a_script_that_runs_its_pipeline_when_imported_is_told_so(project) -> None:
     project.write("script.py", SUMS + "\n\n    sums.run(count=3)\n")
     done = subprocess.run(
         [sys.executable, "script.py"],
@@ -440,9 +519,6 @@ def test_first_run_is_where_the_project_is(project) -> None:
 def test_run_from_a_notebook(project) -> None:
     """Cells as a notebook has them: compiled one by one, their source known to `linecache` only, in a `__main__`
     without a file."""
-    import subprocess
-    import sys
-
     cells = [
         "from penstock import pipeline, task\nimport math\nfactor = 3",
         "@task\ndef grow(x: int) -> float:\n    return math.sqrt(x) * factor",

@@ -49,13 +49,13 @@ def run_target(
     return running.run_target(target, parameters, progress=progress or Silent(), cache=cache)
 
 
-def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
-    """Run a pipeline from a script or a notebook until it ends; parameters are Python values. The result's `state` says
-    how it ended; nothing is raised for a run that failed (`raise_for_state` does). Raises InvalidInput for what cannot
-    be run."""
+def run_pipeline(pipeline: Any, parameters: Mapping[str, Any], *, tells_stories: bool = True) -> RunResult:
+    """Run a pipeline from a script or a notebook until it ends; parameters are Python values. Nothing is raised for a run
+    that failed: its `state` says so, and its `failure()` is what could be raised. Raises InvalidInput for what cannot be run.
+    Without `tells_stories`, progress on a terminal has one line for a failure."""
     from penstock.app import running
 
-    return running.run_pipeline(pipeline, parameters)
+    return running.run_pipeline(pipeline, parameters, tells_stories=tells_stories)
 
 
 def retry_run(run: str, *, progress: Progress | None = None) -> tuple[RunResult, bool]:

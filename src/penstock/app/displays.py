@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.drawing import MARKS, Row, drawn, summary_lines
-from penstock.app.progress import Outlook, Progress, RunRow, Saved, Silent, Tail, Transition
+from penstock.app.progress import Outlook, RunRow, Saved, Tail, Transition
 from penstock.app.viewing import View
 from penstock.app.words import count, duration, shortened, value
 from penstock.wire import Observed
@@ -36,11 +36,11 @@ BLOCK = "margin:0;line-height:1.25;white-space:pre;overflow-x:auto"
 CELL = "text-align:left;padding:1px 12px 1px 0"
 
 
-def progress_here() -> Progress:
-    """What shows progress in this process: a display where an IPython kernel runs it, nothing anywhere else."""
+def is_notebook() -> bool:
+    """Whether an IPython kernel runs this process; a terminal of IPython's is none."""
     interactive = sys.modules.get("IPython")
     shell = interactive.get_ipython() if interactive is not None else None
-    return NotebookProgress() if getattr(shell, "kernel", None) is not None else Silent()
+    return getattr(shell, "kernel", None) is not None
 
 
 class NotebookProgress:

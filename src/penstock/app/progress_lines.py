@@ -46,9 +46,16 @@ class ProgressLines:
     """Implements `app.progress.Progress` with lines of text. Quiet: failures and warnings only."""
 
     def __init__(
-        self, outlet: Outlet | None = None, *, quiet: bool = False, say: Callable[[str], None] | None = None
+        self,
+        outlet: Outlet | None = None,
+        *,
+        quiet: bool = False,
+        say: Callable[[str], None] | None = None,
+        tells_stories: bool = True,
     ) -> None:
-        """`say` takes lines instead of the outlet, which is standard error unless it is given."""
+        """`say` takes lines instead of the outlet, which is standard error unless it is given. Without `tells_stories`,
+        a failure has one line: the caller raises it."""
+        self._tells_stories = tells_stories
         self._say = say or (outlet or progress_outlet()).say
         self._is_quiet = quiet
         self._open: set[str] = set()
@@ -174,7 +181,7 @@ class ProgressLines:
             self._unshown["failed"] += 1
             return
         self._line(f"{name} {headline(failing)}")
-        if attempt is not None:
+        if attempt is not None and self._tells_stories:
             printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""
             self._line(indented("\n".join(story(failing, printed=printed))))
 

@@ -86,10 +86,11 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         with closing(open_store(settings)) as reopened:
             return _summary(reopened, run)
 
+    state = shown_state(store, run)
     return RunResult(
         run,
-        state=shown_state(store, run),
-        outputs=open_outputs(settings, open_artifacts(settings), run.outputs),
+        state=state,
+        outputs=open_outputs(settings, open_artifacts(settings), run.outputs, state=state),
         load=task_runs,
         summarise=summary,
     )
@@ -179,7 +180,9 @@ def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[
     return tuple(waiting)
 
 
-def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str, Datum]) -> Outputs:
+def open_outputs(
+    settings: Settings, artifacts: ArtifactStore, data: Mapping[str, Datum], *, state: str = "succeeded"
+) -> Outputs:
     """A run's outputs. Files among them are copies of the reader's own, which last as long as its process."""
 
     def load_value(datum: Datum) -> Any:
@@ -189,7 +192,7 @@ def open_outputs(settings: Settings, artifacts: ArtifactStore, data: Mapping[str
         atexit.register(staging.clear)
         return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
 
-    return Outputs(data, load=load_value, locate=artifacts.path)
+    return Outputs(data, load=load_value, locate=artifacts.path, state=state)
 
 
 # -- one output --------------------------------------------------------------------------------------------------------

@@ -8,25 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import Failing
-from penstock.base.errors import PenstockError
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Usage, data_to_json, parameter_to_json
 
 if TYPE_CHECKING:
     from penstock.app.summary import Summary
-
-
-class RunFailed(PenstockError):
-    """A run did not succeed; `raise_for_state` raises it. `run_id` names the run, `state` says how it ended."""
-
-    def __init__(self, message: str, *, run_id: str, state: str) -> None:
-        super().__init__(
-            message, fix=f"`penstock show {run_id}` says what happened; `penstock logs {run_id}` what was printed."
-        )
-        self.run_id = run_id
-        self.state = state
-        self.exit_status = 3 if state == "cancelled" else 1
+    from penstock.base.errors import RunFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +68,16 @@ class Outputs:
     asked for, and once. An output that has no value (its producer was skipped or failed) is missing."""
 
     def __init__(
-        self, data: Mapping[str, Datum], *, load: Callable[[Datum], Any], locate: Callable[[str], Path]
+        self,
+        data: Mapping[str, Datum],
+        *,
+        load: Callable[[Datum], Any],
+        locate: Callable[[str], Path],
+        state: str = "succeeded",
     ) -> None:
+        """`state` is the run's."""
         self._data = dict(data)
+        self._state = state
         self._load = load
         self._locate = locate
         self._loaded: dict[str, Any] = {}
@@ -96,7 +91,8 @@ class Outputs:
         if name not in self._loaded:
             if name not in self._data:
                 known = ", ".join(self._data) or "none"
-                raise KeyError(f"the run has no output {name!r}; it has: {known}")
+                ended = "" if self._state == "succeeded" else f" is {self._state}: it"
+                raise KeyError(f"the run{ended} has no output {name!r}; it has: {known}")
             self._loaded[name] = self._load(self._data[name])
         return self._loaded[name]
 
@@ -136,7 +132,8 @@ class Outputs:
         shown = {
             name: datum.value if isinstance(datum, Inline) else _summary(datum) for name, datum in self._data.items()
         }
-        return f"Outputs({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        ended = "" if self._state == "succeeded" else f"of a run that is {self._state}: "
+        return f"Outputs({ended}{', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def _summary(datum: Datum) -> str:
@@ -187,16 +184,21 @@ class RunResult:
             self._summary.append(self._summarise())
         return self._summary[0]
 
-    def raise_for_state(self) -> RunResult:
-        """Itself when the run succeeded. Raises RunFailed otherwise, naming the task runs that failed."""
+    def failure(self) -> RunFailed | None:
+        """What can be raised for a run that did not succeed, caused by what the first task that failed raised; None for one
+        that succeeded."""
         if self.state == "succeeded":
-            return self
-        failed = [task.path for task in self.task_runs if task.state == "failed"]
-        cause = self.row.cause.text or self.row.cause.code
-        why = f": {', '.join(failed[:5])} failed" if failed else f": {cause}" if cause else ""
-        raise RunFailed(
-            f"run {self.run_id} of {self.pipeline} is {self.state}{why}", run_id=self.run_id, state=self.state
-        )
+            return None
+        from penstock.app.run_failure import run_failure
+
+        return run_failure(self)
+
+    def raise_for_state(self) -> RunResult:
+        """Itself when the run succeeded. Raises its `failure()` otherwise."""
+        failure = self.failure()
+        if failure is not None:
+            raise failure
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `run`, `show` and `retry`."""

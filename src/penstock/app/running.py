@@ -34,23 +34,31 @@ def run_target(text: str, texts: Mapping[str, str], *, progress: Progress, cache
     return run_new(parse_target(text), lambda graph: bind_texts(graph, texts), progress=progress, cache=cache)
 
 
-def run_pipeline(pipeline: Any, parameters: Mapping[str, Any]) -> RunResult:
+def run_pipeline(pipeline: Any, parameters: Mapping[str, Any], *, tells_stories: bool) -> RunResult:
     """What `pipeline.run(...)` calls; parameters are Python values."""
     from penstock.app.scripts import target_of_pipeline
 
     target = target_of_pipeline(pipeline)
-    return run_new(target, lambda graph: bind_values(graph, parameters), progress=_progress_here())
+    progress = _progress_here(tells_stories=tells_stories)
+    return run_new(target, lambda graph: bind_values(graph, parameters), progress=progress)
 
 
-def _progress_here() -> Progress:
-    """A script shows nothing, a notebook does; what draws is loaded only where IPython is."""
+def _progress_here(*, tells_stories: bool) -> Progress:
+    """A notebook shows a tree, a terminal lines, anything else nothing. What shows is loaded only where it is needed."""
     from penstock.app.progress import Silent
 
-    if "IPython" not in sys.modules:
-        return Silent()
-    from penstock.app.displays import progress_here
+    if "IPython" in sys.modules:
+        from penstock.app.displays import NotebookProgress, is_notebook
 
-    return progress_here()
+        if is_notebook():
+            return NotebookProgress()
+    from penstock.app.outlets import ERR
+
+    if not ERR.isatty():
+        return Silent()
+    from penstock.app.progress_lines import ProgressLines
+
+    return ProgressLines(tells_stories=tells_stories)
 
 
 def bind_texts(graph: Graph, texts: Mapping[str, str]) -> dict[str, Datum]:

@@ -24,6 +24,27 @@ class PenstockError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class RunFailed(PenstockError):
+    """A run did not succeed. `run_id` names it, `state` says how it ended (`failed`, `cancelled`), `result` is what
+    `Pipeline.run(..., check=False)` would have given. Its cause (`__cause__`) is what the first task that failed raised."""
+
+    def __init__(self, message: str, *, run_id: str, state: str, result: object = None) -> None:
+        super().__init__(
+            message, fix=f"`penstock show {run_id}` says what happened; `penstock logs {run_id}` what was printed."
+        )
+        self.run_id = run_id
+        self.state = state
+        self.result = result
+        self.exit_status = 3 if state == "cancelled" else 1
+
+
+RunFailed.__module__ = "penstock"  # where it is public, and what a traceback calls it
+
+
+class TaskFailed(Exception):
+    """How a task run ended that raised nothing, or an exception that this process cannot have."""
+
+
 class InvalidInput(PenstockError):
     """What the user gave cannot be used: a target, a parameter, a setting. Nothing was created."""
 

@@ -34,6 +34,8 @@ class RunResult(Protocol):
     @property
     def outputs(self) -> Mapping[str, Any]: ...
 
+    def failure(self) -> Exception | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -96,11 +98,24 @@ class Pipeline(Generic[P, R]):
             self._built = self._build()
         return self._built
 
-    def run(self, /, **parameters: Any) -> RunResult:
-        """Run it here and now, and wait for its end. Parameters are given by name."""
+    def run(
+        self, given: Mapping[str, Any] | None = None, /, *, check: bool | None = None, **parameters: Any
+    ) -> RunResult:
+        """Run it here and now, and wait for its end. Parameters are given by name, or as a mapping. Raises RunFailed for a
+        run that did not succeed, caused by what its task raised; with `check=False` the result's `state` says so instead."""
         from importlib import import_module
 
-        result: RunResult = import_module("penstock.app").run_pipeline(self, parameters)
+        if check is not None and "check" in getattr(self.function, "__annotations__", {}):
+            raise InvalidInput(
+                f"{self.name!r} has a parameter `check`, which `run` has as well",
+                fix=f'Give the parameter in a mapping: {self.name}.run({{"check": ...}}).',
+            )
+        values = {**(given or {}), **parameters}
+        raises = check is not False
+        result: RunResult = import_module("penstock.app").run_pipeline(self, values, tells_stories=not raises)
+        failure = result.failure() if raises else None
+        if failure is not None:
+            raise failure
         return result
 
     def options(self, **given: Any) -> Configured[P, R]:
