@@ -14,7 +14,7 @@ from penstock.app.caching import code_of, codes_of
 from penstock.app.differing import Stored, data_differences
 from penstock.app.explaining import Changed, Parts, differences, nearest, parts_of_entry
 from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
-from penstock.app.playing import inputs_of_run, plan_of
+from penstock.app.playing import inputs_of_task, plan_of
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.app.reading import find_run, require_task
 from penstock.app.results import shown
@@ -113,7 +113,7 @@ class Reasons:
         self._artifacts = stored.artifacts
         self._run = run
         self._codes: dict[tuple[str, str], ComponentCode | None] = {}
-        self._inputs: dict[str, Mapping[str, Mapping[str, Datum]]] = {}
+        self._inputs: dict[tuple[str, str], Mapping[str, Datum]] = {}
         self._plan: Plan = plan_of(store, run)
 
     def of(self, row: TaskRunRow) -> Why:
@@ -213,7 +213,7 @@ class Reasons:
             return parts_of_entry(entry, code)
         if code is None:
             return None
-        inputs = self._inputs_of(row.run_id).get(row.path, {})
+        inputs = self._inputs_of(row.run_id, row.path)
         identities = {name: identity_of(datum) for name, datum in inputs.items()}
         return Parts(row.component, code.digest, code.environment, identities, code=code)
 
@@ -244,19 +244,20 @@ class Reasons:
 
     # -- inputs
 
-    def _inputs_of(self, run_id: str) -> Mapping[str, Mapping[str, Datum]]:
-        """Inputs by path of a stored run; nothing of one that is gone."""
-        if run_id not in self._inputs:
+    def _inputs_of(self, run_id: str, path: str) -> Mapping[str, Datum]:
+        """The inputs of a task run; nothing of one that is gone."""
+        if (run_id, path) not in self._inputs:
             run = self._store.run(run_id)
-            self._inputs[run_id] = inputs_of_run(self._store, run, plan_of(self._store, run)) if run else {}
-        return self._inputs[run_id]
+            found = inputs_of_task(self._store, run, plan_of(self._store, run), path) if run else {}
+            self._inputs[run_id, path] = found
+        return self._inputs[run_id, path]
 
     def _with_values(self, change: Changed, row: TaskRunRow, entry: CacheEntry) -> Changed:
         """An input that differs, with what it was and is, and the task that made it."""
         if change.kind != "input":
             return change
-        before = self._inputs_of(entry.run_id).get(entry.path, {}).get(change.name)
-        after = self._inputs_of(row.run_id).get(row.path, {}).get(change.name)
+        before = self._inputs_of(entry.run_id, entry.path).get(change.name)
+        after = self._inputs_of(row.run_id, row.path).get(change.name)
         return replace(
             change,
             before=_summary(before) if before is not None else change.before[:12],

@@ -22,7 +22,7 @@ from penstock.engine.control import (
     round_inputs,
     settle_item,
 )
-from penstock.engine.memory import FAILED, Run, Scope, TaskRun
+from penstock.engine.memory import FAILED, Progress, Run, Scope, TaskRun
 from penstock.engine.outcomes import count_success
 from penstock.engine.packing import Flight, predicted_ms, rank_of
 from penstock.engine.progress import (
@@ -169,11 +169,12 @@ def _restore_bodies(turn: Turn, task: TaskRun, rows: Rows, newest: Mapping[str, 
         _restore_map(turn, task, task.node.node, rows, newest)
         return
     for key in live_keys(task):
-        scope = open_body(task, key, _body_inputs(task, key))
+        scope = open_body(task, key, body_inputs(task, key))
         _restore_or_begin(turn, scope, rows, newest)
 
 
-def _body_inputs(task: TaskRun, key: int) -> dict[str, Datum]:
+def body_inputs(task: TaskRun, key: int) -> dict[str, Datum]:
+    """What a body of a node that has begun is given: of a branch the case `key`, of a loop the present round. Not for maps."""
     node = task.node.node
     if "round" in task.detail:
         return round_inputs(task)
@@ -193,14 +194,19 @@ def _restore_or_begin(turn: Turn, scope: Scope, rows: Rows, newest: Mapping[str,
         begin(turn, scope)
 
 
-def _restore_map(turn: Turn, task: TaskRun, node: Map, rows: Rows, newest: Mapping[str, AttemptRow]) -> None:
+def bind_map(task: TaskRun, node: Map) -> Progress:
+    """The items of a map that has begun, none of them created; what all of them share becomes its inputs."""
     frame = frame_of(task)
     items = items_of(value_of(node.items, frame))  # type: ignore[arg-type]
     assert not isinstance(items, str)
     shared = bind((bound for bound in task.node.inputs if not is_of_item(bound)), frame)
     assert not isinstance(shared, Unbound)
     task.inputs = shared
-    task.progress = progress = progress_of(node, items)
+    return progress_of(node, items)
+
+
+def _restore_map(turn: Turn, task: TaskRun, node: Map, rows: Rows, newest: Mapping[str, AttemptRow]) -> None:
+    task.progress = progress = bind_map(task, node)
     progress.cursor = task.detail["cursor"]
     for position in live_keys(task):
         inputs = bind_item(task, position)
