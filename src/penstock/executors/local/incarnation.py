@@ -112,7 +112,11 @@ def remove_folder(folder: Path) -> None:
 
 def sweep_scratch(state: Path) -> None:
     """Remove the scratch folders, `PID-N`, of workers that have gone."""
-    for entry in os.scandir(state / SCRATCH):
+    try:
+        entries = list(os.scandir(state / SCRATCH))
+    except OSError:
+        return  # the state folder was moved away
+    for entry in entries:
         match = re.fullmatch(r"(\d+)-\d+", entry.name)
         if match is not None and not started_ticks(int(match[1])):
             shutil.rmtree(entry.path, ignore_errors=True)

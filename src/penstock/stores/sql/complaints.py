@@ -35,6 +35,11 @@ def moved(path: Path) -> StoreUnavailable:
     )
 
 
+def cut_short(path: Path, *, size_bytes: int, before_bytes: int) -> StoreUnavailable:
+    how = "emptied" if size_bytes == 0 else f"cut from {before_bytes:,} to {size_bytes:,} bytes"
+    return StoreUnavailable(f"the state store {path} was {how} while it was in use", fix=LEFT_ALONE)
+
+
 def read_only(path: Path) -> StoreUnavailable:
     return StoreUnavailable(
         f"the state store {path} cannot be written: it is read-only",

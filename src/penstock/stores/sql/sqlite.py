@@ -45,6 +45,8 @@ class Database:
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
+        self._size_bytes = 0
+        self._log_identity = (0, 0)
         self._closed = False
         refuse_network(self.path)
         with self._named():
@@ -98,6 +100,7 @@ class Database:
         except OSError:
             raise complaints.moved(self.path) from None
         check_writable(self.path)
+        self._refuse_removed(seen)
         if self._connection is None or (seen.st_dev, seen.st_ino) != self._identity:
             # Another file, or none for a while: it is looked at as on the first day, but never made or migrated now.
             self._drop()
@@ -106,6 +109,24 @@ class Database:
                     raise complaints.not_usable(self.path, "another version was put in its place while it was in use")
                 return self._connect()
         return self._connection
+
+    def _refuse_removed(self, seen: os.stat_result) -> None:
+        """SQLite goes on, from what it has in memory, when its files are cut short or removed. A database never becomes
+        smaller, and its log is there as long as one connection is."""
+        if self._connection is None or (seen.st_dev, seen.st_ino) != self._identity:
+            self._size_bytes, self._log_identity = 0, (0, 0)
+            return
+        if seen.st_size < self._size_bytes:
+            raise complaints.cut_short(self.path, size_bytes=seen.st_size, before_bytes=self._size_bytes)
+        self._size_bytes = seen.st_size
+        try:
+            log = os.stat(f"{self.path}-wal")
+        except OSError:
+            log = None
+        found = (0, 0) if log is None else (log.st_dev, log.st_ino)
+        if self._log_identity not in ((0, 0), found):
+            raise complaints.moved(Path(f"{self.path}-wal"))
+        self._log_identity = found
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self.path, busy_ms=self._busy_ms)
