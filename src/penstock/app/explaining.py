@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from penstock.engine.rows import CacheEntry
+from penstock.values.reads import EVERY_VARIABLE, UNSET, is_fact
 
 if TYPE_CHECKING:
     from penstock.code.model import ComponentCode
@@ -104,7 +105,10 @@ def input_differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
     """What differs in inputs, and in what was read."""
     changed = _pairs("input", before.inputs, after.inputs)
     if before.reads and after.reads:
-        changed += _pairs("read", before.reads, after.reads)
+        both = before.reads.keys() & after.reads.keys()
+        changed += [
+            one for one in _pairs("read", before.reads, after.reads) if one.name in both or not is_fact(one.name)
+        ]
     return tuple(changed)
 
 
@@ -178,12 +182,45 @@ def told(change: Changed) -> str:
         case "version":
             return f"version: {change.before or 'none'} → {change.after or 'none'}"
         case "read":
-            is_listing = change.name.endswith("/")
-            return f"folder: other names in {change.name}" if is_listing else f"file: {change.name} changed"
+            return _told_read(change)
         case "input":
             return _told_input(change)
         case _:
             return f"{change.kind}: {change.name}"
+
+
+def _told_read(change: Changed) -> str:
+    aspect, _, rest = change.name.partition(":") if is_fact(change.name) else ("", "", change.name)
+    match aspect:
+        case "env":
+            what = "was set" if change.before == UNSET else "was unset" if change.after == UNSET else "changed"
+            return "environment: other variables" if rest == EVERY_VARIABLE else f"environment variable: {rest} {what}"
+        case "size":
+            return f"file: size of {rest} {change.before or MISSING} → {change.after or MISSING}"
+        case "kind":
+            return f"file: {rest} {change.before or MISSING} → {change.after or MISSING}"
+        case "mtime":
+            return f"file: time of {rest} changed"
+        case _:
+            is_listing = rest.endswith("/")
+            return f"folder: other names in {rest}" if is_listing else f"file: {rest} changed"
+
+
+def read_as_told(name: str) -> str:
+    """What a recorded read was about, for a person: `data.csv`, `size of data.csv`, `variable RATE`."""
+    if not is_fact(name):
+        return name
+    aspect, _, rest = name.partition(":")
+    return "the environment" if rest == EVERY_VARIABLE else _WORDS[aspect].format(rest)
+
+
+_WORDS = {
+    "env": "environment variable {}",
+    "kind": "whether there is {}",
+    "mtime": "time of {}",
+    "size": "size of {}",
+    "unset": "variables that packages ask for",
+}
 
 
 def _told_environment(change: Changed) -> str:

@@ -16,6 +16,7 @@ from penstock.app.explaining import (
     input_differences,
     nearest,
     parts_of_entry,
+    read_as_told,
     static_differences,
 )
 from penstock.app.rehearsing import Rehearsed, is_unknown, unknown_outputs
@@ -243,7 +244,7 @@ class Foresight:
         if entry.expires_at is not None and entry.expires_at <= self.now:
             return "its result has expired"
         if entry.reads:
-            return f"a file that it read has changed: {', '.join(sorted(entry.reads)[:3])}"
+            return f"what it read has changed: {', '.join(map(read_as_told, sorted(entry.reads)[:3]))}"
         return "its result is no longer stored, or is being computed by another run"
 
     # -- code and memory

@@ -21,6 +21,7 @@ from penstock.base.digests import digest_of_bytes
 from penstock.base.errors import PenstockError
 from penstock.code import pins
 from penstock.code.firstparty import source_paths
+from penstock.values.reads import path_in
 
 if TYPE_CHECKING:
     from penstock.app.results import RunResult
@@ -152,7 +153,8 @@ class Watch:
             now = result.row.created_at
             for first in range(0, len(keys), 500):
                 for found in store.look_up(keys[first : first + 500], now=now).values():
-                    names.update(found.entry.reads if found.entry is not None else ())
+                    reads = found.entry.reads if found.entry is not None else ()
+                    names.update(path for name in reads if (path := path_in(name)) is not None)
         return {Path(os.path.normpath(self._settings.project / name)) for name in names if "*" not in name}
 
     def _named(self, path: Path) -> str:

@@ -12,6 +12,7 @@ from penstock.base.instants import Instant
 from penstock.effects import Found, StateStore
 from penstock.engine.events import Given, LookedUp, LookUp
 from penstock.engine.rows import ArtifactUse, CacheEntry, TaskRunRow
+from penstock.values.reads import fact_now, is_fact, same_zone
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, Counted, Datum
 
@@ -105,7 +106,9 @@ class Answers:
         return self._reads_the_same(entry.reads) and self._has_blobs(entry.outputs)
 
     def _reads_the_same(self, reads: Mapping[str, str]) -> bool:
-        return all(self._digest_at(path) == digest for path, digest in reads.items())
+        return all(self._digest_at(path) == digest for path, digest in reads.items()) and same_zone(
+            reads, self._digest_at
+        )
 
     def _has_blobs(self, outputs: Mapping[str, Datum]) -> bool:
         """Whether all content is there; what is found counts as stored just now, so that nobody reclaims it meanwhile."""
@@ -118,8 +121,8 @@ def _made_at(row: TaskRunRow) -> str:
 
 
 class ProjectFiles:
-    """What the files of a project hold now, and which names its folders have: digests by path in the project, remembered
-    by their stat."""
+    """What the files of a project hold now, which names its folders have, and what else a read may name: digests by path in the
+    project, remembered by their stat, and facts by name."""
 
     def __init__(self, project: Path, digest_of_read: Callable[[str], str]) -> None:
         self._project = str(project)
@@ -128,6 +131,8 @@ class ProjectFiles:
 
     def digest_at(self, path: str) -> str:
         """Empty where it cannot be read."""
+        if is_fact(path):
+            return fact_now(path, self._project)
         full = os.path.join(self._project, path)
         try:
             stat = os.stat(full)

@@ -85,9 +85,9 @@ def _result(function: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-def attempt_apart(project: Path, module: str, name: str) -> Attempted:
-    """An attempt of a task without inputs, as a worker runs it. Raises Apart."""
-    outcome, reads, outside = _apart(lambda: _attempt(project, module, name), project, {})
+def attempt_apart(project: Path, module: str, name: str, *, variables: Mapping[str, str] | None = None) -> Attempted:
+    """An attempt of a task without inputs, as a worker runs it. `variables` are added to the environment. Raises Apart."""
+    outcome, reads, outside = _apart(lambda: _attempt(project, module, name), project, variables or {})
     return Attempted(outcome, reads, tuple(outside))
 
 

@@ -2,8 +2,9 @@
 changed, does not, or is reported as something that cannot be followed.
 
 In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
-old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` run:
-`%% file: SQL` is done in a database before, `!! file: SQL` after; so are `close: file`, `remove: file`, `touch: file`.
+old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` and
+`asked.txt` run: `%% file: SQL` is done in a database before, `!! file: SQL` after; so are `close: file`, `remove: file`,
+`touch: file`.
 Those of `artifacts.txt` have a task `make`, whose output `fit` is given."""
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class Trap:
     before: list[tuple[str, str]] = field(default_factory=list)
     after: list[tuple[str, str]] = field(default_factory=list)
     judged_by: str = ""
+
+    @property
+    def variables_then(self) -> dict[str, str]:
+        return {name: value for name, value, _ in self.variables}
 
 
 def traps_in(file: Path) -> Iterator[Trap]:
@@ -105,14 +110,17 @@ def outcome_of_reads(project: Path, trap: Trap, scratch: Path) -> str:
         write(project, trap.files)
         act(project, trap.before, connections)
         code = look(project, trap, scratch, after=False)
-        first = attempt_apart(project, "m", "fit")
+        first = attempt_apart(project, "m", "fit", variables=trap.variables_then)
         assert first.outcome["kind"] == "succeeded", first.outcome
         change(project, trap)
         act(project, trap.after, connections)
         if code.unresolved or first.outside:
             return REPORTED
         files = ProjectFiles(project, digest_of_read)
-        same = all(files.digest_at(path) == digest for path, digest in first.reads.items())
+        with pytest.MonkeyPatch.context() as environment:
+            for name, _, value in trap.variables:
+                environment.setenv(name, value)
+            same = all(files.digest_at(path) == digest for path, digest in first.reads.items())
         return DOES_NOT if same and look(project, trap, scratch, after=True).key == code.key else RERUNS
     finally:
         for connection in connections.values():
@@ -132,7 +140,7 @@ def outcome_of_artifacts(project: Path, trap: Trap, scratch: Path) -> str:
     return DOES_NOT if keys[0] == keys[1] else RERUNS
 
 
-JUDGES = {"reads": outcome_of_reads, "artifacts": outcome_of_artifacts}
+JUDGES = {"asked": outcome_of_reads, "reads": outcome_of_reads, "artifacts": outcome_of_artifacts}
 
 
 def look(project: Path, trap: Trap, scratch: Path, *, after: bool) -> Code:

@@ -39,7 +39,7 @@ def reads(bench: Bench, body: str, **given: Any) -> dict[str, str]:
     (bench.project / f"{module}.py").write_text(f"{_HEAD}\ndef f():\n{lines}\n")
     ended = bench.again(module, **given)
     assert isinstance(ended.outcome, Succeeded), ended.outcome
-    return dict(ended.reads)
+    return {name: digest for name, digest in ended.reads.items() if not name.startswith(("env:", "unset:"))}
 
 
 def data(bench: Bench, name: str = "data.txt", text: str = "1,2,3") -> str:
@@ -81,7 +81,6 @@ def test_a_file_that_is_read_is_told_as_it_was(bench: Bench, body: str) -> None:
         "write('part', 'w'); os.replace('part', 'made.txt'); read('made.txt')",
         "write('data.txt', 'w')",
         "write('data.txt', 'a')",
-        "os.stat('data.txt')",
         "os.mkdir('made'); os.listdir('made')",
         "os.makedirs('made/below'); list(os.walk('made'))",
         "os.listdir('.penstock'); os.listdir(sys.prefix); os.listdir('..')",
@@ -144,7 +143,9 @@ def test_the_project_itself_may_be_listed_and_what_python_keeps_in_it_is_no_name
 
 def test_a_folder_that_is_not_there_counts_too(bench: Bench) -> None:
     assert reads(bench, "list(Path('data').glob('*.csv'))") == {"data/": MISSING}
-    assert reads(bench, "import glob; glob.glob('data/*.csv')") in ({"data/": MISSING}, {})
+    told = reads(bench, "import glob; glob.glob('data/*.csv')")
+    assert told
+    assert set(told.values()) == {MISSING}
 
 
 @pytest.mark.parametrize("given", ["'data.db'", "Path('data.db').absolute()", "'file:data.db?mode=ro', uri=True"])

@@ -18,8 +18,10 @@ from types import FrameType
 from typing import Any
 
 from penstock.base.firstparty import is_first_party
+from penstock.launcher.inner import listening
+from penstock.launcher.inner.asked import Asked, absolute
 from penstock.launcher.outer.forks import ForkedReads
-from penstock.values.reads import MISSING, WAL, digest_of_read
+from penstock.values.reads import MISSING, WAL, digest_of_read, escaped
 
 READS_MAX = 10_000
 _SOURCES = (".py", ".pyc", ".pyi", ".so", ".pyd")
@@ -66,11 +68,13 @@ def _in_fork() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`reads` by path relative to the project; `changed` are files that were not the same to the end; `loaded` are sources
-    of the project that Python imported from where they stand, not from the pin."""
+    """`reads` by path relative to the project, and facts by name; `changed` are files that were not the same to the end;
+    `unheard` is what was read without being recorded; `loaded` are sources of the project that Python imported from where
+    they stand, not from the pin."""
 
     reads: dict[str, str]
     changed: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
 
 
@@ -102,6 +106,8 @@ class ReadRecorder:
         self._sealing = False
         self._began_ns = 0
         self.forks = ForkedReads(os.path.join(state, "scratch"))
+        listening.install()
+        self._asked = Asked(self._prefixes, self)
 
     def begin(self) -> None:
         """Record from here on."""
@@ -114,6 +120,7 @@ class ReadRecorder:
         self._began_ns = time.time_ns()
         self.forks.begin()
         _recorder = self
+        self._asked.begin()
         if not _installed:
             _installed = True
             sys.addaudithook(_hear)
@@ -123,6 +130,7 @@ class ReadRecorder:
         """Stop recording; what was read is not asked."""
         global _recorder
         _recorder = None
+        self._asked.abandon()
         self.forks.heard()
 
     def seal(self) -> None:
@@ -135,12 +143,15 @@ class ReadRecorder:
         global _recorder
         _recorder = None
         self._add_forked()
-        if not (self._reads or self._loaded or self._import_reads or self._failed):
+        if self._asked.is_empty and not (self._reads or self._loaded or self._import_reads or self._failed):
+            self._asked.abandon()
             return NOTHING_RECORDED
         reads: dict[str, str] = {}
         changed = [self._failed] if self._failed else []
-        for path, first_ns in (*self._reads.items(), *self._imported(modules)):
-            name = self._relative(path)
+        imported = self._imported(modules)
+        facts = self._asked.end(modules, {*self._reads, *(path for path, _ in imported)})
+        for path, first_ns in (*self._reads.items(), *imported):
+            name = self.relative(path)
             if name is None or name in reads:
                 continue
             if len(reads) >= READS_MAX:
@@ -152,9 +163,9 @@ class ReadRecorder:
             if digest == _CHANGED:
                 changed.append(name)
             else:
-                reads[name] = digest
-        loaded = [name for path in self._loaded if (name := self._relative(path)) is not None]
-        return Recorded(reads, tuple(changed), tuple(loaded))
+                reads[escaped(name)] = digest
+        loaded = [name for path in self._loaded if (name := self.relative(path)) is not None]
+        return Recorded({**reads, **facts}, tuple(changed), tuple(self._asked.complaints), tuple(loaded))
 
     def in_fork(self) -> None:
         """What is heard from here on is told to the process that made this fork."""
@@ -165,7 +176,7 @@ class ReadRecorder:
         """What forks have read, unless one of them, or the task itself, had made it."""
         read, written = self.forks.heard()
         for path in read:
-            if path not in written and path not in self._written and not self._is_in_made(path):
+            if path not in written and not self.is_made(path):
                 self._reads.setdefault(path, self._began_ns)
 
     # -- hearing -------------------------------------------------------------------------------------------------------
@@ -198,8 +209,8 @@ class ReadRecorder:
             return
         if mode is None and sys._getframe(3).f_globals.get("__name__") in _WALKERS:
             return
-        path = _absolute(given)
-        if self._is_foreign(path) or path in self._written:
+        path = absolute(given)
+        if self.is_foreign(path) or path in self._written:
             return
         if flags & _WRITES:
             self._opened_for_writing(path, flags)
@@ -213,12 +224,12 @@ class ReadRecorder:
             elif not self._sealing or not self._is_new(path):
                 self._reads[path] = time.time_ns()
 
-    def _is_foreign(self, path: str) -> bool:
+    def is_foreign(self, path: str) -> bool:
         return path.startswith(self._foreign) or any(part in path for part in _INSTALLED)
 
     def _opened_for_writing(self, path: str, flags: int) -> None:
         """The last moment to see what it held."""
-        reads_too = flags & os.O_RDWR and not flags & (os.O_TRUNC | os.O_EXCL) and self._relative(path) is not None
+        reads_too = flags & os.O_RDWR and not flags & (os.O_TRUNC | os.O_EXCL) and self.relative(path) is not None
         if (path in self._reads or reads_too) and path not in self._digests:
             digest = self._digest(path, self._reads.setdefault(path, time.time_ns()))
             if digest is not None:
@@ -226,19 +237,19 @@ class ReadRecorder:
         self._written.add(path)
 
     def _renamed(self, source: Any, target: Any) -> None:
-        if _absolute(source) in self._written:
-            path = _absolute(target)
+        if absolute(source) in self._written:
+            path = absolute(target)
             if path in self._reads and path not in self._digests:
                 self._digests[path] = self._digest(path, self._reads[path]) or MISSING
             self._written.add(path)
 
     def _made(self, given: Any, folder: int) -> None:
-        if folder == -1 and not os.path.lexists(path := _absolute(given)):
+        if folder == -1 and not os.path.lexists(path := absolute(given)):
             self._written.add(f"{path}{os.sep}")
 
     def _listed(self, given: Any) -> None:
         """A folder is read as it is now: what the task puts into it afterwards changes it."""
-        frame: FrameType | None = sys._getframe(3)
+        frame = _caller()
         if (
             frame is None
             or _is_machinery(frame)
@@ -247,7 +258,7 @@ class ReadRecorder:
         ):
             return
         path = f"{folder}{os.sep}"
-        if self._is_foreign(path) or path in self._reads or self._is_in_made(path) or self._relative(path) is None:
+        if self.is_foreign(path) or path in self._reads or self.is_made(path) or self.relative(path) is None:
             return
         module = _importing_module(frame)
         if module is not None:
@@ -259,11 +270,18 @@ class ReadRecorder:
     def _looked_for(self, folder: Any, pattern: Any) -> None:
         """A folder that is not there is not listed."""
         fixed = takewhile(lambda part: not any(sign in part for sign in "*?["), str(pattern).split(os.sep))
-        below = _absolute(os.path.join(folder, *fixed))
+        below = absolute(os.path.join(folder, *fixed))
         if not os.path.exists(below):
             self._listed(below)
 
-    def _is_in_made(self, path: str) -> bool:
+    def has_made(self, path: str) -> bool:
+        return path in self._written
+
+    def importing(self, frame: FrameType) -> str | None:
+        return _importing_module(frame)
+
+    def is_made(self, path: str) -> bool:
+        """Whether the attempt has made it, or a folder that it is in."""
         while path:
             if path in self._written:
                 return True
@@ -274,7 +292,7 @@ class ReadRecorder:
         """Whether a database is read or written is not told: what held still all the time was read, one that changed can
         be no part of a key."""
         path = _database(os.fsdecode(given))
-        if not path or self._is_foreign(path) or path in self._written or self._relative(path) is None:
+        if not path or self.is_foreign(path) or path in self._written or self.relative(path) is None:
             return
         if not os.path.exists(path):
             self._written.update((path, f"{path}{WAL}"))
@@ -296,7 +314,7 @@ class ReadRecorder:
                 path = source_from_cache(path)
             except ValueError:
                 return
-        if self._relative(path) is not None and is_first_party(path) and os.path.exists(path):
+        if self.relative(path) is not None and is_first_party(path) and os.path.exists(path):
             self._loaded[path] = None
 
     def _is_new(self, path: str) -> bool:
@@ -314,14 +332,14 @@ class ReadRecorder:
         )
         return [(path, 0) for module in wanted for path in self._import_reads[module]]
 
-    def _relative(self, path: str) -> str | None:
+    def relative(self, path: str) -> str | None:
         """A path below the project, relative to it; None for any other."""
         for prefix in self._prefixes:
             if path.startswith(prefix):
                 name = path[len(prefix) :]
                 return None if name.startswith(f".penstock{os.sep}") else name or f".{os.sep}"
         real = os.path.realpath(path) + (os.sep if path.endswith(os.sep) else "")
-        return self._relative(real) if real != path and real.startswith(self._prefixes) else None
+        return self.relative(real) if real != path and real.startswith(self._prefixes) else None
 
     def _digest(self, path: str, first_ns: int) -> str | None:
         """What a file holds; None for what is no file, `_CHANGED` for one that changed since it was opened first (0: that
@@ -365,7 +383,7 @@ def _folder(given: Any, frame: FrameType) -> str | None:
     """The absolute path of a folder, given as a path, a descriptor, or None for the current one; None for one that is only
     being removed, or that nobody can name."""
     if type(given) is not int:
-        return _absolute("." if given is None else given).rstrip(os.sep)
+        return absolute("." if given is None else given).rstrip(os.sep)
     if frame.f_globals.get("__name__") == "shutil":
         return None
     try:
@@ -386,14 +404,13 @@ def _database(given: str) -> str:
         given = unquote(given.partition("#")[0])
         if given.startswith("//"):
             given = given[given.find("/", 2) :]
-    return "" if given in ("", ":memory:") else _absolute(given)
+    return "" if given in ("", ":memory:") else absolute(given)
 
 
-def _absolute(given: Any) -> str:
-    path = given if type(given) is str else os.fsdecode(given)
-    if path[:1] != os.sep:
-        path = os.path.join(os.getcwd(), path)
-    return os.path.normpath(path) if "//" in path or "/." in path else path
+def _caller() -> FrameType | None:
+    """Where the one is who causes the event that is being heard."""
+    frame: FrameType | None = sys._getframe(4)
+    return frame.f_back if frame is not None and frame.f_globals is vars(listening) else frame
 
 
 def _is_machinery(frame: FrameType | None) -> bool:

@@ -5,6 +5,7 @@ Two of the watches are told of modules as they are loaded and so are one for a p
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from penstock.launcher.outer.functions import FunctionWatch
 from penstock.launcher.outer.reads import ReadRecorder
 from penstock.launcher.outer.standing import StandingValues
 from penstock.values.datums import NO_CODE, NamedCode
+from penstock.values.reads import zone_of
 from penstock.values.store import ArtifactStore
 from penstock.wire import Artifact, AttemptRequest, Counted, Datum, FunctionRequest
 
@@ -58,6 +60,7 @@ class Verification:
         self._is_verified = False
         self._reads_elsewhere: Mapping[str, str] = {}
         self._called = False
+        self._zone = zone_of(os.environ)
 
     def begin(self, request: AttemptRequest) -> None:
         wanted = request.component
@@ -124,14 +127,15 @@ class Verification:
             return Found(changed=changed) if changed else NOTHING_FOUND
         recorded = self._recorder.end(modules)
         outside: tuple[str, ...] = ()
-        if self._is_verified and (ran or self._complaints or recorded.changed or recorded.loaded):
+        if self._is_verified and (ran or self._complaints or recorded.changed or recorded.unheard or recorded.loaded):
             outside = (
                 *ran,
                 *(f"{path} (imported from where it stands)" for path in recorded.loaded),
                 *(f"{path} (changed while it was read)" for path in recorded.changed),
+                *recorded.unheard,
                 *self._complaints,
             )
-        return Found({**recorded.reads, **self._reads_elsewhere}, outside, changed)
+        return Found({**recorded.reads, **self._reads_elsewhere, **self._zone}, outside, changed)
 
     # -- code ------------------------------------------------------------------------------------------------------------
 
