@@ -12,6 +12,8 @@ from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
 from penstock.plan.model import CodeKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.code.model import ComponentCode
     from penstock.controller.controller import Answer
     from penstock.effects import StateStore
@@ -79,11 +81,18 @@ def _unresolved_text(one: dict[str, Any]) -> str:
 def answer_of(settings: Settings, store: StateStore, artifacts: ArtifactStore, *, only_look: bool = False) -> Answer:
     """What answers a controller's look-ups from the project's own store. Content of a hit counts as used just now, unless
     it is only looked at."""
-    from penstock.controller.answers import Answers, ProjectFiles
-    from penstock.values.reads import digest_of_read
+    from penstock.controller.answers import Answers
 
     content = cast("ArtifactStore", OnlyLooked(artifacts)) if only_look else artifacts
-    return Answers(store, content, ProjectFiles(settings.project, digest_of_read).digest_at).answer
+    return Answers(store, content, digest_at_of(settings)).answer
+
+
+def digest_at_of(settings: Settings) -> Callable[[str], str]:
+    """What says what a recorded read is now."""
+    from penstock.controller.answers import ProjectFiles
+    from penstock.values.reads import digest_of_read
+
+    return ProjectFiles(settings.project, digest_of_read).digest_at
 
 
 class OnlyLooked:

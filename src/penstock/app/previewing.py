@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.asking import OverAsked, over_asked
-from penstock.app.caching import answer_of, codes_of
+from penstock.app.caching import answer_of, codes_of, digest_at_of
 from penstock.app.describing import describe
 from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import components_of, learned_in, plan_for, refuse_unmeetable
@@ -114,6 +114,7 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
             code=code,
             described_in=aside_artifacts,
             executor=executor,
+            digest_at=digest_at_of(settings),
         )
         answer = None
         if known is not None:

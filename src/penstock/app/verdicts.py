@@ -4,7 +4,7 @@ what its rows mean once it has ended. Reads the project's store; decides nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from penstock.code.model import ComponentCode
 from penstock.engine.caching import Identities, key_of
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.model import Branch, Finally, Loop, Map
+from penstock.values.reads import changed_reads
 from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Counted, Inline, Outcome, Succeeded
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Foresight:
     code: str
     described_in: ArtifactStore
     executor: LocalExecutor
+    digest_at: Callable[[str], str] | None = None
+    """What a recorded read is now."""
     maybe_runs: bool = False
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _entries: dict[str, list[CacheEntry]] = field(default_factory=dict)
@@ -243,8 +246,9 @@ class Foresight:
         entry = entries[0]
         if entry.expires_at is not None and entry.expires_at <= self.now:
             return "its result has expired"
-        if entry.reads:
-            return f"what it read has changed: {', '.join(map(read_as_told, sorted(entry.reads)[:3]))}"
+        changed = changed_reads(entry.reads, self.digest_at) if self.digest_at is not None else ()
+        if changed:
+            return f"what it read has changed: {', '.join(map(read_as_told, changed[:3]))}"
         return "its result is no longer stored, or is being computed by another run"
 
     # -- code and memory

@@ -151,6 +151,12 @@ def same_zone(reads: Mapping[str, str], now: Callable[[str], str]) -> bool:
     return _ZONE in reads or now(_ZONE) in (UNSET, MISSING)
 
 
+def changed_reads(reads: Mapping[str, str], now: Callable[[str], str]) -> tuple[str, ...]:
+    """The names of what is not as it was read, by what each of them is `now`."""
+    changed = sorted(name for name, was in reads.items() if now(name) != was)
+    return tuple(changed) if same_zone(reads, now) else (*changed, _ZONE)
+
+
 def aspect_now(aspect: str, path: str, look: Callable[[str], os.stat_result] = os.stat) -> str:
     """What an aspect of a file or folder is; MISSING where there is none."""
     try:
