@@ -44,7 +44,9 @@ def page() -> str:
 def _named(title: str, thing: Any, *, level: int, members: tuple[str, ...] | None) -> Iterator[str]:
     shown = title if " " in title else f"`{title}`"
     yield f"{'#' * level} {shown}\n"
-    if not inspect.isclass(thing):
+    if hasattr(thing, "__metadata__"):
+        yield _code(f"{title.rpartition('.')[2]} = Annotated[{thing.__origin__.__name__}, ...]")
+    elif not inspect.isclass(thing):
         yield _code(f"{title.rpartition('.')[2]}{_signature(thing)}")
     elif " " not in title and not issubclass(thing, BaseException):
         yield _code(f"{thing.__name__}{_signature(thing)}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock.authoring.dsl.sources import File, Folder, Table, Url
     from penstock.authoring.dsl.tasks import task
     from penstock.base.errors import RunFailed
+    from penstock.base.scratch import Scratch
     from penstock.launcher.inner.answers import Fail, NotYet, Skip
     from penstock.launcher.inner.context import context
 
@@ -30,6 +31,7 @@ __all__ = [
     "Resources",
     "Retry",
     "RunFailed",
+    "Scratch",
     "Skip",
     "Table",
     "Url",
@@ -54,6 +56,7 @@ _MODULE_BY_NAME = {
     "Resources": "authoring.dsl.options",
     "Retry": "authoring.dsl.options",
     "RunFailed": "base.errors",
+    "Scratch": "base.scratch",
     "Skip": "launcher.inner.answers",
     "Table": "authoring.dsl.sources",
     "Url": "authoring.dsl.sources",

@@ -34,6 +34,7 @@ from penstock.values import parameters
 from penstock.values.datums import copy_writable, from_datum, to_datum
 from penstock.values.families import family_of
 from penstock.values.names import class_name, is_of
+from penstock.values.origins import Beginning, file_clock_ns
 from penstock.values.refusals import ValueRefused
 from penstock.wire import (
     Artifact,
@@ -75,7 +76,8 @@ class InlineRunFailed(PenstockError):
 
 @dataclass(frozen=True, slots=True)
 class InlineTaskRun:
-    """How a task run ended. `cause` says why it did not succeed; `error` is what its last attempt raised; `metrics` what
+    """How a task run ended. `cause` says why it did not succeed; `error` is what its last attempt raised, or
+    why what it returned was refused; `metrics` what
     all its attempts logged, oldest first."""
 
     path: str
@@ -147,17 +149,19 @@ class _Calls:
     kept: dict[str, Any] = field(default_factory=dict)
     """Values that are no parameters, by the digest of the artifact that stands for them."""
     tries: dict[str, _Tries] = field(default_factory=dict)
+    began_ns: int = 0
 
     def call(self, work: Work, inputs: Mapping[str, Datum], path: str) -> Outcome:
         tries = self.tries.setdefault(path, _Tries())
         tries.count += 1
         before = random.getstate()
+        self.began_ns = file_clock_ns(self.scratch.folder)
         checkpoint = Checkpoint(self.scratch.folder / CHECKPOINTS, path)
         contexts.enter(self._context(path, tries, checkpoint))
-        succeeded = False
+        tries.error, succeeded = None, False
         try:
             outcome = self._outcome(work, inputs, path)
-            tries.error, succeeded = None, isinstance(outcome, Succeeded)
+            succeeded = isinstance(outcome, Succeeded)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is its answer
             outcome, tries.error = outcome_of(error), error
         finally:
@@ -198,12 +202,15 @@ class _Calls:
         values = {name: self.value_of(datum, types.get(name, ANY)) for name, datum in inputs.items()}
         for name in component.conversions.keys() & values.keys():
             values[name] = component.conversions[name](values[name])
+        for name in component.scratch:
+            values[name] = contexts.context().scratch
         seed_all(seed_of(0, path))
         returned = component.function(**values)
         try:
             named = named_outputs(returned, component.outputs)
             return Succeeded({spec.name: self.datum_of(named[spec.name], spec.type) for spec in function.outputs})
         except ValueRefused as refused:
+            self.tries[path].error = refused
             return OutputInvalid(f"{refused.message}. {refused.fix}" if refused.fix else refused.message)
 
     def _of_command(self, command: Command, inputs: Mapping[str, Datum], path: str) -> Outcome:
@@ -251,7 +258,7 @@ class _Calls:
         fits = isinstance(value, Path) if declared.name == "path" else is_of(type(value), declared.name)
         if not fits:
             raise ValueRefused(f"expected {declared}, got {class_name(type(value)).removeprefix('builtins:')}")
-        return self._keep(value)
+        return self._keep(value, declared.form)
 
     def _undeclared(self, value: Any) -> Datum:
         if parameters.is_exact(value) and parameters.is_small(value):
@@ -260,7 +267,13 @@ class _Calls:
             return Counted(tuple(self._undeclared(item) for item in value))
         return self._keep(value)
 
-    def _keep(self, value: Any) -> Artifact:
+    def _keep(self, value: Any, form: str = "") -> Artifact:
+        """Raises ValueRefused for what a run could not store."""
+        if not form:
+            family_of(value)
+        if isinstance(value, Path):
+            beginning = Beginning(self.began_ns, lambda path: path.is_relative_to(self.scratch.folder.resolve()))
+            beginning.check(value.resolve(), value)
         digest = f"inline:{len(self.kept)}"
         self.kept[digest] = value
         return Artifact(digest, class_name(type(value)), "inline", 0)

@@ -17,6 +17,7 @@ from penstock.values.custom import is_custom
 from penstock.values.families import Family, family_by_form, family_of
 from penstock.values.named import metadata_with, names_in_data, names_of
 from penstock.values.names import class_name, is_of
+from penstock.values.origins import Beginning
 from penstock.values.refusals import ContentLost, ValueRefused
 from penstock.values.seen import Seen, announce_reading, look_at
 from penstock.values.store import ArtifactStore
@@ -47,13 +48,16 @@ class Staging:
     they are sealed in the store, and inputs that are files are put there for the task to own; `clear` removes it
     all."""
 
-    __slots__ = ("_code_of", "_count", "_name", "_parent")
+    __slots__ = ("_beginning", "_code_of", "_count", "_name", "_parent")
 
-    def __init__(self, parent: Path, name: str, *, code_of: CodeOf | None = None) -> None:
+    def __init__(
+        self, parent: Path, name: str, *, code_of: CodeOf | None = None, beginning: Beginning | None = None
+    ) -> None:
         self._parent = parent
         self._name = name
         self._count = 0
         self._code_of = code_of
+        self._beginning = beginning
 
     def fresh(self) -> Path:
         """A path that does not exist, its parent existing."""
@@ -65,6 +69,12 @@ class Staging:
 
     def owns(self, path: Path) -> bool:
         return self._count > 0 and path.is_relative_to((self._parent / self._name).resolve())
+
+    def check_origin(self, path: Path, given: Path) -> None:
+        """Raises ValueRefused for a file or folder outside of this one that somebody has changed since the attempt began.
+        Asked before and after it is read, so that nothing changes in between."""
+        if self._beginning is not None and not self.owns(path):
+            self._beginning.check(path, given)
 
     @property
     def seen(self) -> Seen:
@@ -213,7 +223,9 @@ def _artifact(value: Any, artifacts: ArtifactStore, staging: Staging, *, movable
     if form in ("file", "tree"):
         path = Path(value).resolve()
         with _Writing(value):
+            _check_origin(value, form, staging)
             digest, size = _store_path(path, artifacts, staging, movable=movable)
+            _check_origin(value, form, staging)
         return Artifact(digest, "path", form, size, {"name": path.name})
     type_name = class_name(type(value))
     if form == "data":
@@ -265,10 +277,17 @@ def _store_data(value: Any, artifacts: ArtifactStore, staging: Staging) -> tuple
     for index, (inner, family, form) in enumerate(parts):
         with _Writing(inner, ours=not is_custom(form)):
             folder.mkdir(exist_ok=True)
+            _check_origin(inner, form, staging)
             family.write(inner, folder / f"part-{index}", form)
+            _check_origin(inner, form, staging)
     with _Writing(value):
         (folder / data.FOLDER_VALUE).write_bytes(content)
         return *artifacts.put_path(folder, move=True), code
+
+
+def _check_origin(value: Any, form: str, staging: Staging) -> None:
+    if form in ("file", "tree"):
+        staging.check_origin(Path(value).resolve(), Path(value))
 
 
 def _file_name(value: Any, form: str) -> str:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from penstock.values import scratch
+from penstock.base import scratch
 from penstock.values.refusals import SourceMissing, SourceUnavailable
 
 TIMEOUT_S = 60.0

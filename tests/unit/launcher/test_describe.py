@@ -272,6 +272,69 @@ def test_what_cannot_be_followed_is_warned_of_where_it_stands(author: Author) ->
     ]
 
 
+SHARED = """
+    import os
+    from pathlib import Path
+    import joblib
+    from penstock import Scratch, context, pipeline, task
+
+    @task
+    def shared(frame, model) -> Path:
+        with open("out.txt", "w") as file:
+            file.write("1")
+        Path("a", "b.txt").write_text("1")
+        target = Path("data") / "c.csv"
+        frame.to_csv(target, index=False)
+        joblib.dump(model, "model.joblib")
+        with target.open(mode="a") as file:
+            file.write("1")
+        return target
+
+    @task
+    def own(frame, name, folder: Scratch) -> Path:
+        open("out.txt").read()
+        open("/tmp/x", "w").close()
+        open(f"{name}.txt", "w").close()
+        Path("out.txt").read_text()
+        (folder / "out.txt").write_text("1")
+        target = context().scratch / "a"
+        frame.to_csv(target)
+        frame.to_csv(sep=",")
+        "text".replace("a", "b")
+        return target
+
+    @task
+    def elsewhere(frame, folder: Scratch) -> Path:
+        os.chdir(folder)
+        frame.to_csv("out.csv")
+        return folder / "out.csv"
+
+    def helper():
+        open("out.txt", "w")
+
+    @pipeline
+    def drawing(frame=None, model=None):
+        return {"a": shared(frame, model), "b": own(frame, "x"), "c": elsewhere(frame)}
+"""
+
+
+def test_a_fixed_path_that_a_task_writes_is_warned_of(author: Author) -> None:
+    author.write("drawing.py", SHARED)
+    found = author.describe("drawing.py")
+    assert found.graph is not None
+    shared = [each for each in found.diagnostics if each["code"] == "shared-write"]
+    told = [(each["location"]["line"], each["message"].split()[2]) for each in shared]
+    assert told == [
+        (9, "'out.txt'"),
+        (11, "'a/b.txt'"),
+        (13, "'data/c.csv'"),
+        (14, "'model.joblib'"),
+        (15, "'data/c.csv'"),
+    ]
+    assert {(each["severity"], each["location"]["file"]) for each in shared} == {("warning", "drawing.py")}
+    assert shared[0]["fix"].endswith("and use folder / 'out.txt'.")
+
+
 def test_provenance_of_a_repository(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]

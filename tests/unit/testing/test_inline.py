@@ -14,6 +14,7 @@ from penstock import (
     Fail,
     NotYet,
     Retry,
+    Scratch,
     Skip,
     context,
     finally_,
@@ -30,11 +31,9 @@ from penstock.testing import run_inline
 from penstock.testing.inline import InlineResult, InlineRunFailed
 
 
+@dataclass
 class Model:
-    """No known way of storing it."""
-
-    def __init__(self, weights: list[float]) -> None:
-        self.weights = weights
+    weights: list[float]
 
 
 class Split(NamedTuple):
@@ -288,3 +287,29 @@ def test_rounds() -> None:
 
 def _name(result: InlineResult) -> str:
     return next(path for path in result.task_runs if "/" not in path)
+
+
+@task
+def shares(folder: Scratch) -> Path:
+    Path("left-behind.txt").write_text("1")
+    return Path("left-behind.txt")
+
+
+@task
+def owns(count: int, folder: Scratch) -> Path:
+    (folder / "own.txt").write_text(str(count))
+    return folder / "own.txt"
+
+
+@pipeline
+def of_files(count: int = 3) -> dict[str, Any]:
+    return {"own": owns(count), "shared": shares()}
+
+
+def test_files_are_returned_as_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_inline(of_files)
+    assert result.outputs["own"].read_text() == "3"
+    assert result.task("shares").state == "failed" and "scratch folder" in str(result.task("shares").error)
+    assert owns(4).read_text() == "4"
+    assert owns(5, tmp_path) == tmp_path / "own.txt"

@@ -22,6 +22,7 @@ from penstock.authoring.dsl.forms import Form
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
 from penstock.authoring.dsl.sources import KIND_BY_CLASS
 from penstock.base.diagnostics import Diagnostic, Location
+from penstock.base.scratch import is_scratch
 from penstock.graph.bindings import Constant
 from penstock.graph.model import InputSpec, OutputSpec
 from penstock.graph.parameters import check_parameter, given_parameter, options_of, short_repr
@@ -249,6 +250,8 @@ class _Reader:
                 f"parameter {name!r} of {self.name!r} is positional only, but inputs are given by name",
                 "Remove the '/' from the parameters.",
             )
+        if is_scratch(hints.get(name)):
+            return None  # given by the launcher
         type_ = without_form(type_of_annotation(hints.get(name, Any)))
         self._check_dict(hints.get(name), f"parameter {name!r}")
         if parameter.default is parameter.empty:

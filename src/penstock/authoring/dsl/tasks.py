@@ -14,6 +14,7 @@ from penstock.authoring.dsl.annotations import Signature, signature_of
 from penstock.authoring.dsl.building import current_building
 from penstock.authoring.dsl.components import Configured, P, R, call, known_options, use_options
 from penstock.authoring.dsl.options import CALL_OPTION_NAMES, NO_OPTIONS, Options, policy_of
+from penstock.authoring.dsl.own_folder import with_scratch
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
 from penstock.authoring.dsl.sources import as_argument, is_source
 from penstock.base.diagnostics import Diagnostic
@@ -67,7 +68,7 @@ class Task(Generic[P, R]):
         function: Any = self.function
         if any(map(is_source, args)) or any(map(is_source, kwargs.values())):
             args, kwargs = tuple(map(as_argument, args)), {name: as_argument(given) for name, given in kwargs.items()}
-        return function(*args, **kwargs)  # type: ignore[no-any-return]
+        return with_scratch(function)(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<task {getattr(self.function, '__qualname__', self.name)}>"

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 from penstock.base.errors import PenstockError
+from penstock.base.scratch import is_scratch
 from penstock.values.datums import DeclaredType
 from penstock.values.names import class_name
 from penstock.values.parameters import option_of
@@ -33,6 +34,8 @@ class Component:
     inputs: Mapping[str, DeclaredType]
     outputs: Mapping[str, DeclaredType]
     conversions: Mapping[str, Callable[[Any], Any]]
+    scratch: tuple[str, ...] = ()
+    """Parameters that are no inputs: each gets the attempt's scratch folder."""
 
 
 def load_component(request: FunctionRequest) -> Component:
@@ -46,7 +49,8 @@ def load_component(request: FunctionRequest) -> Component:
             )
         found = getattr(found, part)
     function = plain_function(found)
-    return Component(function, request.inputs, request.outputs, _conversions(function, request.inputs))
+    conversions, scratch = _conversions(function, request.inputs), _scratch(function, request.inputs)
+    return Component(function, request.inputs, request.outputs, conversions, scratch)
 
 
 def plain_function(found: Any) -> Callable[..., Any]:
@@ -60,6 +64,17 @@ def plain_function(found: Any) -> Callable[..., Any]:
         raise ComponentMissing(f"{found!r:.200} is not a function")
     function: Callable[..., Any] = found
     return function
+
+
+def _scratch(function: Callable[..., Any], inputs: Mapping[str, DeclaredType]) -> tuple[str, ...]:
+    others = getattr(function, "__annotations__", {}).keys() - inputs.keys() - {"return"}
+    if not others:
+        return ()
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001 - as with conversions
+        return ()
+    return tuple(name for name in hints if name in others and is_scratch(hints[name]))
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------

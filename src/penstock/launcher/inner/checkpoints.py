@@ -48,6 +48,10 @@ class Checkpoint:
                     left.unlink(missing_ok=True)  # its writer was killed
         return self._place
 
+    def owns(self, path: Path) -> bool:
+        """Whether a path lies in the folder while this attempt has it."""
+        return self._held >= 0 and path.is_relative_to(self._place.resolve())
+
     def take_over(self) -> None:
         """Have the folder that a process of this attempt, which has ended, has made; nothing where there is none."""
         if self._place.is_dir():

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from penstock.base import scratch
 from penstock.base.ids import split_attempt_id
 from penstock.launcher.inner.checkpoints import PARTIAL, Checkpoint, replacing
-from penstock.values import scratch
 from penstock.wire import Artifact, Exhibit, Observation, Observed, Progress
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from penstock.launcher.inner.shuttle import Shuttle
 from penstock.launcher.inner.traces import message_of
 from penstock.values.datums import NO_CODE, NamedCode, Staging, from_datum, to_datum
 from penstock.values.exhibits import store_exhibit
+from penstock.values.origins import Beginning, file_clock_ns
 from penstock.values.refusals import ValueRefused, ValueUnreadable
 from penstock.wire import (
     AttemptRequest,
@@ -114,10 +115,13 @@ class _Attempt:
         self._store = store
         self._served = served
         self._opened = opened
-        self._staging = Staging(folder, "values", code_of=self._code_of)
+        self._checkpoint: Checkpoint | None = None
+        beginning = Beginning(file_clock_ns(folder), self._is_in_checkpoint)
+        self._staging = Staging(folder, "values", code_of=self._code_of, beginning=beginning)
 
     def outcome(self, observe: Callable[[Observed], None], checkpoint: Checkpoint) -> Outcome:
         request, wanted = self._request, self._request.component
+        self._checkpoint = checkpoint
         assert isinstance(wanted, FunctionRequest)
         contexts.enter(
             contexts.Context(
@@ -150,6 +154,9 @@ class _Attempt:
             self._opened.settle()
             contexts.enter(None)
 
+    def _is_in_checkpoint(self, path: Path) -> bool:
+        return self._checkpoint is not None and self._checkpoint.owns(path)
+
     def _values(self, component: Component) -> dict[str, Any] | Failed:
         values: dict[str, Any] = {}
         for name, datum in self._request.inputs.items():
@@ -162,6 +169,8 @@ class _Attempt:
         for name, conversion in component.conversions.items():
             if name in values:
                 values[name] = conversion(values[name])
+        for name in component.scratch:
+            values[name] = contexts.context().scratch
         return values
 
     def _sealed(self, returned: Any, component: Component) -> Outcome:

@@ -37,6 +37,7 @@ from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
 from penstock.launcher.outer.watching import DiskUse
 from penstock.values.datums import Staging, from_datum, to_datum
 from penstock.values.exhibits import store_exhibit
+from penstock.values.origins import Beginning, file_clock_ns
 from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
 from penstock.values.store import ArtifactStore
 from penstock.wire import (
@@ -149,7 +150,7 @@ class Launcher:
         started_at = time.time_ns() // 1_000_000
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
-        staging = Staging(self._scratch, f"{self._pid}-{self._attempts_count}", code_of=self._verification.code_of)
+        staging = self._staging(request)
         found, disk = NOTHING_FOUND, 0
         threads = threading.enumerate()
         try:
@@ -173,6 +174,17 @@ class Launcher:
             reads=found.reads,
             outside=found.outside,
         )
+
+    def _staging(self, request: AttemptRequest) -> Staging:
+        """What our own components return lies where the project has it."""
+        name, verification = f"{self._pid}-{self._attempts_count}", self._verification
+        beginning = None
+        if not request.component.component.startswith("penstock."):
+            beginning = Beginning(file_clock_ns(self._scratch.parent), self._is_in_checkpoint, verification.has_written)
+        return Staging(self._scratch, name, code_of=verification.code_of, beginning=beginning)
+
+    def _is_in_checkpoint(self, path: Path) -> bool:
+        return self._checkpoint is not None and self._checkpoint.owns(path)
 
     # -- the course of an attempt ------------------------------------------------------------------------------------
 
@@ -318,6 +330,8 @@ class Launcher:
         for name, conversion in component.conversions.items():
             if name in values:
                 values[name] = conversion(values[name])
+        for name in component.scratch:
+            values[name] = contexts.context().scratch
         return values
 
     def _sealed(self, returned: Any, component: Component, staging: Staging) -> Outcome:

@@ -23,6 +23,7 @@ from penstock.code.firstparty import source_paths, source_root
 from penstock.code.import_reads import ImportReads
 from penstock.code.model import ComponentCode, codes_to_json
 from penstock.code.pins import OtherPin, Recording
+from penstock.code.shared_writes import shared_writes
 from penstock.graph.components import component_names, works_in
 from penstock.graph.model import Command, Work
 from penstock.launcher.inner.outcomes import Stopped, was_stopped
@@ -102,7 +103,8 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         functions = [function for function, _ in uses]
         codes = component_codes(functions, sources=sources, project=project, scratch=scratch, reads=reads)
         codes.update(command_codes(commands, project=project))
-        diagnostics = (*diagnostics, *warnings_of(uses, codes))
+        shared = shared_writes(functions, sources=sources, project=project)
+        diagnostics = (*diagnostics, *warnings_of(uses, codes), *shared)
         if any(work.policy.environment is not None for work in works.values()):
             codes, unbuilt = _with_environments(codes, works, request, recording)
         code = artifacts.put_bytes(canonical_json(codes_to_json(codes)))

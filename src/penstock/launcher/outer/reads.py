@@ -137,6 +137,11 @@ class ReadRecorder:
         """What is read from here on is read to store what the function returned."""
         self._sealing = True
 
+    def has_written(self, path: str) -> bool:
+        """Whether a file at or below a path was opened for writing, or made."""
+        below = f"{path}{os.sep}"
+        return any(each == path or each.startswith(below) for each in self._written)
+
     def end(self, modules: Collection[str] | None) -> Recorded:
         """Stop recording; what was read, with what the modules of the closure (None: all) read when they were
         imported."""

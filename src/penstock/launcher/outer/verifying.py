@@ -112,6 +112,10 @@ class Verification:
             return None
         return self._closures.named_code(self._component, names).digest
 
+    def has_written(self, path: str) -> bool:
+        """Whether the attempt has opened a file at or below a path for writing."""
+        return self._recorder.has_written(path)
+
     def seal(self) -> None:
         self._recorder.seal()
 
