@@ -61,9 +61,13 @@ RATES = """
 
 @dataclass(frozen=True)
 class Done:
+    """How a call ended. `err` is without the lines that say what is being imported, `importing`: whether an import takes long
+    enough for one is the machine's affair."""
+
     status: int
     out: str
     err: str
+    importing: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -103,7 +107,10 @@ class Project:
             process.kill()
             out, err = process.communicate()
             pytest.fail(f"penstock {' '.join(arguments)} did not end\n{out}\n{err}")
-        return Done(process.returncode, out, err)
+        lines = err.splitlines(keepends=True)
+        importing = [line for line in lines if line.startswith("importing ")]
+        kept = "".join(line for line in lines if line not in importing)
+        return Done(process.returncode, out, kept, tuple(importing))
 
     def text(self, done: Done) -> str:
         """What a person saw, with what differs from run to run and from machine to machine replaced by its name."""

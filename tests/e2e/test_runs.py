@@ -124,6 +124,19 @@ def test_version(project) -> None:
     assert penstock.__version__ in project.call("version").out
 
 
+def test_a_target_whose_import_takes_long_is_named_while_it_lasts(project) -> None:
+    slow = (
+        "import time\ntime.sleep(0.8)\n"
+        "from penstock import pipeline, task\n"
+        "@task\ndef one() -> int:\n    return 1\n@pipeline\ndef p():\n    return one()\n"
+    )
+    project.write("slow.py", slow)
+    for verb in ("check", "plan", "graph", "run"):
+        done = project.call(verb, "slow.py")
+        assert (done.status, done.importing) == (0, ("importing slow.py\n",)), verb
+    assert project.call("run", "-q", "slow.py").importing == ()
+
+
 def test_state_is_private_to_its_owner(project) -> None:
     project.write("sums.py", SUMS)
     assert project.call("run", "sums.py").status == 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.outlets import Say, in_silence
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
     from penstock.app.watching import Watch
 
 
-def check_target(target: str) -> Checked:
+def check_target(target: str, *, say: Say = in_silence) -> Checked:
     """Everything that is wrong with a pipeline. Raises InvalidPipeline with all diagnostics when any is an error,
     InvalidInput or TargetFailed when there is no pipeline to check."""
     from penstock.app import describing
 
-    return describing.check_target(target)
+    return describing.check_target(target, say=say)
 
 
 def run_target(
@@ -116,11 +118,11 @@ def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
     return reading.get_output(run, output, to=to)
 
 
-def graph_of_target(target: str, *, form: str) -> str:
+def graph_of_target(target: str, *, form: str, say: Say = in_silence) -> str:
     """A pipeline drawn or written: `form` is text, json, mermaid, svg or yaml."""
     from penstock.app import describing
 
-    return describing.graph_of_target(target, form=form)
+    return describing.graph_of_target(target, form=form, say=say)
 
 
 def pipeline_schema() -> dict[str, Any]:
@@ -130,12 +132,12 @@ def pipeline_schema() -> dict[str, Any]:
     return json_schema()
 
 
-def plan_target(target: str, parameters: Mapping[str, str]) -> Preview:
+def plan_target(target: str, parameters: Mapping[str, str], *, say: Say = in_silence) -> Preview:
     """What a run of a target would do: hit, run or maybe for each task run, and why. Nothing is written. Raises what
     `run_target` raises for input that cannot be run."""
     from penstock.app import previewing
 
-    return previewing.plan_target(target, parameters)
+    return previewing.plan_target(target, parameters, say=say)
 
 
 def why(run: str, task: str) -> Why:
@@ -166,11 +168,11 @@ def collect_garbage(*, dry_run: bool = False) -> Reclaimed:
     return reclaiming.collect_garbage(dry_run=dry_run)
 
 
-def check_twice(target: str, task: str, parameters: Mapping[str, str]) -> Twice:
+def check_twice(target: str, task: str, parameters: Mapping[str, str], *, say: Say = in_silence) -> Twice:
     """Run one task of a pipeline twice on the same inputs, and compare what it gives."""
     from penstock.app import twice
 
-    return twice.check_twice(target, task, parameters)
+    return twice.check_twice(target, task, parameters, say=say)
 
 
 def refuse_used_folder(folder: Path) -> None:

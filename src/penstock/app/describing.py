@@ -10,8 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.outlets import Say, in_silence
 from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
@@ -21,6 +23,10 @@ from penstock.wire import DescribeRequest, Description
 if TYPE_CHECKING:
     from penstock.executors.local.executor import LocalExecutor
     from penstock.graph.model import Graph
+
+
+LATE_S = 0.5
+"""A target whose import takes longer is named while it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,12 @@ def describe(
     *,
     meanwhile: Callable[[], None] = lambda: None,
     form: str = "",
-    building: Callable[[str], None] | None = None,
+    builds: bool = False,
+    say: Say = in_silence,
 ) -> Described:
     """Raises TargetFailed, InvalidInput or InvalidPipeline for a target that cannot be run. `meanwhile` is done while the
-    worker is at work. `form` asks for the graph as text as well. `building`: environments that are not there are built, and
-    it is told of each."""
+    worker is at work. `form` asks for the graph as text as well. `builds`: environments that are missing are built. `say`
+    gets a line for each of them, and one when importing the target takes long."""
     environments = str(settings.state.absolute() / ENVIRONMENTS)
     request = DescribeRequest(target.text, str(settings.project), form, environments, root=target.root)
 
@@ -73,12 +80,12 @@ def describe(
         _load_what_drives_a_run()
         meanwhile()
 
-    description = _meanwhile(lambda: executor.describe(request), work)
-    if description.unbuilt and building is not None:
-        for environment in description.unbuilt:
-            building(f"building the environment of {environment}")
-        description = executor.describe(replace(request, build=True))
     shown = target.shown(settings.project)
+    description = _meanwhile(lambda: executor.describe(request), work, late=lambda: say(f"importing {shown}"))
+    if description.unbuilt and builds:
+        for environment in description.unbuilt:
+            say(f"building the environment of {environment}")
+        description = executor.describe(replace(request, build=True))
     require_graph(description, target=shown)
     assert description.graph is not None
     from penstock.graph.codec import graph_from_json
@@ -86,8 +93,10 @@ def describe(
     return Described(description, graph_from_json(dict(description.graph)), shown)
 
 
-def _meanwhile(ask: Callable[[], Description], work: Callable[[], None]) -> Description:
-    """What `ask` answers or raises; `work` is done while it waits."""
+def _meanwhile(ask: Callable[[], Description], work: Callable[[], None], *, late: Callable[[], None]) -> Description:
+    """What `ask` answers or raises; `work` is done while it waits. `late` is called once when the answer takes longer than
+    LATE_S."""
+    begun = monotonic()
     answers: list[Description | Exception] = []
 
     def asked() -> None:
@@ -99,6 +108,9 @@ def _meanwhile(ask: Callable[[], Description], work: Callable[[], None]) -> Desc
     asking = Thread(target=asked, daemon=True)
     asking.start()
     work()
+    asking.join(max(0.0, begun + LATE_S - monotonic()))
+    if asking.is_alive():
+        late()
     asking.join()
     if isinstance(answers[0], Exception):
         raise answers[0]
@@ -112,7 +124,7 @@ def _load_what_drives_a_run() -> None:
     import penstock.stores.sql  # noqa: F401
 
 
-def describe_aside(text: str, *, meetable: bool = False, form: str = "") -> Described:
+def describe_aside(text: str, *, meetable: bool = False, form: str = "", say: Say = in_silence) -> Described:
     """Describe a target without touching its project: state goes into a temporary folder. `meetable`: raise
     InvalidPipeline for requests that this machine could never meet."""
     import tempfile
@@ -121,7 +133,7 @@ def describe_aside(text: str, *, meetable: bool = False, form: str = "") -> Desc
     settings = project_settings(target.folder)
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         with closing(open_executor(aside(settings, Path(folder)))) as executor:
-            described = describe(executor, target, settings, form=form)
+            described = describe(executor, target, settings, form=form, say=say)
             if meetable:
                 from penstock.app.planning import refuse_unmeetable
                 from penstock.plan.passes import make_plan
@@ -130,8 +142,8 @@ def describe_aside(text: str, *, meetable: bool = False, form: str = "") -> Desc
             return described
 
 
-def check_target(text: str) -> Checked:
-    described = describe_aside(text, meetable=True)
+def check_target(text: str, *, say: Say = in_silence) -> Checked:
+    described = describe_aside(text, meetable=True, say=say)
     graph = described.graph
     return Checked(graph.name, _count_nodes(graph), diagnostics_of(described.description), _marked(text, graph))
 
@@ -147,9 +159,9 @@ def _marked(text: str, graph: Graph) -> tuple[str, ...]:
         return tuple(sorted(components_of(graph) & store.nondeterministic().keys()))
 
 
-def graph_of_target(text: str, *, form: str) -> str:
+def graph_of_target(text: str, *, form: str, say: Say = in_silence) -> str:
     """Raises what `check_target` raises."""
-    described = describe_aside(text, form="yaml" if form == "yaml" else "")
+    described = describe_aside(text, form="yaml" if form == "yaml" else "", say=say)
     if form == "yaml":
         return described.description.text
     if form == "json":

@@ -175,6 +175,13 @@ OUT = Outlet(lambda: sys.stdout)
 ERR = Outlet(lambda: sys.stderr)
 out, err = OUT.say, ERR.say
 
+Say = Callable[[str], None]
+"""Takes a line for a person who waits."""
+
+
+def in_silence(text: str) -> None:
+    """A `Say` for when nobody waits."""
+
 
 def progress_outlet() -> Outlet:
     """Standard error, for what is said while something runs that must not wait for a reader."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.asking import OverAsked, over_asked
 from penstock.app.caching import answer_of, codes_of, digest_at_of
 from penstock.app.describing import describe
+from penstock.app.outlets import Say, in_silence
 from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import components_of, learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import Rehearsed, rehearse
@@ -71,7 +72,7 @@ class Preview:
         }
 
 
-def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
+def plan_target(text: str, texts: Mapping[str, str], *, say: Say = in_silence) -> Preview:
     """Raises what is wrong with the target or its parameters, as a run would. Nothing is written into the project."""
     import tempfile
 
@@ -81,7 +82,7 @@ def plan_target(text: str, texts: Mapping[str, str]) -> Preview:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
         elsewhere = aside(settings, Path(folder))
         executor = stack.enter_context(closing(open_executor(elsewhere)))
-        described = describe(executor, target, settings)
+        described = describe(executor, target, settings, say=say)
         inputs = bind_texts(described.graph, texts)
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
         code, aside_artifacts = described.description.code, open_artifacts(elsewhere)

@@ -116,7 +116,7 @@ def repro(text: str, task: str, *, code: str, look: str, say: Callable[[str], No
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-repro-")))
         if code == "current":
-            request = _with_current_code(request, run, settings, folder)
+            request = _with_current_code(request, run, settings, folder, say)
         else:
             _say_changed(run, artifacts, settings, say)
         if _copy_checkpoint(settings, request, folder):
@@ -165,7 +165,9 @@ def _request_again(store: StateStore, run: RunRow, row: TaskRunRow) -> AttemptRe
     )
 
 
-def _with_current_code(request: AttemptRequest, run: RunRow, settings: Settings, folder: Path) -> AttemptRequest:
+def _with_current_code(
+    request: AttemptRequest, run: RunRow, settings: Settings, folder: Path, say: Callable[[str], None]
+) -> AttemptRequest:
     """The same inputs for the task as it is on disk now. Raises what importing the target raises, InvalidInput where the
     pipeline has no such task any more."""
     text = run.provenance.get("target")
@@ -174,7 +176,7 @@ def _with_current_code(request: AttemptRequest, run: RunRow, settings: Settings,
     target = parse_target(str(text), folder=settings.project)
     aside = replace(settings, state=folder / "state")
     with closing(open_executor(aside)) as executor:
-        described = describe(executor, target, settings)
+        described = describe(executor, target, settings, say=say)
     pin = described.description.pin
     artifacts = open_artifacts(settings)
     artifacts.put_bytes(open_artifacts(aside).get_bytes(pin))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import answer_of
 from penstock.app.describing import describe
 from penstock.app.differing import Stored, data_differences
+from penstock.app.outlets import Say, in_silence
 from penstock.app.places import DATABASE, SCRATCH, aside, open_artifacts, open_executor, open_store, project_settings
 from penstock.app.planning import learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import rehearse
@@ -61,7 +62,7 @@ class Twice:
         }
 
 
-def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
+def check_twice(text: str, task: str, texts: Mapping[str, str], *, say: Say = in_silence) -> Twice:
     """Raises InvalidInput for a task that there is not, TwiceFailed where an attempt did not succeed."""
     import tempfile
 
@@ -71,7 +72,7 @@ def check_twice(text: str, task: str, texts: Mapping[str, str]) -> Twice:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-"))
         elsewhere = aside(settings, Path(folder))
         executor = stack.enter_context(closing(open_executor(elsewhere)))
-        described = describe(executor, target, settings)
+        described = describe(executor, target, settings, say=say)
         inputs = bind_texts(described.graph, texts)
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
         artifacts = open_artifacts(elsewhere)

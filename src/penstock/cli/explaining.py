@@ -41,7 +41,7 @@ def plan(
     """
     from penstock import app
 
-    preview = app.plan_target(target, parameters_by_name(parameters or []))
+    preview = app.plan_target(target, parameters_by_name(parameters or []), say=err)
     if json:
         return print_json(preview.to_json())
     for diagnostic in preview.diagnostics:

@@ -264,7 +264,7 @@ def graph(
     """
     from penstock import app
 
-    out(app.graph_of_target(target, form=format).rstrip("\n"))
+    out(app.graph_of_target(target, form=format, say=err).rstrip("\n"))
     return SUCCEEDED
 
 

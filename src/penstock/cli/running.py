@@ -55,9 +55,9 @@ def check(
     from penstock import app
 
     if twice is not None:
-        return _check_twice(app.check_twice(target, twice, parameters_by_name(parameters or [])), json=json)
+        return _check_twice(app.check_twice(target, twice, parameters_by_name(parameters or []), say=err), json=json)
     try:
-        checked = app.check_target(target)
+        checked = app.check_target(target, say=err)
     except InvalidPipeline as invalid:
         if not json:
             raise
