@@ -95,6 +95,9 @@ class NotebookProgress:
             self._view.stop(force=force)
             self._due_s = 0.0
 
+    def waiting_for(self, text: str) -> None:
+        self._news.append(text)
+
     def said(self, text: str) -> None:
         self._news.append(text)
 

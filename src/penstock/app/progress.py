@@ -73,6 +73,10 @@ class Progress(Protocol):
         """Somebody asked this process to stop its runs."""
         ...
 
+    def waiting_for(self, text: str) -> None:
+        """What keeps a run from beginning yet."""
+        ...
+
     def said(self, text: str) -> None:
         """A warning, or news that is about no run."""
         ...
@@ -100,6 +104,9 @@ class Silent:
         pass
 
     def stopping(self, *, force: bool) -> None:
+        pass
+
+    def waiting_for(self, text: str) -> None:
         pass
 
     def said(self, text: str) -> None:

@@ -124,6 +124,9 @@ class ProgressLines:
 
         self._news(stopping_text(len(self._open), force=force))
 
+    def waiting_for(self, text: str) -> None:
+        self._news(text)
+
     def said(self, text: str) -> None:
         self._line(text)
 

@@ -103,6 +103,9 @@ class LiveProgress:
             self._view.stop(force=force)
             self._due_s = 0.0
 
+    def waiting_for(self, text: str) -> None:
+        self._said_above(text)
+
     def said(self, text: str) -> None:
         self._said_above(text)
 
