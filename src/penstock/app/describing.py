@@ -13,7 +13,11 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from penstock.app.outlets import Say, in_silence
+=======
+from penstock.app.marks import UNCLEAR, because
+>>>>>>> efb97f7 (Two results for one key: nondeterministic if the same code read the same, and otherwise perhaps stale, with the sources that changed)
 from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
@@ -38,6 +42,8 @@ class Checked:
     nodes: int
     diagnostics: tuple[Diagnostic, ...]
     nondeterministic: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()
+    """Components that gave two results for one key, with other sources in between: nondeterministic, or stale once."""
 
     def to_json(self) -> dict[str, Any]:
         found = [item.to_json() for item in self.diagnostics]
@@ -47,6 +53,7 @@ class Checked:
             "nodes": self.nodes,
             "diagnostics": found,
             "nondeterministic": list(self.nondeterministic),
+            "unclear": list(self.unclear),
         }
 
 
@@ -145,18 +152,21 @@ def describe_aside(text: str, *, meetable: bool = False, form: str = "", say: Sa
 def check_target(text: str, *, say: Say = in_silence) -> Checked:
     described = describe_aside(text, meetable=True, say=say)
     graph = described.graph
-    return Checked(graph.name, _count_nodes(graph), diagnostics_of(described.description), _marked(text, graph))
+    marked = _marked(text, graph)
+    surely, unclear = (tuple(name for name, why in marked.items() if why == kind) for kind in ("", UNCLEAR))
+    return Checked(graph.name, _count_nodes(graph), diagnostics_of(described.description), surely, unclear)
 
 
-def _marked(text: str, graph: Graph) -> tuple[str, ...]:
-    """The components of a graph that gave two results for one key in this project (semantics 32)."""
+def _marked(text: str, graph: Graph) -> dict[str, str]:
+    """The components of a graph that gave two results for one key in this project (semantics 32), and why."""
     settings = project_settings(parse_target(text).folder)
     if not (settings.state / DATABASE).exists():
-        return ()
+        return {}
     from penstock.app.planning import components_of
 
     with closing(open_store(settings)) as store:
-        return tuple(sorted(components_of(graph) & store.nondeterministic().keys()))
+        marks = store.nondeterministic()
+        return {name: because(marks[name].detail) for name in sorted(components_of(graph) & marks.keys())}
 
 
 def graph_of_target(text: str, *, form: str, say: Say = in_silence) -> str:

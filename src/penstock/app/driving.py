@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import answer_of, saved_ms
 from penstock.app.logs import tail_of
-from penstock.app.marks import mark_nondeterministic
+from penstock.app.marks import mark_differing
 from penstock.app.planning import plan_for
 from penstock.app.progress import Outlook, Progress
 from penstock.app.reading import is_live, result_of, shown_state
@@ -177,7 +177,7 @@ def _controller(driving: Driving) -> Iterator[Controller]:
 
 
 def _committed(driving: Driving, transitions: Sequence[Transition], now: Instant) -> None:
-    mark_nondeterministic(driving.store, transitions, now)
+    mark_differing(driving.store, driving.artifacts, transitions, now)
     driving.progress.committed(transitions)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,6 +13,8 @@ from penstock.cli.running import parameters_by_name
 from penstock.cli.words import count, duration, indented, moment, shortened, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.app.comparing import Difference
     from penstock.app.previewing import Preview
     from penstock.app.reasons import Why
@@ -124,11 +126,32 @@ def why_lines(told: Why) -> list[str]:
     if told.uncached:
         lines.append(f"  its result is not in the cache: {told.uncached}")
     if told.nondeterministic:
-        between = " and ".join(told.nondeterministic.get("between", ()))
-        lines.append(f"  {told.component} is nondeterministic: {between} gave different results for one key")
-        differ = told.nondeterministic.get("differ", {})
-        lines += [f"    {name}: {what}" for name, what in differ.items()]
+        lines += _differing_lines(told.component, told.nondeterministic)
     return lines
+
+
+def _differing_lines(component: str, mark: Mapping[str, Any]) -> list[str]:
+    """Two results for one key: which of the two it is, nondeterministic or stale, as far as that is known."""
+    from penstock.app.marks import STALE, because
+
+    between = " and ".join(mark.get("between", ()))
+    changed = mark.get("changed")
+    named = "the sources may have" if changed is None else ", ".join(changed)
+    if not because(mark):
+        told = [
+            f"{component} is nondeterministic: {between} gave different results for one key, with the same code and reads"
+        ]
+    elif because(mark) == STALE:
+        told = [
+            f"{between} gave different results for one key: {named} changed in between, which the key does not count",
+            "the earlier result was stale: the same code gave the later one again; name what changed in depends=",
+        ]
+    else:
+        told = [
+            f"{between} gave different results for one key: {named} changed in between, which the key does not count",
+            f"either the earlier result was stale or {component} is nondeterministic; run `penstock check TARGET --twice TASK`",
+        ]
+    return [*(f"  {line}" for line in told), *(f"    {name}: {what}" for name, what in mark.get("differ", {}).items())]
 
 
 def _ran_lines(told: Why) -> list[str]:

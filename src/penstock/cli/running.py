@@ -73,6 +73,11 @@ def check(
         err(
             f"warning: {component} is nondeterministic: it gave two results for one key; `penstock why` says what differed"
         )
+    for component in checked.unclear:
+        err(
+            f"warning: {component} gave two results for one key, and other sources had changed in between: it is "
+            "nondeterministic, or its earlier result was stale; `penstock why` says more"
+        )
     warned = f", {count(len(checked.diagnostics), 'warning')}" if checked.diagnostics else ""
     out(f"{checked.pipeline} is valid: {count(checked.nodes, 'node')}{warned}")
     return SUCCEEDED

@@ -388,6 +388,21 @@ def files_of_pin(pin: str, artifacts: ArtifactStore) -> dict[str, PinnedFile]:
     return files_from_json(json.loads(artifacts.get_bytes(pin)).get("files", {})) if pin else {}
 
 
+def changed_between(before: str, after: str, artifacts: ArtifactStore) -> list[str]:
+    """The sources and declared files of two pins that differ between them, by their paths in the project. Raises what the
+    store raises."""
+    if before == after:
+        return []
+    digests = [_digests_by_path(json.loads(artifacts.get_bytes(pin))) if pin else {} for pin in (before, after)]
+    return sorted(
+        path for path in digests[0].keys() | digests[1].keys() if digests[0].get(path) != digests[1].get(path)
+    )
+
+
+def _digests_by_path(blob: Mapping[str, Any]) -> dict[str, Any]:
+    return {entry["path"]: entry["digest"] for entry in blob["modules"].values()} | dict(blob.get("files", {}))
+
+
 # -- serving ---------------------------------------------------------------------------------------------------------
 
 _served: str | None = None
