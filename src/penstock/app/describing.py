@@ -13,11 +13,8 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from penstock.app.outlets import Say, in_silence
-=======
 from penstock.app.marks import UNCLEAR, because
->>>>>>> efb97f7 (Two results for one key: nondeterministic if the same code read the same, and otherwise perhaps stale, with the sources that changed)
+from penstock.app.outlets import Say, in_silence
 from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
