@@ -172,12 +172,14 @@ def _given_lines(failure: Mapping[str, Any]) -> list[str]:
 
 
 def outcome_text(outcome: str | None, failure: Mapping[str, Any] | None) -> str:
-    """How an attempt ended, in words: `ValueError: no rows`, `timed out: …`, `lost: its process was killed`."""
+    """How an attempt ended, in words: `ValueError: no rows`, `timed out after 1 s`, `lost: its process was killed`."""
     told = failure or {}
     why = str(told.get("why", ""))
     if outcome == "failed":
         name = str(told.get("type", "")).removeprefix("builtins:").rpartition(":")[2]
         return f"{name}: {told['message']}" if told.get("message") else name
+    if outcome == "timed_out":
+        return why or "timed out"
     if outcome == "not_yet":
         return f"not yet{': ' + why if why else ''}"
     words = (outcome or "").replace("_", " ")

@@ -34,3 +34,11 @@ def duration_ms(value: int | float | str) -> int:
     if not value.strip() or position != len(value):
         raise ValueError(f'not a duration: {value!r} (write seconds as a number, or text such as "90s", "1.5h")')
     return round(total)
+
+
+def duration_text(amount_ms: int) -> str:
+    """A length of time as a person reads it: `1 s`, `90 min`, in the largest unit that gives a whole number."""
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if amount_ms >= length and amount_ms % length == 0:
+            return f"{amount_ms // length} {unit}"
+    return f"{amount_ms} ms"

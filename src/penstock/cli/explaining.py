@@ -117,7 +117,8 @@ def why_lines(told: Why) -> list[str]:
     else:
         lines.append(f"{name} is {told.kind}")
     for depth, link in enumerate(told.chain if told.kind != "open" else ()):
-        because = [link.cause.replace("_", " ")] if link.cause not in (link.state, "") else []
+        words = link.cause.replace("_", " ")
+        because = [words] if link.cause not in (link.state, "") and not link.text.startswith(words) else []
         story = ": ".join([*because, *([shortened(link.text)] if link.text else [])])
         lines.append(f"{'  ' * (depth + 1)}{link.path} {link.state}{': ' if story else ''}{story}")
         if link.cause == "out_of_memory":

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from penstock.base.ids import attempt_id
-from penstock.base.instants import Instant
+from penstock.base.instants import Instant, duration_text
 from penstock.engine.caching import reads_cache
 from penstock.engine.events import LookUp, StartAttempt, StopAttempt
 from penstock.engine.memory import TaskRun, caused
@@ -108,6 +108,11 @@ def stop_attempt(turn: Turn, task: TaskRun, grace_ms: int, cause: Cause) -> None
     identity = attempt_id(row.run_id, task.path, row.number)
     turn.commands.append(StopAttempt(row.executor, identity, grace_ms))
     turn.timers.add(turn.now + grace_ms + STOP_AGAIN_MS, task)
+
+
+def timed_out(timeout_ms: int | None) -> Cause:
+    """Why what took longer than this has failed."""
+    return Cause("timed_out", text="timed out" + (f" after {duration_text(timeout_ms)}" if timeout_ms else ""))
 
 
 def deadline_of(task: TaskRun) -> Instant | None:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from penstock.base.errors import ExpressionError
 from penstock.base.limits import LIMITS
+from penstock.engine.attempts import timed_out
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, blamed, condition, value_of
 from penstock.engine.memory import DROPPED, FAILED, KEPT, NO_SCOPES, Progress, Scope, TaskRun, caused
 from penstock.engine.progress import begin, end, retry_body, skip_unbound, stop
@@ -103,7 +104,7 @@ def _run(turn: Turn, task: TaskRun) -> None:
 def _finish(turn: Turn, task: TaskRun, ended: Ended) -> None:
     """The node ends as its body did; a failure may begin it again."""
     if "timed_out" in task.detail and ended.state is not TaskState.SUCCEEDED:
-        ended = Ended(TaskState.FAILED, caused("timed_out"), {})
+        ended = Ended(TaskState.FAILED, timed_out(task.timeout_ms), {})
     if ended.state is TaskState.FAILED and retry_body(turn, task, ended.cause):
         return
     end(turn, task, ended.state, ended.cause, ended.outputs if ended.state is TaskState.SUCCEEDED else {})

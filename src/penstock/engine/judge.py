@@ -118,8 +118,6 @@ class Tried:
     lost_count: int
     attempt_id: str
     seed: int
-    stopped: bool = False
-    """The attempt was asked to stop by us, for its timeout."""
     stopping: bool = False
     """Nothing new starts here any more."""
     can_grow: bool = True
@@ -140,8 +138,6 @@ def follow(outcome: Unsuccessful, retry: Retry, tried: Tried, now: Instant) -> E
             return End("failed", Cause("input_lost", text=f"{digest}: {why}"))
         case OutputInvalid(why):
             return End("failed", Cause("output_invalid", text=why))
-        case Cancelled(why) if tried.stopped and not tried.stopping:
-            return _timed_out(TimedOut(why), retry, tried, now)
         case Cancelled() | NotYet() | Refused() | Lost() | OutOfMemory() | TimedOut() if tried.stopping:
             return End("cancelled", caused("cancelled"))
         case Cancelled(why) | Lost(why):

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.base.ids import split_attempt_id
 from penstock.base.instants import Instant
-from penstock.engine.attempts import deadline_of
+from penstock.engine.attempts import deadline_of, timed_out
 from penstock.engine.judge import Again, Tried, Unsuccessful, follow, memory_after
 from penstock.engine.memory import Run, TaskRun, caused
 from penstock.engine.progress import back_off, end, frame_of, give_up_key, make_ready, restore_request
@@ -20,9 +20,12 @@ from penstock.wire import (
     KIND_BY_OUTCOME,
     AttemptEnded,
     AttemptStarted,
+    Cancelled,
+    Lost,
     Outcome,
     OutOfMemory,
     Succeeded,
+    TimedOut,
     outcome_to_json,
 )
 
@@ -46,6 +49,10 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
     assert row is not None and row.state is not AttemptState.ENDED
     _, _, number = split_attempt_id(event.attempt_id)
     assert number == row.number, "only the current attempt is in flight"
+    stopping = is_stopping(task)
+    if row.stop_at is not None and not stopping and isinstance(event.outcome, (Cancelled, Lost)):
+        # Nothing else stops an attempt of what goes on; how it took that is no outcome of its own.
+        event = replace(event, outcome=TimedOut(timed_out(task.timeout_ms).text))
     kind = KIND_BY_OUTCOME[type(event.outcome)]
     turn.placement.rooms[row.executor].remove(event.attempt_id)
     leaves_entry = task.key is not None and task.node.code is not None and task.node.cache and not event.outside
@@ -77,7 +84,12 @@ def attempt_ended(turn: Turn, run: Run, event: AttemptEnded) -> None:
         enter(turn, task, event, event.outcome)
         end(turn, task, TaskState.SUCCEEDED, caused("succeeded"), dict(event.outcome.outputs))
     else:
-        _follow(turn, task, event, event.outcome)
+        _follow(turn, task, event, event.outcome, stopping=stopping)
+
+
+def is_stopping(task: TaskRun) -> bool:
+    """Whether nothing new starts any more where a task run is."""
+    return bool(task.scope.stopping) and not (task.node.is_finally and task.scope.stopping != "kill")
 
 
 def enter(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Succeeded) -> None:
@@ -120,11 +132,7 @@ def failure_of(outcome: Outcome) -> dict[str, Any] | None:
     return None if isinstance(outcome, Succeeded) else outcome_to_json(outcome)
 
 
-def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessful) -> None:
-    row = task.current
-    assert row is not None
-    scope = task.scope
-    stopping = bool(scope.stopping) and not (task.node.is_finally and scope.stopping != "kill")
+def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessful, *, stopping: bool) -> None:
     largest = turn.placement.largest("memory")
     had = dict(task.amounts).get("memory", 0)
     tried = Tried(
@@ -132,8 +140,7 @@ def _follow(turn: Turn, task: TaskRun, event: AttemptEnded, outcome: Unsuccessfu
         oom_count=task.oom_count,
         lost_count=task.lost_count,
         attempt_id=event.attempt_id,
-        seed=scope.run.fixed.seed,
-        stopped=row.stop_at is not None,
+        seed=task.scope.run.fixed.seed,
         stopping=stopping,
         can_grow=bool(_more_gpu(turn, task)) if _wants_gpu(outcome) else not largest or had < largest,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from penstock.base.errors import ExpressionError
 from penstock.base.instants import Instant
-from penstock.engine.attempts import deadline_of, look_up, stop_attempt
+from penstock.engine.attempts import deadline_of, look_up, stop_attempt, timed_out
 from penstock.engine.binding import ABSENT, Frame, Unbound, Unknown, bind, condition, plain, value_of
 from penstock.engine.caching import CLAIMED_WAIT_MS, Missed, key_of, reads_cache
 from penstock.engine.events import Given, LookedUp
@@ -101,7 +101,7 @@ def _end_run(turn: Turn, run: Run, state: TaskState, cause: Cause, outputs: dict
     if run.stopping in ("cancel", KILL):
         state, cause = TaskState.CANCELLED, caused("cancelled")
     elif run.stopping == "timed_out":
-        state, cause = TaskState.FAILED, caused("timed_out")
+        state, cause = TaskState.FAILED, timed_out(run.plan.root.graph.timeout_ms)
     run.outputs = outputs
     turn.move_run(run, RunState(state.value), cause)
 

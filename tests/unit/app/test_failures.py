@@ -84,7 +84,8 @@ def test_a_node_that_failed_by_another_has_no_story() -> None:
 
 
 def test_outcomes_in_words() -> None:
-    assert outcome_text("timed_out", {"why": "after 3 s"}) == "timed out: after 3 s"
+    assert outcome_text("timed_out", {"why": "timed out after 3 s"}) == "timed out after 3 s"
+    assert outcome_text("timed_out", {}) == "timed out"
     assert outcome_text("lost", {"why": "killed"}) == "lost: killed"
     assert outcome_text("failed", {"type": "a.b:Odd", "message": ""}) == "Odd"
     assert outcome_text("input_lost", {"digest": "d", "why": "gone"}) == "input lost: d: gone"

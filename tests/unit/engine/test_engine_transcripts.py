@@ -9,7 +9,7 @@ from penstock.graph.model import Call, Function, Graph, GraphOutput, InputSpec, 
 from penstock.graph.types import INT
 from penstock.testing.notation import graph
 from penstock.testing.transcript import Transcript
-from penstock.wire import Cancelled, Counted, Inline, Lost, NotYet, OutOfMemory, Refused, Skipped
+from penstock.wire import Cancelled, Counted, Failed, Failure, Inline, Lost, NotYet, OutOfMemory, Refused, Skipped
 
 
 def test_a_chain_runs_in_order_and_hands_values_on() -> None:
@@ -157,13 +157,36 @@ def test_a_timeout_stops_the_attempt_and_counts_as_a_failure() -> None:
     assert t.said() == []
     t.passes(1)
     assert t.said() == ["stop a#1 grace 10000"]
-    t.ends("a", Cancelled())
+    t.ends("a", Cancelled("asked to stop"))
     assert t.tasks["a"].state == "backoff"
     t.passes(1_000)
     t.starts("a")
     t.passes(500)
-    t.ends("a", Cancelled())
+    t.ends("a", Lost("killed"))
     assert t.state("a") == "failed(timed_out)"
+    assert t.tasks["a"].cause.text == "timed out after 500 ms"
+    assert (t.tasks["a"].failed_count, t.tasks["a"].lost_count) == (2, 0)
+    for number in (1, 2):
+        row = t.attempts[f"a#{number}"]
+        assert (row.outcome, row.failure) == ("timed_out", {"kind": "timed_out", "why": "timed out after 500 ms"})
+
+
+def test_what_ends_by_itself_after_its_timeout_ends_as_it_says() -> None:
+    for outcome, state in ((None, "succeeded"), (Failed(Failure("builtins:ValueError", "no")), "failed(failed)")):
+        t = Transcript(graph("a[timeout=500]"))
+        t.starts("a")
+        t.passes(500)
+        t.ends("a", outcome)
+        assert t.state("a") == state
+
+
+def test_a_cancel_of_what_timed_out_is_a_cancel() -> None:
+    t = Transcript(graph("a[timeout=500]"))
+    t.starts("a")
+    t.passes(500)
+    t.cancel()
+    t.ends("a", Cancelled())
+    assert (t.state("a"), t.attempts["a#1"].outcome) == ("cancelled(cancelled)", "cancelled")
 
 
 def test_cancel_stops_attempts_runs_finally_nodes_and_ends_cancelled() -> None:
@@ -355,6 +378,7 @@ def test_a_node_with_a_graph_is_bounded_as_a_whole() -> None:
     assert t.said() == ["start train/fit#1", "stop train/fit#1 grace 10000"]
     t.ends("train/fit", Cancelled())
     assert t.state("train") == "failed(timed_out)"
+    assert t.tasks["train"].cause.text == "timed out after 500 ms"
     assert t.state("train/score") == "cancelled(stopped)"
     assert t.run_state == "failed"
 
