@@ -262,7 +262,7 @@ class StateStore(Protocol):
     def run(self, run_id: str) -> RunRow | None: ...
 
     def runs(self, *, limit: int = 100, state: str | None = None, prefix: str = "") -> Sequence[RunRow]:
-        """Newest first."""
+        """Those submitted last first, whatever the clock said."""
         ...
 
     def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:

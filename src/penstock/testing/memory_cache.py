@@ -108,13 +108,11 @@ class MemoryCache:
         ]
         return [entry for _, _, entry in sorted(numbered, key=lambda one: one[:2], reverse=True)]
 
-    def linked(self, created_at: Mapping[str, int], **wanted: str) -> list[ArtifactLink]:
-        """Links whose fields are these, the oldest runs first; `created_at`: when each run was made."""
+    def linked(self, submitted: Mapping[str, int], **wanted: str) -> list[ArtifactLink]:
+        """Links whose fields are these, the oldest runs first; `submitted`: their places in the order of submission."""
         links = [cache_codec.decode_link(str(values[0]), values) for values in self.links]
         found = [link for link in links if all(getattr(link, name) == value for name, value in wanted.items())]
-        return sorted(
-            found, key=lambda one: (created_at[one.run_id], one.run_id, one.path, one.role, one.name, one.digest)
-        )
+        return sorted(found, key=lambda one: (submitted[one.run_id], one.path, one.role, one.name, one.digest))
 
     # -- reclaiming
 

@@ -316,7 +316,7 @@ class MemoryStateStore:
         with self._call("runs") as memory:
             found = [codec.decode_run(stored.fixed + stored.changing) for stored in memory.runs.values()]
         found = [run for run in found if run.run_id.startswith(prefix) and state in (None, run.state)]
-        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[:limit]
+        return found[::-1][:limit]
 
     def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
         with self._call("task_runs"):
@@ -401,21 +401,18 @@ class MemoryStateStore:
 
     def producers(self, digest: str) -> Sequence[ArtifactLink]:
         with self._call("producers") as state:
-            return state.cache.linked(self._created_at(), digest=digest, role=cache_codec.MADE)
+            return state.cache.linked(self._submitted(), digest=digest, role=cache_codec.MADE)
 
     def consumers(self, digest: str) -> Sequence[ArtifactLink]:
         with self._call("consumers") as state:
-            return state.cache.linked(self._created_at(), digest=digest, role=cache_codec.GIVEN)
+            return state.cache.linked(self._submitted(), digest=digest, role=cache_codec.GIVEN)
 
     def artifacts_of(self, run_id: str, path: str) -> Sequence[ArtifactLink]:
         with self._call("artifacts_of") as state:
-            return state.cache.linked(self._created_at(), run_id=run_id, path=path)
+            return state.cache.linked(self._submitted(), run_id=run_id, path=path)
 
-    def _created_at(self) -> dict[str, int]:
-        return {
-            run_id: codec.decode_run(stored.fixed + stored.changing).created_at
-            for run_id, stored in self.state.runs.items()
-        }
+    def _submitted(self) -> dict[str, int]:
+        return {run_id: number for number, run_id in enumerate(self.state.runs)}
 
     # -- reclaiming
 

@@ -98,7 +98,7 @@ INSERT_ARTIFACT = f"{insert('artifacts', ARTIFACT_COLUMNS)} ON CONFLICT ({column
 _LINKS = f"SELECT runs.run_id, {columns_of(ARTIFACT_COLUMNS, 'artifacts.')} FROM artifacts JOIN runs"
 _LINKS_OF_DIGEST = f"""\
 {_LINKS} ON runs.run_key = artifacts.run_key WHERE artifacts.digest = ? AND artifacts.role = '%s'
-ORDER BY runs.created_at, runs.run_id, artifacts.path, artifacts.name"""
+ORDER BY runs.run_key, artifacts.path, artifacts.name"""
 SELECT_PRODUCERS = _LINKS_OF_DIGEST % MADE
 SELECT_CONSUMERS = _LINKS_OF_DIGEST % GIVEN
 SELECT_ARTIFACTS_OF = f"""\

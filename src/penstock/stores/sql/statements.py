@@ -41,10 +41,10 @@ SELECT_GRAPH = "SELECT graph FROM graphs WHERE graph_digest = ?"
 
 
 def select_runs(*, by_state: bool, by_prefix: bool) -> str:
-    """Newest first. Values: the state, the least and the least greater run id of the prefix, the limit."""
+    """Those submitted last first. Values: the state, the least and the least greater run id of the prefix, the limit."""
     conditions = ["state = ?"] * by_state + ["run_id >= ? AND run_id < ?"] * by_prefix
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {columns_of(RUN_COLUMNS)} FROM runs{where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    return f"SELECT {columns_of(RUN_COLUMNS)} FROM runs{where} ORDER BY run_key DESC LIMIT ?"
 
 
 # -- commit ------------------------------------------------------------------------------------------------------------

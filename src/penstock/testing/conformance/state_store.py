@@ -386,18 +386,20 @@ def memory_is_learned_as_attempts_end(open_store: OpenStore) -> None:
     assert store.history(["m:f"])["m:f"].memory.worked == ()
 
 
-def runs_are_listed_newest_first(open_store: OpenStore) -> None:
+def runs_are_listed_last_submitted_first(open_store: OpenStore) -> None:
     store = open_store()
-    for run_id, created_at in (("aa1", 5), ("ab1", 9), ("ab2", 9), ("b%_", 7), ("c", 1)):
+    # The clock goes back meanwhile.
+    for run_id, created_at in (("c", 1), ("aa1", 9), ("b%_", 7), ("ab1", 7), ("ab2", 5)):
         store.submit(*submission(run_row(run_id, created_at=created_at)))
     lease = store.acquire("ab1", ADA, now=NOW, lease_ms=LEASE_MS)
     assert lease is not None
-    commit(store, lease, changed(replace(run_row("ab1", created_at=9), state=RunState.RUNNING), "pending"))
+    commit(store, lease, changed(replace(run_row("ab1", created_at=7), state=RunState.RUNNING), "pending"))
 
     def listed(limit: int = 100, state: str | None = None, prefix: str = "") -> list[str]:
         return [run.run_id for run in store.runs(limit=limit, state=state, prefix=prefix)]
 
     assert listed() == ["ab2", "ab1", "b%_", "aa1", "c"]
+    assert store.run("aa1") == run_row("aa1", created_at=9)
     assert listed(limit=2) == ["ab2", "ab1"]
     assert listed(prefix="a") == ["ab2", "ab1", "aa1"]
     assert listed(prefix="ab") == ["ab2", "ab1"]
@@ -464,7 +466,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_value_that_is_not_json_spoils_the_whole_commit,
     history_is_folded_once_when_a_run_ends,
     memory_is_learned_as_attempts_end,
-    runs_are_listed_newest_first,
+    runs_are_listed_last_submitted_first,
     what_is_unknown_is_named,
     a_closed_store_stays_closed,
 )
