@@ -87,7 +87,9 @@ def run_new(
         if make_state_folder(settings):
             stack.callback(remove_if_unused, settings)
         executor = stack.enter_context(closing(open_executor(settings)))
-        described = describe(executor, target, settings, meanwhile=progress.prepare, builds=True, say=progress.waiting_for)
+        described = describe(
+            executor, target, settings, meanwhile=progress.prepare, builds=True, say=progress.waiting_for
+        )
         inputs = bind(described.graph)
         from penstock.app.driving import Driving, drive, submit
         from penstock.app.planning import learned_in, plan_for, refuse_unmeetable
