@@ -1,5 +1,5 @@
 """What cannot be followed by reading code (cache rules 11 to 13): code that is made or imported while it runs, other
-programs, the environment, files that are read by native code."""
+programs, the environment."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ _PROGRAMS = re.compile(
     r"|os\.(system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?)|asyncio\.create_subprocess_(exec|shell)"
 )
 _OWN_PROGRAM = re.compile(r"\bpython[\d.]*\b|\.(py|pyz|ipynb|sh)\b|^\./|^-[mc]$")
-_NATIVE = re.compile(
-    r"polars\.(read|scan)_\w+|pyarrow\.(parquet|csv|feather|json|orc|ipc|dataset)\.(read_\w+|open_\w+|dataset|ParquetFile"
-    r"|ParquetDataset)|pyarrow\.(memory_map|OSFile)|duckdb\.(read_\w+|from_\w+|sql|query|execute|connect)"
-    r"|pandas\.read_(parquet|feather|orc|hdf)|cv2\.(imread|VideoCapture)|h5py\.File|xarray\.open_\w+|rasterio\.open"
-    r"|netCDF4\.Dataset|xgboost\.DMatrix|lightgbm\.Dataset|catboost\.Pool|numpy\.(memmap|fromfile)"
-)
-_QUOTED_PATH = re.compile(r"'([^']+\.[A-Za-z0-9]+)'")
 _WRITES_ENVIRONMENT = frozenset({"update", "__setitem__", "clear", "__delitem__"})
 _READS_ENVIRONMENT = frozenset({"get", "pop", "setdefault", "__getitem__"})
 
@@ -85,8 +78,6 @@ def judge_call(reader: Reader, node: ast.Call) -> bool:
             return True
         if _PROGRAMS.fullmatch(meaning):
             _program(reader, node)
-        elif _NATIVE.fullmatch(meaning):
-            _native(reader, node, meaning)
     return False
 
 
@@ -124,12 +115,3 @@ def _program(reader: Reader, call: ast.Call) -> None:
     else:
         words = [word for text in texts if text for word in text.split()]
         reader.found.natives += [(words[0], word, call.lineno) for word in words[1:]]
-
-
-def _native(reader: Reader, call: ast.Call, name: str) -> None:
-    given = call.args[0] if call.args else next((each.value for each in call.keywords), None)
-    text = reader.text_of(given) if given is not None else None
-    if text is None:
-        return
-    paths = _QUOTED_PATH.findall(text) if name in ("duckdb.sql", "duckdb.query", "duckdb.execute") else [text]
-    reader.found.natives += [(name, path, call.lineno) for path in paths]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from penstock.controller.answers import ProjectFiles
@@ -95,6 +96,9 @@ def act(project: Path, acts: list[tuple[str, str]], connections: dict[str, sqlit
             (project / what).unlink()
         elif name == "touch":
             os.utime(project / what, ns=(10**18, 10**18))
+        elif name.endswith(".duckdb"):
+            with duckdb.connect(project / name) as database:
+                database.execute(what)
         elif name == "close":
             connections.pop(what).close()
         else:

@@ -252,12 +252,6 @@ def test_what_cannot_be_followed_is_warned_of_where_it_stands(author: Author) ->
         ),
         ("flights.py:18", "unseen-read", "'rows' is not cached: cat reads data.csv, which nobody sees", unseen),
         (
-            "flights.py:18",
-            "unseen-read",
-            "'rows' is not cached: polars.read_csv reads data.csv, which nobody sees",
-            unseen,
-        ),
-        (
             "flights.py:22",
             "unresolved-code",
             "'script' is not cached: a script is started as another program",

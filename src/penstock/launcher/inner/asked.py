@@ -65,9 +65,11 @@ class Asked:
         self._import_facts: dict[str, Facts] = {}
         self._unset: dict[str, None] = {}
         self._variables = listening.variables_at_start()
+        self._in_attempt = False
         self.complaints: list[str] = []
         self.told: Callable[[], None] | None = None
         """Called when there is something new."""
+        listening.to = self  # modules may be imported before the first attempt
 
     @property
     def is_empty(self) -> bool:
@@ -78,10 +80,12 @@ class Asked:
             self._facts, self._known = {}, set()
         if self.complaints:
             self.complaints = []
+        self._in_attempt = True
         listening.to = self
 
     def abandon(self) -> None:
-        listening.to = None
+        """The attempt has ended; what is imported from here on is heard all the same."""
+        self._in_attempt = False
 
     def facts(self) -> Facts:
         """All that was asked in this process so far."""
@@ -98,7 +102,7 @@ class Asked:
     def end(self, modules: Collection[str] | None, reads: Collection[str]) -> dict[str, str]:
         """What counts, by name: of the attempt, and of the modules of its closure (None: all). `reads` are the absolute paths of
         files that were read and folders that were listed: these say more."""
-        listening.to = None
+        self.abandon()
         found = dict(self._facts)
         for module, facts in self._import_facts.items():
             if modules is None or not module or module in modules:
@@ -152,7 +156,7 @@ class Asked:
             self._add((aspect, path), frame, partial(aspect_now, _plain(aspect), path, listening.stat_of))
 
     def unheard(self, what: str) -> None:
-        if what not in self.complaints:
+        if self._in_attempt and what not in self.complaints:
             self.complaints.append(what)
 
     def _add(self, key: tuple[str, str], frame: FrameType, answer: Callable[[], str]) -> None:
@@ -161,8 +165,9 @@ class Asked:
             return
         module = self._places.importing(frame)
         if module is None:
-            self._known.add(key)
-            self._facts.setdefault(key, answer())
+            if self._in_attempt:
+                self._known.add(key)
+                self._facts.setdefault(key, answer())
         elif module:
             self._import_facts.setdefault(module, {}).setdefault(key, answer())
         elif key[0] == ENVIRONMENT and (now := answer()) == UNSET:

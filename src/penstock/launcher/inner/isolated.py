@@ -17,6 +17,7 @@ from typing import Any
 
 from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner import context as contexts
+from penstock.launcher.inner import readers
 from penstock.launcher.inner.arrivals import Arrivals
 from penstock.launcher.inner.binding import Component, load_component, named_outputs
 from penstock.launcher.inner.checkpoints import Checkpoint
@@ -62,6 +63,7 @@ def main(place: str) -> None:
     Arrivals(
         {**{name: partial(seeder, request.seed) for name, seeder in SEEDERS.items()}, "logging": show_logging}
     ).install()
+    readers.install()
     opened = OpenedFiles(project, asked["state"])
     attempt = _Attempt(request, folder, Shuttle(folder, asked["places"]), served, opened)
     signal.signal(signal.SIGTERM, _asked_to_stop)

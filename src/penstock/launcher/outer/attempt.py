@@ -21,6 +21,7 @@ from penstock.code import pins
 from penstock.code.files import chosen, put_in_place
 from penstock.code.firstparty import extend_path, source_paths
 from penstock.launcher.inner import context as contexts
+from penstock.launcher.inner import readers
 from penstock.launcher.inner.allocators import lost_a_process
 from penstock.launcher.inner.arrivals import Arrivals
 from penstock.launcher.inner.binding import Component, load_component, named_outputs
@@ -108,6 +109,7 @@ class Launcher:
         """Watched once the task may have processes of its own."""
         others = {"logging": show_logging, "multiprocessing.process": self._watch_kills}
         Arrivals({**on_arrival, **others}).install()
+        readers.install()
         self._verification = Verification(artifacts=artifacts, scratch=scratch, project=project)
         self._state = ProcessState(str(project))
         calls_from(Launcher._outcome.__code__)

@@ -41,7 +41,7 @@ _MACHINERY = frozenset(
     }
 )
 _GLOBS = frozenset({"pathlib.Path.glob", "pathlib.Path.rglob"})
-_EVENTS = _GLOBS | {"open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "sqlite3.connect"}
+_EVENTS = _GLOBS | {"ctypes.dlopen", "open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "sqlite3.connect"}
 _WALKERS = frozenset({"os", "shutil"})
 """They open folders, to walk through them, by names that are relative to others."""
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -199,6 +199,8 @@ class ReadRecorder:
                 self._made(arguments[0], arguments[2])
             elif event == "sqlite3.connect":
                 self._connected(arguments[0])
+            elif event == "ctypes.dlopen":
+                self._loaded_library(arguments[0])
             elif event in _GLOBS:
                 self._looked_for(arguments[0], arguments[1])
             else:
@@ -228,6 +230,11 @@ class ReadRecorder:
                 self._import_reads.setdefault(module, {})[path] = None
             elif not self._sealing or not self._is_new(path):
                 self._reads[path] = time.time_ns()
+
+    def _loaded_library(self, given: Any) -> None:
+        """A name without a folder is one of the system's."""
+        if isinstance(given, (str, bytes)) and os.sep in os.fsdecode(given):
+            self._opened(given, "rb", os.O_RDONLY)
 
     def is_foreign(self, path: str) -> bool:
         return path.startswith(self._foreign) or any(part in path for part in _INSTALLED)
