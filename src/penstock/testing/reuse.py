@@ -28,6 +28,7 @@ from penstock.plan.passes import make_plan
 from penstock.testing import fakes
 from penstock.testing.checkers import demand, inputs_of, spots
 from penstock.testing.graphs import Scenario
+from penstock.values.reads import MISSING
 from penstock.wire import AttemptRequest, Datum, Inline, Outcome, Succeeded
 
 FILES = ("data/a.csv", "data/b.csv")
@@ -180,7 +181,8 @@ class Things:
     gone: set[str] = field(default_factory=set)
 
     def digest_at(self, path: str) -> str:
-        return f"blake3:{path} {self.files[path]}"
+        """As a project's files and environment answer; of those not here, that there is nothing."""
+        return f"blake3:{path} {self.files[path]}" if path in self.files else MISSING
 
     def keep(self, digest: str) -> bool:
         """As an artifact store answers."""
@@ -294,12 +296,11 @@ class Ledger:
         demand(accepted and same, f"{entry} is entered, and was not accepted: {tasks} {ended}")
 
     def check_submitted(
-        self, row: AttemptRow, task: TaskRunRow, open_ids: Container[str], *, shares: bool, aside: Container[str]
+        self, row: AttemptRow, task: TaskRunRow, open_ids: Container[str], *, aside: Container[str]
     ) -> None:
-        """What is computed to be shared is computed once at a time, under a claim, and only while no entry of its key holds.
-        `shares`: its run reads the cache; `aside`: attempts whose entries are of the same commit, and of runs that share
-        nothing."""
-        if not shares or task.key is None or not is_cached_at(self.graphs[row.run_id], row.path):
+        """What is computed to be shared (its run reads the cache) is computed once at a time, under a claim, and only while no
+        entry of its key holds. `aside`: attempts whose entries are of the same commit, and of runs that share nothing."""
+        if task.key is None or not is_cached_at(self.graphs[row.run_id], row.path):
             return
         self.computing = {each: key for each, key in self.computing.items() if each in open_ids}
         mine = attempt_id(row.run_id, row.path, row.number)

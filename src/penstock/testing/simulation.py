@@ -275,8 +275,7 @@ class Simulation:
 
     def committed(self, alive: Alive, commit: Commit) -> None:
         alive.committed = True
-        self.counts["commits"] += 1
-        self.counts["transitions"] += len(commit.transitions)
+        self.counts.update(commits=1, transitions=len(commit.transitions), entries=len(commit.entries))
         for change in commit.transitions:
             self.note(
                 f"  {change.run_id}/{change.id} {change.machine} {change.before} -> {change.after} {change.cause.code}"
@@ -296,10 +295,9 @@ class Simulation:
             checkers.check_rows(commit.transitions, self.record(run_id))
             checkers.check_parallel(self.journal, run_id)
             row = self.store.run(run_id)
-            heard = (
-                run_id not in alive.interrupted or row is None or row.state not in TERMINAL_RUN_STATES or row.stopping
-            )
-            checkers.demand(bool(heard), f"{run_id} ended as if nobody had asked its controller to stop it")
+            unheard = row is not None and row.state in TERMINAL_RUN_STATES and not row.stopping
+            told = f"{run_id} ended as if nobody had asked its controller to stop it"
+            checkers.demand(not (unheard and run_id in alive.interrupted), told)
         for message_id in commit.consumed:
             run_id = message_id.partition(" ")[2].partition(" ")[0]
             row = self.store.run(run_id)
@@ -314,15 +312,14 @@ class Simulation:
         return lease is not None and lease.expires_at > at
 
     def _check_reuse(self, commit: Commit, submitted: Sequence[AttemptRow]) -> None:
-        aside = {reuse.id_of(entry) for entry in commit.entries if self.asked[entry.run_id].cache != "use"}
-        for row in submitted:
+        sharing = {run_id for run_id, asked in self.asked.items() if asked.cache == "use"}
+        aside = {reuse.id_of(entry) for entry in commit.entries if entry.run_id not in sharing}
+        for row in (row for row in submitted if row.run_id in sharing):
             task = next(task for task in self.record(row.run_id).task_runs if task.path == row.path)
-            shares = self.asked[row.run_id].cache == "use"
-            self.ledger.check_submitted(row, task, self.journal.open, shares=shares, aside=aside)
-        for found in [change.row for change in commit.transitions if change.after == "succeeded"]:
+            self.ledger.check_submitted(row, task, self.journal.open, aside=aside)
+        for found in (change.row for change in commit.transitions if change.after == "succeeded"):
             if isinstance(found, TaskRunRow) and found.origin is Origin.CACHED:
                 self.ledger.check_found(found, self.record(found.run_id))
-        self.counts["entries"] += len(commit.entries)
 
     def record(self, run_id: str) -> RunRecord:
         """What is stored of a run, read once after each commit."""
