@@ -14,6 +14,7 @@ from typing import Any
 from penstock.base.secrets import is_secret
 from penstock.code.linking import Linked
 from penstock.code.live_values import Live, counts_by_value, live_value
+from penstock.code.programs import PROGRAMS
 
 BY_TEXT = "#"
 """At the end of a key: the same node, counted by its text whatever its value: a lambda in a table is nowhere else."""
@@ -134,7 +135,7 @@ class Closure:
             return Counted(node.plain, node.edges)
         live = self._live(value)
         edges = self._edges_of(live)
-        if not live.is_opaque and counts_by_value(value):
+        if not live.is_opaque and counts_by_value(value) and not any(map(_starts_programs, live.refs)):
             return Counted(live.digest, (*node.lasting, *edges), by_value=True)
         return Counted(_joined(node.plain, live), (*node.edges, *edges))
 
@@ -162,12 +163,18 @@ class Closure:
 
     # -- reach -------------------------------------------------------------------------------------------------------
 
-    def reached(self, starts: Iterable[str]) -> list[str]:
+    def edges(self, key: str, *, annotated: bool) -> tuple[str, ...]:
+        """Where a node goes on; `annotated`: to what its annotations name as well."""
+        counted = self.count(key)
+        node = self.node(key) if annotated and not counted.by_value else None
+        return counted.edges if node is None else (*counted.edges, *node.annotations)
+
+    def reached(self, starts: Iterable[str], *, annotated: bool) -> list[str]:
         """Every node that can be reached, in the order of keys."""
         pending = list(starts)
         seen = set(pending)
         while pending:
-            for key in self.count(pending.pop()).edges:
+            for key in self.edges(pending.pop(), annotated=annotated):
                 if key not in seen:
                     seen.add(key)
                     pending.append(key)
@@ -232,6 +239,10 @@ def _close(
             together |= reach.get(below, 0)
     for member in members:
         reach[member] = together
+
+
+def _starts_programs(chain: str) -> bool:
+    return PROGRAMS.fullmatch(chain[1:].replace("|", ".")) is not None
 
 
 def _joined(plain: str | None, live: Live) -> str:

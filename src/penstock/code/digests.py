@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from glob import glob
 from importlib import import_module
 from importlib.util import decode_source
 from itertools import compress
@@ -45,15 +47,19 @@ def component_codes(
     project: str,
     scratch: Path | None = None,
     reads: ImportReads | None = None,
+    targets: Sequence[str] = (),
 ) -> dict[str, ComponentCode]:
     """The code of each component by `module:name`. `sources` are all first-party sources that the target may import,
     `project` an absolute path, `reads` what was read while it was imported. `scratch` may keep what was worked out.
+    `targets` are the modules that are imported before any component is called: what that does counts for all of them.
     Modules that a component imports only when it runs are imported here where their values matter."""
     wanted = {f"{each.module}:{each.name}": each for each in components}
     collects = gc.isenabled()
     gc.disable()  # tens of thousands of objects are made, none in cycles: looking for those takes as long as the rest
     try:
-        return _digests(sources, project, scratch, reads).of(wanted)
+        return _digests(sources, project, scratch, reads).of(
+            wanted, [f"{name}:*" for name in targets if name in sources]
+        )
     finally:
         if collects:
             gc.enable()
@@ -131,19 +137,32 @@ class _Digests:
     _texts: dict[str, list[str]] = field(default_factory=dict)
     _failed: dict[str, str] = field(default_factory=dict)
 
-    def of(self, wanted: Mapping[str, Function]) -> dict[str, ComponentCode]:
-        starts = {name: self._starts(function) for name, function in wanted.items()}
+    def of(self, wanted: Mapping[str, Function], first: Sequence[str]) -> dict[str, ComponentCode]:
+        starts = {name: [*self._starts(function), *first] for name, function in wanted.items()}
         self._load(start for each in starts.values() for start in each)
-        order = self.closure.reached(start for each in starts.values() for start in each)
-        reach = reach_by_key(order, lambda key: self.closure.count(key).edges)
-        table = _Table(self, order, reach)
+        all_ = [start for each in starts.values() for start in each]
+        order = self.closure.reached(all_, annotated=False)
+        if any(self._flags(key) & READS_TEXT_OF_OBJECTS for key in order):
+            order = self.closure.reached(all_, annotated=True)
+        table = self._table(order, annotated=False)
+        read: _Table | None = None
         codes: dict[str, ComponentCode] = {}
         for name, function in wanted.items():
-            bits = 0
-            for start in starts[name]:
-                bits |= reach[start]
-            codes[name] = table.code(function, bits)
+            bits = table.reached_from(starts[name])
+            if table.flags(bits) & READS_TEXT_OF_OBJECTS:
+                # what annotations name is reached by who reads them
+                read = read or self._table(order, annotated=True)
+                codes[name] = read.code(function, read.reached_from(starts[name]))
+            else:
+                codes[name] = table.code(function, bits)
         return codes
+
+    def _table(self, order: list[str], *, annotated: bool) -> _Table:
+        return _Table(self, order, reach_by_key(order, partial(self.closure.edges, annotated=annotated)))
+
+    def _flags(self, key: str) -> int:
+        node = self.closure.node(key)
+        return 0 if node is None or self.closure.count(key).by_value else node.flags
 
     def _starts(self, function: Function) -> list[str]:
         linked, module = self.closure.linked, function.module
@@ -244,6 +263,13 @@ class _Table:
             if node is not None and not counted.by_value and (node.suspects or node.natives)
         ]
 
+    def reached_from(self, starts: Iterable[str]) -> int:
+        """The nodes that can be reached, as bits."""
+        bits = 0
+        for start in starts:
+            bits |= self._reach[start]
+        return bits
+
     @staticmethod
     def _bits(truths: Iterable[int]) -> int:
         answer = 0
@@ -274,17 +300,17 @@ class _Table:
         known = self._rows[flags] = (lines, units)
         return known
 
-    def _flags(self, bits: int) -> int:
+    def flags(self, bits: int) -> int:
         return sum(flag for flag, flagged in self._flag_bits.items() if bits & flagged)
 
     def digest(self, bits: int) -> str:
         """sha256 over what the chosen nodes count as."""
-        lines, _ = self._forms(self._flags(bits))
+        lines, _ = self._forms(self.flags(bits))
         text = "".join(compress(lines, _chosen(bits)))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def code(self, function: Function, bits: int) -> ComponentCode:
-        _, units = self._forms(self._flags(bits))
+        _, units = self._forms(self.flags(bits))
         digest = hashlib.sha256(f"{self.digest(bits)}{_signature(function)}".encode())
         own = f"{function.module}:{function.name}"
         if function.module.partition(".")[0] == "penstock":
@@ -296,6 +322,7 @@ class _Table:
             parts=parts,
             unresolved=self._unresolved(function, bits),
             version=getattr(function.policy, "version", None),
+            is_answered_for=_is_answered_for(function),
             closure=tuple(unit for unit in compress(units, _chosen(bits)) if unit is not None),
         )
 
@@ -314,7 +341,7 @@ class _Table:
 
     def _unresolved(self, function: Function, bits: int) -> tuple[Unresolved, ...]:
         policy = function.policy
-        if getattr(policy, "depends", ()) or policy.cache == "trust":
+        if _is_answered_for(function):
             return ()
         files = tuple(getattr(policy, "files", ()) or ())
         found: dict[Unresolved, None] = {}
@@ -334,10 +361,15 @@ class _Table:
         """Whether a constant path is declared, or is none of the project's."""
         project = self._digests.project
         full = os.path.normpath(os.path.join(project, path))
-        if not os.path.exists(full) or not full.startswith(project + os.sep):
+        if not f"{full}{os.sep}".startswith(project + os.sep) or not (os.path.exists(full) or glob(full)):
             return True
         declared = (os.path.normpath(os.path.join(project, each)) for each in files)
         return any(full == each or full.startswith(each + os.sep) for each in declared)
+
+
+def _is_answered_for(function: Function) -> bool:
+    """Whether its author answers for what cannot be followed (rule 13)."""
+    return bool(getattr(function.policy, "depends", ())) or function.policy.cache == "trust"
 
 
 def _chosen(bits: int) -> list[bool]:

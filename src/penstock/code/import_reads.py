@@ -13,7 +13,7 @@ from typing import Any
 
 _NOT_DATA = (".py", ".pyc", ".so", ".pth")
 _LISTINGS = frozenset({"os.listdir", "os.scandir"})
-_EVENTS = _LISTINGS | {"open", "sqlite3.connect"}
+_EVENTS = _LISTINGS | {"open", "sqlite3.connect", "ctypes.dlopen"}
 _MACHINERY = frozenset({"_frozen_importlib_external", "importlib", "importlib_metadata", "pkg_resources", "pkgutil"})
 
 
@@ -48,7 +48,7 @@ class ImportReads:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         name = os.fsdecode(path)
-        if name.endswith(_NOT_DATA):
+        if name.endswith(_NOT_DATA) and event != "ctypes.dlopen":
             return
         full = os.path.normpath(os.path.join(os.getcwd(), name))
         if not f"{full}{os.sep}".startswith(self.project + os.sep) or f"{os.sep}.penstock{os.sep}" in full:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.code.facts import Facts, Statement
+from penstock.code.happenings import is_registration, is_setting, is_shared
 from penstock.code.names import Names, Target, names_of
 from penstock.code.references import ASKS_SUBCLASSES, CHANGING, TELLS_SUBCLASSES
 
@@ -96,7 +97,7 @@ class Linker:
         for target in self.meaning(chain, place[0]):
             if target.kind == "unit" and target.key not in own:
                 self.touches.setdefault(target.key, {})[place] = None
-                is_known = True
+                is_known = not self._is_shared(target.key)
             elif target.kind == "module":
                 # under a computed name, or one that the module does not bind itself: it may be any of its units
                 self.effects.setdefault(target.key, {})[place] = None
@@ -116,9 +117,32 @@ class Linker:
             for changed in self._changed_by(target.key):
                 if changed not in own:
                     self.touches.setdefault(changed, {})[place] = None
-        if how != "alone":
+        is_own = bool(targets) and all(target.kind == "unit" for target in targets)
+        if how == "inside":
+            return is_own or not is_setting(self._spelled(chain, place[0]))
+        if how == "decorator":
+            return is_own or not is_registration(self._spelled(chain, place[0]))
+        if self._spelled(chain, place[0]).startswith("penstock."):
             return True
-        return bool(targets) and all(target.kind == "unit" and target.left for target in targets)
+        return is_own and all(target.left and not self._is_shared(target.key) for target in targets)
+
+    def _is_shared(self, key: str) -> bool:
+        """Whether a binding is another name for something of somebody else's, which all share: `options = pd.options`."""
+        module, _, name = key.partition(":")
+        own = [self.facts[module].statements[position] for position in self.names.units[module].get(name, ())]
+        return any(
+            is_shared(self._spelled(chain, module), is_called=bool(statement.calls))
+            for statement in own
+            if statement.kind == "data"
+            for chain in ((chain for chain, _ in statement.calls) if statement.calls else statement.refs)
+            if not any(target.kind == "unit" for target in self.meaning(chain, module))
+        )
+
+    def _spelled(self, chain: str, module: str) -> str:
+        """A chain as it would be written from the module that is imported: `numpy.seterr`."""
+        root, dot, rest = chain.partition(".")
+        imported = self.facts[module].imports.get(root)
+        return f"{imported[0] if imported else root}{dot}{rest}".lstrip("=").replace("|", ".")
 
     def _changed_by(self, key: str) -> Iterator[str]:
         """The bindings that calling a function or class changes, itself or through others that it calls."""

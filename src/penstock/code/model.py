@@ -56,6 +56,8 @@ class ComponentCode:
     unresolved: tuple[Unresolved, ...]
     version: str | None
     closure: tuple[Unit, ...]
+    is_answered_for: bool = False
+    """Its author answers for what cannot be followed: by `depends=`, or by `cache="trust"`."""
 
     @property
     def units(self) -> dict[str, str]:
@@ -95,6 +97,7 @@ def codes_to_json(codes: Mapping[str, ComponentCode]) -> dict[str, Any]:
             ],
             "version": code.version,
             "units": f"{bits:x}",
+            **({"answered_for": True} if code.is_answered_for else {}),
         }
     answer[SHARED] = [_unit_to_json(unit) for _, unit in shared.values()]
     return answer
@@ -147,4 +150,5 @@ def _code_from_json(given: Mapping[str, Any], shared: Iterable[Unit]) -> Compone
         ),
         given["version"],
         tuple(compress(shared, chosen)),
+        given.get("answered_for", False),
     )

@@ -37,6 +37,15 @@ _FLAG_BY_NAME = {
     "get_type_hints": READS_TEXT_OF_OBJECTS,
     "get_annotations": READS_TEXT_OF_OBJECTS,
     "signature": READS_TEXT_OF_OBJECTS,
+    "resolve_types": READS_TEXT_OF_OBJECTS,
+    "validate_call": READS_TEXT_OF_OBJECTS,
+    "validate_arguments": READS_TEXT_OF_OBJECTS,
+    "TypeAdapter": READS_TEXT_OF_OBJECTS,
+    "typer": READS_TEXT_OF_OBJECTS,
+    "jsonargparse": READS_TEXT_OF_OBJECTS,
+    "beartype": READS_TEXT_OF_OBJECTS,
+    "typeguard": READS_TEXT_OF_OBJECTS,
+    "injector": READS_TEXT_OF_OBJECTS,
     "getfullargspec": READS_TEXT_OF_OBJECTS,
     "getsource": READS_SOURCE,
     "getsourcelines": READS_SOURCE,
@@ -55,6 +64,7 @@ CHANGING = frozenset((
     "bind", "on", "push", "put", "enqueue", "__setitem__", "set", "use", "include", "add_node", "add_handler",
 ))
 # fmt: on
+_ASKING = ("builtins.isinstance", "builtins.issubclass", "builtins.hasattr")
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -68,6 +78,8 @@ class Surroundings:
     imports: Mapping[str, Sequence[str]]
     bound: frozenset[str]
     texts: Mapping[str, str]
+    stars: Sequence[str] = ()
+    """The modules of which everything is imported."""
 
 
 @dataclass(slots=True)
@@ -97,6 +109,8 @@ class Reader:
         self.found = Found()
         self._scopes: list[Scope] = []
         self._names: list[str] = []
+        self.is_asked_about = False
+        """Only what an object is, or whether there is one, is asked: `isinstance`, `hasattr`."""
 
     # -- what an expression names ------------------------------------------------------------------------------------
 
@@ -156,8 +170,10 @@ class Reader:
                 answer.append(chain[1:].replace("|", "."))
             elif root in self.where.imports:
                 answer += [f"{each[1:].replace('|', '.')}{dot}{rest}" for each in self.where.imports[root]]
-            elif root in _BUILTINS and root not in self.where.bound:
-                answer.append(f"builtins.{chain}")
+            elif root not in self.where.bound:
+                answer += [f"{star}.{chain}" for star in self.where.stars]
+                if root in _BUILTINS:
+                    answer.append(f"builtins.{chain}")
         return answer
 
     def is_named(self, node: ast.expr, *names: str) -> bool:
@@ -179,19 +195,20 @@ class Reader:
         for child in ast.iter_child_nodes(node):
             self.read(child)
 
-    def _refer(self, chains: Iterable[str]) -> None:
+    def refer(self, chains: Iterable[str]) -> None:
         chains = list(chains)
         self.found.refs.update(dict.fromkeys(chains))
-        for chain in chains:
-            for part in chain.replace("|", ".").split("."):
+        meanings = self.meanings(chains)
+        for name in (*chains, *meanings):
+            for part in name.replace("|", ".").split("."):
                 self.found.flags |= _FLAG_BY_NAME.get(part, 0)
-        for meaning in self.meanings(chains):
+        for meaning in meanings:
             if meaning in ("builtins.globals", "builtins.vars", "builtins.dir"):
                 self.found.refs[f"={self.where.module}"] = None
 
     def _read_name(self, node: ast.Name) -> None:
         chains = self._look_up(node.id)
-        self._refer(chains)
+        self.refer(chains)
         suspects.judge_reference(self, node, chains)
         if not isinstance(node.ctx, ast.Load) and self._scopes:
             self.found.mutates.update(dict.fromkeys(chains))
@@ -202,7 +219,7 @@ class Reader:
         if chains is None:
             self.read(node.value)
             return
-        self._refer(chains)
+        self.refer(chains)
         if isinstance(node.ctx, ast.Load):
             suspects.judge_reference(self, node, chains)
         elif self._scopes:
@@ -213,7 +230,7 @@ class Reader:
             self.found.mutates.update(dict.fromkeys(self.chains_of(node.value) or ()))
         chains = self._computed(node)
         if chains is not None:
-            self._refer(chains)
+            self.refer(chains)
         elif not suspects.judge_subscript(self, node):
             self.read(node.value)
         self.read(node.slice)
@@ -223,11 +240,15 @@ class Reader:
             self.found.mutates.update(dict.fromkeys(self.chains_of(node.func.value) or ()))
         chains = self._computed(node)
         if chains is not None:
-            self._refer(chains)
+            self.refer(chains)
+            suspects.judge_reference(self, node, chains)
         elif not suspects.judge_call(self, node):
             self.read(node.func)
+        before = self.is_asked_about
+        self.is_asked_about = chains is not None or self.is_named(node.func, *_ASKING)
         for argument in (*node.args, *node.keywords):
             self.read(argument)
+        self.is_asked_about = before
 
     def _read_compare(self, node: ast.Compare) -> None:
         if not suspects.judge_compare(self, node):

@@ -37,7 +37,7 @@ def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
             stars[next(imported_modules(node, package=package))] = None
     table = {name: tuple(chains) for name, chains in imports.items()}
     bound = frozenset(name for statement in top for name in _bound(statement, package)) | frozenset(table)
-    where = Surroundings(module, package, table, bound, _texts(top))
+    where = Surroundings(module, package, table, bound, _texts(top), tuple(stars))
     lines = text.splitlines(keepends=True)
     statements = []
     if isinstance(docs := (tree.body[0] if tree.body else None), ast.Expr) and isinstance(docs.value, ast.Constant):

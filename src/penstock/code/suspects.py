@@ -4,9 +4,10 @@ programs, the environment."""
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from penstock.code.programs import PASSED_ON, PROGRAMS, why_unknown, words_of
 
 if TYPE_CHECKING:
     from penstock.code.references import Reader
@@ -31,27 +32,24 @@ _REFERENCES = {
     "builtins.__import__": "the name of an imported module is computed",
     "sys.modules": "a module is taken from sys.modules under a computed name",
 }
-_PROGRAMS = re.compile(
-    r"subprocess\.(run|call|check_call|check_output|Popen|getoutput|getstatusoutput)"
-    r"|os\.(system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?)|asyncio\.create_subprocess_(exec|shell)"
-)
-_OWN_PROGRAM = re.compile(r"\bpython[\d.]*\b|\.(py|pyz|ipynb|sh)\b|^\./|^-[mc]$")
 _WRITES_ENVIRONMENT = frozenset({"update", "__setitem__", "clear", "__delitem__"})
 _READS_ENVIRONMENT = frozenset({"get", "pop", "setdefault", "__getitem__"})
 
 
-def judge_reference(reader: Reader, node: ast.Name | ast.Attribute, chains: Sequence[str]) -> None:
+def judge_reference(reader: Reader, node: ast.expr, chains: Sequence[str]) -> None:
     for meaning in reader.meanings(chains):
         why = _REFERENCES.get(meaning)
         if why is not None:
             reader.found.suspects.append((why, node.lineno))
-        elif meaning.startswith("os.environ") and isinstance(node.ctx, ast.Load):
+        elif meaning.startswith("os.environ") and isinstance(getattr(node, "ctx", None), (ast.Load, type(None))):
             if meaning.rpartition(".")[2] not in _WRITES_ENVIRONMENT:
                 reader.found.suspects.append(("the whole environment is read", node.lineno))
         elif meaning.startswith("sys.modules."):
             reader.found.suspects.append((_REFERENCES["sys.modules"], node.lineno))
         elif meaning == "os.getenv":
             reader.found.suspects.append(("the name of an environment variable is computed", node.lineno))
+        elif (PROGRAMS.fullmatch(meaning) or meaning == "subprocess") and not reader.is_asked_about:
+            reader.found.suspects.append((PASSED_ON, node.lineno))
 
 
 def judge_subscript(reader: Reader, node: ast.Subscript) -> bool:
@@ -71,13 +69,17 @@ def judge_call(reader: Reader, node: ast.Call) -> bool:
             _variable(reader, node.args[0], node.lineno)
             return True
         return False
+    if isinstance(function, ast.Attribute) and function.attr == "dlopen":
+        _library(reader, node)
     chains = reader.chains_of(function)
     for meaning in reader.meanings(chains or ()):
         if meaning == "os.getenv" and node.args:
             _variable(reader, node.args[0], node.lineno)
             return True
-        if _PROGRAMS.fullmatch(meaning):
+        if PROGRAMS.fullmatch(meaning):
             _program(reader, node)
+            reader.refer(chains or ())
+            return True
     return False
 
 
@@ -109,9 +111,20 @@ def _program(reader: Reader, call: ast.Call) -> None:
     parts = given.elts if isinstance(given, (ast.List, ast.Tuple)) else [given, *call.args[1:]]
     texts = [reader.text_of(part) for part in parts]
     if not texts or texts[0] is None:
-        reader.found.suspects.append(("the program that is started is not known", call.lineno))
-    elif any(_OWN_PROGRAM.search(text) for text in texts if text):
-        reader.found.suspects.append(("a script is started as another program", call.lineno))
+        reader.found.suspects.append((PASSED_ON, call.lineno))
+        return
+    words = words_of([text for text in texts if text])
+    why = why_unknown(words)
+    if why is not None:
+        reader.found.suspects.append((why, call.lineno))
     else:
-        words = [word for text in texts if text for word in text.split()]
         reader.found.natives += [(words[0], word, call.lineno) for word in words[1:]]
+
+
+def _library(reader: Reader, call: ast.Call) -> None:
+    """cffi loads a library where nobody hears of it."""
+    text = reader.text_of(call.args[0]) if call.args else None
+    if text is None:
+        reader.found.suspects.append(("the library that is loaded is not known", call.lineno))
+    else:
+        reader.found.natives.append(("dlopen", text, call.lineno))

@@ -122,6 +122,7 @@ def _described(
         project=str(project),
         scratch=scratch,
         reads=reads,
+        targets=[module],
     )
     return recording, tasks, codes
 

@@ -144,7 +144,13 @@ def outcome_of_artifacts(project: Path, trap: Trap, scratch: Path) -> str:
     return DOES_NOT if keys[0] == keys[1] else RERUNS
 
 
-JUDGES = {"asked": outcome_of_reads, "reads": outcome_of_reads, "artifacts": outcome_of_artifacts}
+JUDGES = {
+    "asked": outcome_of_reads,
+    "reads": outcome_of_reads,
+    "started": outcome_of_reads,
+    "called": outcome_of_reads,
+    "artifacts": outcome_of_artifacts,
+}
 
 
 def look(project: Path, trap: Trap, scratch: Path, *, after: bool) -> Code:

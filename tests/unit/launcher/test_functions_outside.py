@@ -48,6 +48,13 @@ MAIN = """
     def by_name(name: str, function: str):
         return getattr(import_module(name), function)(1)
 
+    @task
+    def often(n: int):
+        total = 0
+        for each in range(n):
+            total += helpers.used(each) + half(each)
+        return total
+
     @task(cache="trust")
     def static(x: int):
         import plugin
@@ -58,6 +65,7 @@ MAIN = """
         inside(x)
         by_name("plugin", "run")
         static(x)
+        often(x)
 """
 HELPERS = """
     def used(x): return x + 1
@@ -76,11 +84,13 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return made
 
 
-def has_monitoring(project: Project) -> bool:
+def names_of_plugin(project: Project) -> list[str]:
+    """What runs when `plugin.run` is called; 3.11 names the module that is imported as well."""
     import subprocess
 
     done = subprocess.run([project.python, "-c", "import sys; print(hasattr(sys, 'monitoring'))"], capture_output=True)
-    return done.stdout.strip() == b"True"
+    names = ["plugin:helper", "plugin:run"]
+    return names if done.stdout.strip() == b"True" else ["plugin", *names]
 
 
 def test_what_the_closure_holds_is_not_outside(project: Project) -> None:
@@ -93,7 +103,7 @@ def test_what_it_does_not_hold_is_outside_every_time(project: Project) -> None:
     first, second = project.run(
         call("by_name", name="plugin", function="run"), call("by_name", name="plugin", function="run")
     )
-    expected = ["plugin:helper", "plugin:run"] if has_monitoring(project) else ["plugin"]
+    expected = names_of_plugin(project)
     assert first.outside == expected
     assert first.value == 5
     assert second.outside == expected
@@ -107,15 +117,22 @@ def test_what_another_component_has_run_before_is_noticed_still(project: Project
         call("static", x=1),
         call("by_name", name="plugin", function="run"),
     )
-    expected = ["plugin:helper", "plugin:run"] if has_monitoring(project) else ["plugin"]
+    expected = names_of_plugin(project)
     assert [each.outside for each in ended] == [[], expected, [], expected]
 
 
 def test_functions_of_modules_that_are_loaded_anyway_are_told_apart(project: Project) -> None:
-    if not has_monitoring(project):
-        return  # 3.11 knows of modules only, and this one is loaded by the target itself
     (ended,) = project.run(call("by_name", name="helpers", function="unused"))
     assert ended.outside == ["helpers:unused"]
+
+
+def test_functions_that_another_component_has_called_often_are_noticed_still(project: Project) -> None:
+    by_name, decorated = call("by_name", name="helpers", function="used"), call("by_name", name="main", function="half")
+    ended = project.run(
+        call("often", n=40_000), by_name, decorated, by_name, call("often", n=40_000), decorated, by_name
+    )
+    used, half = ["helpers:used"], ["main:decorated.<locals>.wrapper", "main:half"]
+    assert [each.outside for each in ended] == [[], used, half, used, [], half, used]
 
 
 def test_a_source_that_is_not_pinned_is_outside(project: Project) -> None:

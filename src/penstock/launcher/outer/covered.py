@@ -25,6 +25,9 @@ class Covered:
     units: frozenset[str]
     modules: frozenset[str]
     source_of: SourceOf
+    files: frozenset[str] = frozenset()
+    """Paths that are declared, relative to the project."""
+    is_answered_for: bool = False
     _known: dict[tuple[str, str, int], bool] = field(default_factory=dict)
 
     def covers(self, module: str, qualname: str, line: int) -> bool:
@@ -58,11 +61,21 @@ class Covered:
             frozenset().union(*(each.units for each in all_)),
             frozenset().union(*(each.modules for each in all_)),
             self.source_of,
+            self.files,
+            self.is_answered_for,
         )
 
 
 def covered_by(code: ComponentCode, source_of: SourceOf) -> Covered:
-    return Covered(frozenset(code.functions), frozenset(code.units), frozenset(code.modules), source_of)
+    files = frozenset(part.removeprefix("file:") for part in code.parts if part.startswith("file:"))
+    return Covered(
+        frozenset(code.functions),
+        frozenset(code.units),
+        frozenset(code.modules),
+        source_of,
+        files,
+        code.is_answered_for,
+    )
 
 
 def _names_bound_at(source: bytes | None, line: int) -> Collection[str]:

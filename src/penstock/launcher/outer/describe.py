@@ -101,7 +101,10 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
     if is_valid:
         sources, project, uses = recording.sources, request.project, list(_uses_in(opened.graph))
         functions = [function for function, _ in uses]
-        codes = component_codes(functions, sources=sources, project=project, scratch=scratch, reads=reads)
+        targets = opened.modules.split()
+        codes = component_codes(
+            functions, sources=sources, project=project, scratch=scratch, reads=reads, targets=targets
+        )
         codes.update(command_codes(commands, project=project))
         shared = shared_writes(functions, sources=sources, project=project)
         diagnostics = (*diagnostics, *warnings_of(uses, codes), *shared)

@@ -17,6 +17,7 @@ from penstock.launcher.outer.covered import Closures, Covered
 from penstock.launcher.outer.functions import FunctionWatch
 from penstock.launcher.outer.reads import ReadRecorder
 from penstock.launcher.outer.standing import StandingValues
+from penstock.launcher.outer.started import StartedPrograms
 from penstock.values.datums import NO_CODE, NamedCode
 from penstock.values.reads import zone_of
 from penstock.values.store import ArtifactStore
@@ -52,6 +53,7 @@ class Verification:
     def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
         self._recorder = ReadRecorder(project=str(project), state=str(scratch.parent))
         self._functions, self._standing = process_watches()
+        self._started = StartedPrograms(project=str(project), note=self._recorder.hear)
         self._closures = Closures(artifacts, pins.pinned_source)
         self._covered: dict[tuple[str, str, tuple[str, ...]], Covered | None] = {}
         self._component = ""
@@ -84,6 +86,7 @@ class Verification:
                 self._complaints.append(f"the code of this run could not be read: {error.message}")
         self._called = True
         self._functions.begin(self._closure)
+        self._started.begin(self._closure.files if self._closure is not None else ())
         self._standing.begin()
 
     def complain(self, complaint: str) -> None:
@@ -124,6 +127,7 @@ class Verification:
         covered = self._closure
         modules = covered.modules if covered is not None else None
         ran = self._functions.end() if self._called else ()
+        started = self._started.end() if self._called else ()
         changed = self._standing.end(modules) if self._called else False
         self._called = False
         if not succeeded:
@@ -131,6 +135,8 @@ class Verification:
             return Found(changed=changed) if changed else NOTHING_FOUND
         recorded = self._recorder.end(modules)
         outside: tuple[str, ...] = ()
+        if started and covered is not None and not covered.is_answered_for:
+            self._complaints += started
         if self._is_verified and (ran or self._complaints or recorded.changed or recorded.unheard or recorded.loaded):
             outside = (
                 *ran,
