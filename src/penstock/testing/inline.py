@@ -31,7 +31,7 @@ from penstock.launcher.inner.seeds import seed_all
 from penstock.plan.requests import work_request
 from penstock.testing.naive import Result, evaluate
 from penstock.values import parameters
-from penstock.values.datums import copy_writable, from_datum, to_datum
+from penstock.values.datums import copy_writable, from_datum, parameter_of
 from penstock.values.families import family_of
 from penstock.values.names import class_name, is_of
 from penstock.values.origins import Beginning, file_clock_ns
@@ -254,7 +254,8 @@ class _Calls:
         if declared.is_counted and isinstance(value, (list, tuple)):
             return Counted(tuple(self.datum_of(item, declared.item or ANY) for item in value))
         if declared.is_parameter or declared.is_counted:
-            return to_datum(value, type_to_json(declared), artifacts=_NOWHERE, staging=_NOWHERE)
+            plain = parameter_of(value, type_to_json(declared))
+            return Inline(plain) if parameters.is_small(plain) else self._undeclared(plain)
         fits = isinstance(value, Path) if declared.name == "path" else is_of(type(value), declared.name)
         if not fits:
             raise ValueRefused(f"expected {declared}, got {class_name(type(value)).removeprefix('builtins:')}")

@@ -30,9 +30,7 @@ def form_of(value: Any) -> str | None:
             f"{name} is a special kind of array and would come back as a plain one",
             fix="Return numpy.asarray(value) (for a masked array also its mask).",
         )
-    if isinstance(value, (numpy.datetime64, numpy.timedelta64, numpy.complexfloating, numpy.void, numpy.bytes_)):
-        return "npy"
-    return None
+    return "npy" if isinstance(value, numpy.generic) and not value.dtype.hasobject else None
 
 
 def write(value: Any, path: Path, form: str) -> Mapping[str, Any]:

@@ -43,6 +43,11 @@ def is_custom(form: str) -> bool:
     return form == _METHODS or form.startswith("custom:")
 
 
+def is_of_custom(cls: type) -> bool:
+    """Whether values of a class are written by a way of the user's own."""
+    return hasattr(cls, "__penstock_write__") or any(base in _BY_CLASS for base in cls.__mro__)
+
+
 def form_of(value: Any) -> str | None:
     cls = type(value)
     if _BY_CLASS:

@@ -14,6 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ FOLDER_VALUE = "value.json"
 
 _PLAIN = frozenset({type(None), bool, int, str, float, list, dict, tuple, set, frozenset, bytes, complex})
 _TAGGED_MODULES = frozenset({"datetime", "decimal", "uuid", "fractions"})
+_OF_PANDAS = frozenset({"Timestamp", "Timedelta", "NaTType"})
 
 Part = Callable[[Any], Mapping[str, Any]]
 """Writes a value of another family somewhere beside the JSON; answers what the JSON says about it."""
@@ -36,7 +38,7 @@ def form_of(value: Any) -> str | None:
 
 
 def is_known(cls: type) -> bool:
-    return cls in _PLAIN or _is_tagged(cls) or _is_enum(cls) or _is_record(cls)
+    return cls in _PLAIN or _is_tagged(cls) or _is_enum(cls) or _is_record(cls) or is_model(cls)
 
 
 def _is_enum(cls: type) -> bool:
@@ -52,7 +54,15 @@ def _is_named_tuple(cls: type) -> bool:
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
 
+def is_model(cls: type) -> bool:
+    """Whether a class is a model of pydantic 2."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and hasattr(cls, "__pydantic_fields_set__") and issubclass(cls, pydantic.BaseModel)
+
+
 def _is_tagged(cls: type) -> bool:
+    if cls.__name__ in _OF_PANDAS:
+        return cls.__module__.partition(".")[0] == "pandas"
     return cls.__module__ in _TAGGED_MODULES and cls.__name__ in _ENCODERS
 
 
@@ -110,12 +120,14 @@ def _encode_object(value: Any, part: Part, depth: int) -> Any:
     from penstock.values.custom import form_of as custom_form_of
 
     cls = type(value)
-    if custom_form_of(value) is None and _is_record(cls):
+    if custom_form_of(value) is None and (_is_record(cls) or is_model(cls)):
         if "<locals>" in cls.__qualname__:
             raise ValueRefused(
                 f"the class {cls.__qualname__} is defined inside a function, where it cannot be found again",
                 fix="Define the class at the top of its module.",
             )
+        if is_model(cls):
+            return {"$model": class_name(cls), **_parts_of_model(value, part, depth)}
         names = cls._fields if _is_named_tuple(cls) else [field.name for field in dataclasses.fields(cls)]
         fields = {name: encode(getattr(value, name), part, depth=depth + 1) for name in names if hasattr(value, name)}
         return {"$record": class_name(cls), "fields": fields}
@@ -123,6 +135,27 @@ def _encode_object(value: Any, part: Part, depth: int) -> Any:
     if item is not None and getattr(value, "shape", None) == () and type(item()) in (bool, int, float, str):
         return encode(item(), part)
     return {"$part": part(value)}
+
+
+def _parts_of_model(value: Any, part: Part, depth: int) -> dict[str, Any]:
+    """What pydantic keeps in an instance, as its own `model_construct` sets it."""
+
+    def encoded(values: Mapping[str, Any] | None) -> Any:
+        return (
+            values if values is None else {name: encode(each, part, depth=depth + 1) for name, each in values.items()}
+        )
+
+    private = value.__pydantic_private__
+    return {
+        "fields": encoded(value.__dict__),
+        "set": sorted(value.__pydantic_fields_set__),
+        "extra": encoded(value.__pydantic_extra__),
+        "private": encoded(
+            {name: each for name, each in private.items() if type(each).__name__ != "PydanticUndefinedType"}
+        )
+        if private is not None
+        else None,
+    }
 
 
 _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
@@ -134,6 +167,9 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "Decimal": str,
     "UUID": str,
     "Fraction": lambda v: [str(v.numerator), str(v.denominator)],
+    "Timestamp": lambda v: [int(v.asm8.astype("int64")), v.unit, v.fold, _zone_of_pandas(v.tzinfo)],
+    "Timedelta": lambda v: [int(v.asm8.astype("int64")), v.unit],
+    "NaTType": lambda v: None,
 }
 
 
@@ -151,6 +187,11 @@ def _zone(zone: Any) -> Any:
         f"a time zone of type {class_name(type(zone))} cannot be stored",
         fix="Use zoneinfo.ZoneInfo or datetime.timezone.",
     )
+
+
+def _zone_of_pandas(zone: Any) -> Any:
+    name = getattr(zone, "zone", None)  # of pytz, which pandas 2 uses
+    return name if isinstance(name, str) else _zone(zone)
 
 
 def to_bytes(encoded: Any) -> bytes:
@@ -175,6 +216,9 @@ def decode(data: Any, part: Callable[[Mapping[str, Any]], Any]) -> Any:
     content = data[tag]
     if tag == "$record":
         return _record(find_class(content), {name: decode(item, part) for name, item in data["fields"].items()})
+    if tag == "$model":
+        parts = {name: decode(data[name], part) for name in ("fields", "extra", "private")}
+        return _model(find_class(content), set(data["set"]), parts)
     if tag == "$enum":
         return _member(find_class(content), data["name"])
     if tag == "$flags":
@@ -203,6 +247,34 @@ def _record(cls: type, fields: dict[str, Any]) -> Any:
     for name, value in fields.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def _model(cls: type, given: set[str], parts: Mapping[str, Any]) -> Any:
+    known = set(getattr(cls, "model_fields", ()))
+    if not set(parts["fields"]) <= known | set(getattr(cls, "model_computed_fields", ())):
+        raise ValueUnreadable(
+            f"{class_name(cls)} has no field {', '.join(sorted(set(parts['fields']) - known))} any more",
+            fix="The class was changed since the value was made; run the task again.",
+        )
+    made: Any = cls.__new__(cls)
+    object.__setattr__(made, "__dict__", parts["fields"])
+    object.__setattr__(made, "__pydantic_fields_set__", given)
+    object.__setattr__(made, "__pydantic_extra__", parts["extra"])
+    object.__setattr__(made, "__pydantic_private__", parts["private"])
+    return made
+
+
+def _timestamp(content: Any) -> Any:
+    value, unit, fold, zone = content
+    pandas = import_module("pandas")
+    made = pandas.Timestamp(value, unit=unit).as_unit(unit)
+    if zone is not None:
+        made = made.tz_localize("UTC").tz_convert(zone if isinstance(zone, str) else _zone_from(zone))
+    return made.replace(fold=fold) if fold and made.fold != fold else made
+
+
+def _timedelta(content: Any) -> Any:
+    return import_module("pandas").Timedelta(content[0], unit=content[1]).as_unit(content[1])
 
 
 def _member(cls: type, name: str) -> Any:
@@ -265,6 +337,9 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "$Decimal": _of_module("decimal", "Decimal"),
     "$UUID": _of_module("uuid", "UUID"),
     "$Fraction": _of_module("fractions", "Fraction"),
+    "$Timestamp": _timestamp,
+    "$Timedelta": _timedelta,
+    "$NaTType": lambda content: import_module("pandas").NaT,
 }
 
 

@@ -26,6 +26,8 @@ from penstock.wire import Artifact, Counted, Datum, Inline
 DeclaredType = Mapping[str, Any]
 SEEN = "seen"
 ANYTHING: DeclaredType = {"name": "any"}
+_LARGE = frozenset({"struct", "json", "list", "str"})
+"""Parameter types whose values may be too large to travel inline."""
 _SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _DISK_TROUBLE_TEXTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
@@ -108,7 +110,7 @@ def to_datum(
     if value is None and (name in ("null", "any", "json") or declared.get("optional")):
         return Inline(None)
     if name in _SCALARS:
-        return Inline(_scalar(value, declared))
+        return _inline(_scalar(value, declared), artifacts, staging)
     if name == "any" and "form" not in declared:
         return _undeclared(value, artifacts, staging, movable)
     if name == "list" and declared.get("item"):
@@ -116,13 +118,26 @@ def to_datum(
             raise _mismatch(value, declared)
         return _counted(value, declared["item"], artifacts, staging)
     if name in ("struct", "json", "list", "enum", "null"):
-        return Inline(_parameter(value, declared))
+        plain = _parameter(value, declared)
+        if name == "list" and not parameters.is_small(plain):
+            return _counted(plain, ANYTHING, artifacts, staging)  # a map may be over it
+        return _inline(plain, artifacts, staging)
     if name == "path":
         if not isinstance(value, Path):
             raise _mismatch(value, declared, fix="Return pathlib.Path(...).")
     elif name != "any" and not is_of(type(value), name):
         raise _mismatch(value, declared)
     return _artifact(value, artifacts, staging, movable=movable, form=declared.get("form", ""))
+
+
+def _inline(plain: Any, artifacts: ArtifactStore, staging: Staging) -> Datum:
+    """A parameter; one that is too large to travel inline is an artifact, which conditions cannot read (semantics 3)."""
+    return Inline(plain) if parameters.is_small(plain) else to_artifact(plain, artifacts=artifacts, staging=staging)
+
+
+def parameter_of(value: Any, declared: DeclaredType) -> Any:
+    """The JSON data of a value that is declared as a parameter, however large. Raises ValueRefused."""
+    return _scalar(value, declared) if declared["name"] in _SCALARS else _parameter(value, declared)
 
 
 def _mismatch(value: Any, declared: DeclaredType, *, fix: str = "") -> ValueRefused:
@@ -155,8 +170,6 @@ def _scalar(value: Any, declared: DeclaredType) -> Any:
         if type(plain) is not cls:
             raise _mismatch(value, declared)
         value = plain
-    if not parameters.is_small(value):
-        raise parameters.too_large()
     return value
 
 
@@ -173,10 +186,7 @@ def _parameter(value: Any, declared: DeclaredType) -> Any:
     fits = {"struct": isinstance(value, Mapping), "list": isinstance(value, (list, tuple)), "json": True}
     if not fits.get(name):
         raise _mismatch(value, declared)
-    plain = parameters.plain(value)
-    if not parameters.is_small(plain):
-        raise parameters.too_large()
-    return plain
+    return parameters.plain(value)
 
 
 def _undeclared(value: Any, artifacts: ArtifactStore, staging: Staging, movable: bool) -> Datum:
@@ -345,7 +355,8 @@ def from_datum(datum: Datum, declared: DeclaredType, *, artifacts: ArtifactStore
         path = artifacts.path(datum.digest)
     except (ArtifactMissing, ArtifactCorrupt) as error:
         raise ContentLost(datum.digest, error.message) from error
-    return read_stored(path, form=datum.form, type_name=datum.type, fresh=staging.fresh)
+    value = read_stored(path, form=datum.form, type_name=datum.type, fresh=staging.fresh)
+    return _from_inline(value, declared) if declared["name"] in _LARGE else value
 
 
 def _from_inline(value: Any, declared: DeclaredType) -> Any:

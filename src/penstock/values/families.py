@@ -38,6 +38,9 @@ _FAMILY_BY_PACKAGE = {
     "numpy": "arrays",
     "scipy": "arrays",
     "torch": "tensors",
+    "lightgbm": "boosters",
+    "xgboost": "boosters",
+    "catboost": "boosters",
     "sklearn": "estimators",
 }
 _FAMILY_BY_FORM = {
@@ -48,6 +51,9 @@ _FAMILY_BY_FORM = {
     "torch-module": "tensors",
     "joblib": "estimators",
     "skops": "estimators",
+    "lightgbm": "boosters",
+    "xgboost": "boosters",
+    "catboost": "boosters",
     "pickle": "pickles",
     "data": "data",
     "file": "files",

@@ -10,7 +10,7 @@ from penstock.values.custom import is_custom
 from penstock.values.names import class_name
 
 PICKLED = frozenset({"joblib", "pickle", "skops", "torch-module"})
-_TAGS = ("$record", "$enum", "$flags")
+_TAGS = ("$record", "$model", "$enum", "$flags")
 
 
 def names_in_data(encoded: Any) -> Iterator[str]:

@@ -105,13 +105,6 @@ def is_small(value: Any) -> bool:
     return len(text) <= LIMITS.parameter_bytes_max
 
 
-def too_large() -> ValueRefused:
-    return ValueRefused(
-        f"the value is a parameter of more than {LIMITS.parameter_bytes_max:,} bytes (parameter_bytes_max)",
-        fix="Raise the setting parameter_bytes_max, or return an artifact: a table, an array, a dataclass, or a path.",
-    )
-
-
 def to_float(value: Any) -> float:
     result = float(value)
     if math.isinf(result) and isinstance(value, int):

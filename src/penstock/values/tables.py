@@ -19,13 +19,14 @@ REWRITE_BYTES_MAX = 4 << 30
 """Tables up to this size are brought into one batch before they are written, which takes as much memory again."""
 
 _PANDAS = ("pandas:DataFrame", "pandas:Series")
+_FREQ = b"penstock.freq"
 _POLARS = ("polars:DataFrame", "polars:LazyFrame", "polars:Series")
 _ARROW = ("pyarrow:Table", "pyarrow:RecordBatch")
 
 
 def form_of(value: Any) -> str | None:
     name = class_name(type(value))
-    if name in _PANDAS or name in _POLARS or name in _ARROW:
+    if name in _PANDAS or name in _POLARS or name in _ARROW or _is_index(name):
         return "arrow"
     if any(class_name(base) in _PANDAS for base in type(value).__mro__):
         raise ValueRefused(
@@ -33,6 +34,10 @@ def form_of(value: Any) -> str | None:
             fix="Return pandas.DataFrame(value), or register the type with penstock.values.register.",
         )
     return None
+
+
+def _is_index(name: str) -> bool:
+    return name.startswith("pandas:") and name.endswith("Index")
 
 
 def write(value: Any, path: Path, form: str) -> Mapping[str, Any]:
@@ -44,6 +49,12 @@ def write(value: Any, path: Path, form: str) -> Mapping[str, Any]:
         value = pyarrow.Table.from_batches([value])
     if name in _PANDAS:
         value = _arrow_from_pandas(value, name)
+    elif _is_index(name):
+        freq = getattr(value, "freqstr", None) or ""
+        # A range is no column of the file, and a file without columns has no rows.
+        columns = {"": False} if name == "pandas:RangeIndex" else {}
+        value = _arrow_from_pandas(import_module("pandas").DataFrame(columns, index=value), "pandas:DataFrame")
+        value = value.replace_schema_metadata({**(value.schema.metadata or {}), _FREQ: freq.encode()})
     if value.nbytes <= REWRITE_BYTES_MAX:
         value = value.combine_chunks()
     with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_file(sink, value.schema) as writer:
@@ -127,6 +138,8 @@ def read(path: Path, form: str, type_name: str) -> Any:
         return table
     if type_name == "pyarrow:RecordBatch":
         return table.combine_chunks().to_batches()[0] if table.num_rows else _empty_batch(table)
+    if _is_index(type_name):
+        return _read_index(table)
     if type_name not in _PANDAS:
         raise ValueUnreadable(f"{type_name} is not a type of table")
     frame = table.to_pandas()
@@ -136,6 +149,14 @@ def read(path: Path, form: str, type_name: str) -> Any:
         return frame
     series = frame.iloc[:, 0]
     return series.rename(None) if series.name == "\0unnamed" else series
+
+
+def _read_index(table: Any) -> Any:
+    index = table.to_pandas().index
+    freq = (table.schema.metadata or {}).get(_FREQ, b"").decode()
+    if freq and hasattr(index, "freq") and index.freq is None:
+        index.freq = freq
+    return index
 
 
 def _map(path: Path) -> Any:

@@ -216,7 +216,6 @@ BAD = [
     ('printf "\\377" > s', {"source": "file", "path": "s"}, STR, "s is no UTF-8 text: invalid start byte at byte 0"),
     ("mkdir s", {"source": "file", "path": "s"}, STR, "s is no file"),
     ("echo 1 > s", {"source": "file", "path": "s"}, {"name": "list", "item": PATH}, "s is no folder"),
-    ("yes | head -c 70000", {"source": "stdout"}, STR, "parameter_bytes_max"),
     ("yes | head -c 20000000", {"source": "stdout"}, STR, "a parameter is read from at most 16,777,216"),
     ("echo 1.5 > s", {"source": "json", "path": "s"}, INT, "expected int"),
 ]  # fmt: skip

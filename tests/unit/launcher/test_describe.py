@@ -329,6 +329,64 @@ def test_a_fixed_path_that_a_task_writes_is_warned_of(author: Author) -> None:
     assert shared[0]["fix"].endswith("and use folder / 'out.txt'.")
 
 
+UNSTORABLE = """
+    from abc import ABC
+    from dataclasses import dataclass
+    from typing import Annotated, Any, NamedTuple
+    import numpy as np
+    from penstock import Form, pipeline, task
+    from penstock.values import register
+
+    class Model: ...
+    class Known: ...
+    register(Known, write=lambda value, path: path.write_text(""), read=lambda path: Known())
+    class Kind(ABC): ...
+    @dataclass
+    class One(Kind):
+        x: int
+    class Two(NamedTuple):
+        model: Model
+        score: np.float64
+
+    @task
+    def a() -> Model: ...
+    @task
+    def b() -> list[Model]: ...
+    @task
+    def c() -> Two: ...
+    @task
+    def d() -> Annotated[Model, Form("pickle")]: ...
+    @task
+    def e() -> Known: ...
+    @task
+    def f() -> Kind: ...
+    @task
+    def g() -> Any: ...
+    @task
+    def h(x: Model) -> "int": ...
+    @task(environment={"python": "3.12"})
+    def i() -> Model: ...
+
+    @pipeline
+    def models():
+        d_ = d()
+        return {"a": a(), "b": b(), "c": c().model, "d": d_, "e": e(), "f": f(), "g": g(), "h": h(d_), "i": i()}
+"""
+
+
+def test_an_output_that_cannot_be_stored_is_an_error(author: Author) -> None:
+    author.write("models.py", UNSTORABLE)
+    found = author.describe("models.py")
+    assert found.graph is None
+    told = [each for each in found.diagnostics if each["code"] == "unstorable-output"]
+    assert [each["message"] for each in told] == [
+        "'a' returns models:Model, which no form can store",
+        "'b' returns list[models:Model], which no form can store",
+        "'c' returns as 'model' models:Model, which no form can store",
+    ]
+    assert {each["severity"] for each in told} == {"error"} and 'Form("pickle")' in told[0]["fix"]
+
+
 def test_provenance_of_a_repository(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]

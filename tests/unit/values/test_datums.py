@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import datetime
 import enum
 import subprocess
 import sys
@@ -111,10 +112,32 @@ def test_optional_takes_none(stored: Through) -> None:
 
 
 @pytest.mark.parametrize("declared", ["str", "json"])
-def test_a_large_parameter_names_the_setting(stored: Through, declared: str) -> None:
+def test_a_parameter_travels_inline_up_to_the_limit(stored: Through, declared: str) -> None:
     assert stored("x" * (PARAMETER_BYTES_MAX - 2), name=declared) == Inline("x" * (PARAMETER_BYTES_MAX - 2))
-    with pytest.raises(ValueRefused, match="parameter_bytes_max"):
-        stored("x" * PARAMETER_BYTES_MAX, name=declared)
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "expected"),
+    [
+        ("x" * 70_000, {"name": "str"}, "x" * 70_000),
+        ({"a": ["x" * 70_000, (1, np.int64(2))]}, {"name": "struct"}, {"a": ["x" * 70_000, [1, 2]]}),
+        (["x" * 70_000, 1], {"name": "json"}, ["x" * 70_000, 1]),
+    ],
+)
+def test_a_larger_one_is_an_artifact(
+    stored: Through, pass_through: Through, value: Any, declared: dict[str, Any], expected: Any
+) -> None:
+    datum = stored(value, **declared)
+    assert isinstance(datum, Artifact)
+    assert (datum.form, datum.type.partition(":")[0]) == ("data", "builtins")
+    assert pass_through(value, **declared) == expected
+
+
+def test_a_large_list_is_counted_so_that_a_map_may_be_over_it(stored: Through, pass_through: Through) -> None:
+    value = ["x" * 1_000] * 100
+    datum = stored(value, name="list")
+    assert isinstance(datum, Counted) and len(datum.items) == 100
+    assert pass_through(value, name="list") == value
 
 
 def test_an_undeclared_value_too_large_for_a_parameter_is_an_artifact(stored: Through, pass_through: Through) -> None:
@@ -187,7 +210,10 @@ class _Registered:
     [
         (Unknown(), "test_datums:Unknown cannot be stored(.|\n)*__penstock_write__"),
         (class_name, "Return data; code is found by importing it"),
-        (pd.Timestamp("2020-01-01"), "pandas:Timestamp cannot be stored(.|\n)*Convert it to a plain datetime"),
+        (
+            type("Late", (datetime.datetime,), {})(2020, 1, 1),
+            "Late cannot be stored(.|\n)*Convert it to a plain datetime",
+        ),
         (collections.Counter("abc"), "Convert it to a plain dict"),
         ((i for i in ()), r"Return a list: list\(...\)"),
         ({"a": [Unknown()]}, "Unknown cannot be stored"),

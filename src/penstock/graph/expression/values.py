@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.base.errors import ExpressionError
+from penstock.base.limits import LIMITS
 from penstock.graph.expression.grammar import DEPTH_MAX, INT_MAX, INT_MIN, SIZE_MAX, UINT_MAX
 from penstock.graph.expression.tree import UInt
 
@@ -40,6 +41,11 @@ _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 def kind_of(value: Any) -> str:
     """The CEL kind of a value. Raises ExpressionError for a Python value that is no CEL value."""
     kind = _KINDS.get(type(value)) or next((k for t, k in _BASES if isinstance(value, t)), None)
+    if kind is None and type(value).__name__ == "Artifact":
+        raise ExpressionError(
+            f"expressions read parameters of at most {LIMITS.parameter_bytes_max:,} bytes, not an artifact: raise the setting "
+            "parameter_bytes_max, or give what is read here an output of its own"
+        )
     if kind is None:
         raise ExpressionError(f"a {type(value).__name__} can't be used in an expression")
     if kind == "int" and not INT_MIN <= value <= INT_MAX:

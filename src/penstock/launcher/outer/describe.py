@@ -30,6 +30,7 @@ from penstock.launcher.inner.outcomes import Stopped, was_stopped
 from penstock.launcher.inner.traces import failure_of, message_of
 from penstock.launcher.outer.machine import machine_diagnostics
 from penstock.launcher.outer.provenance import Inquiry
+from penstock.launcher.outer.unstorable import unstorable_outputs
 from penstock.values.store import ArtifactStore
 from penstock.wire import DescribeRequest, Description, Failure
 
@@ -83,6 +84,7 @@ def describe(request: DescribeRequest, *, artifacts: ArtifactStore, scratch: Pat
         diagnostics = opened.diagnostics
         if opened.graph is not None:
             diagnostics += tuple(machine_diagnostics(opened.graph, project=request.project))
+            diagnostics += tuple(unstorable_outputs(_uses_in(opened.graph)))
         is_valid = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
         graph = _graph_json(opened.graph) if is_valid else None
     except InvalidPipeline as error:
