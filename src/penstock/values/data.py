@@ -249,7 +249,7 @@ def _record(cls: type, fields: dict[str, Any]) -> Any:
     return made
 
 
-def _model(cls: type, given: set[str], parts: Mapping[str, Any]) -> Any:
+def _model(cls: Any, given: set[str], parts: Mapping[str, Any]) -> Any:
     known = set(getattr(cls, "model_fields", ()))
     if not set(parts["fields"]) <= known | set(getattr(cls, "model_computed_fields", ())):
         raise ValueUnreadable(

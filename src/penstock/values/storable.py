@@ -32,7 +32,7 @@ def unstorable(name: str) -> str | None:
 
 def _below(cls: type) -> Iterator[type]:
     try:
-        direct = type.__subclasses__(cls)
+        direct: list[type] = type.__subclasses__(cls)
     except TypeError:
         return
     for each in direct:
