@@ -55,12 +55,12 @@ def summary_lines(summary: Summary) -> list[str]:
         lines += ["slowest", *_timed_lines(summary.slowest, waited=False)]
     if summary.critical:
         share = f"{duration(summary.critical_ms)} of {duration(summary.took_ms)}"
-        longest = sorted(summary.critical, key=lambda each: -each.took_ms)[:CRITICAL_SHOWN_MAX]
+        longest = sorted(summary.critical, key=lambda each: -each.took_ms - each.earlier_ms)[:CRITICAL_SHOWN_MAX]
         shown = [each for each in summary.critical if each in longest]
         lines += [f"critical path: {share}", *_timed_lines(shown, waited=True)]
         left = len(summary.critical) - len(shown)
         if left:
-            rest = summary.critical_ms - sum(each.took_ms for each in shown)
+            rest = summary.critical_ms - sum(each.took_ms + each.earlier_ms for each in shown)
             lines.append(f"  … and {count(left, 'shorter one')}, {duration(rest)} together")
     for number, wait in enumerate(summary.waits):
         lines += [] if number else ["waited"]
@@ -82,7 +82,8 @@ def _timed_lines(timed: Sequence[Timed], *, waited: bool) -> list[str]:
     for each in timed:
         usual = f"  usually {duration(each.usual_ms)}" if each.usual_ms is not None else ""
         wait = f"  after {duration(each.waited_ms)} without room" if waited and each.waited_ms >= WAIT_MS_MIN else ""
-        lines.append(f"  {each.path:<{width}}  {duration(each.took_ms)}{usual}{wait}")
+        tries = f"  after {duration(each.earlier_ms)} of earlier attempts and backoff" if each.earlier_ms else ""
+        lines.append(f"  {each.path:<{width}}  {duration(each.took_ms)}{usual}{wait}{tries if waited else ''}")
     return lines
 
 

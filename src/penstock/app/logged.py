@@ -16,7 +16,7 @@ from penstock.app.reading import find_run, require_task
 from penstock.app.results import TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.base.ids import split_attempt_id
-from penstock.engine.states import Origin
+from penstock.engine.states import Origin, TaskState
 from penstock.values.exhibits import figure_file
 
 if TYPE_CHECKING:
@@ -114,15 +114,27 @@ def newest_exhibits(exhibits: Iterable[Exhibit]) -> tuple[Exhibit, ...]:
 
 
 def metrics_of(observations: Iterable[Observation]) -> tuple[Metric, ...]:
-    """By name, of the newest attempt that logged any number under it."""
-    by_name: dict[str, tuple[int, list[Observation]]] = {}
+    """By name, of the newest attempt that logged any number under it, and of earlier attempts the steps before its first:
+    those that it went on from, from a checkpoint. `observations` are in the order of runs; in each, any."""
+    by_name: dict[str, dict[tuple[int, int], list[Observation]]] = {}
+    run_ids: dict[str, int] = {}
     for each in observations:
-        number = split_attempt_id(each.attempt_id)[2]
-        if each.name not in by_name or number > by_name[each.name][0]:
-            by_name[each.name] = (number, [])
-        if number == by_name[each.name][0]:
-            by_name[each.name][1].append(each)
-    return tuple(_metric(name, by_name[name][1]) for name in sorted(by_name))
+        run_id, _, number = split_attempt_id(each.attempt_id)
+        place = (run_ids.setdefault(run_id, len(run_ids)), number)
+        by_name.setdefault(each.name, {}).setdefault(place, []).append(each)
+    return tuple(_metric(name, _gone_on_from(by_name[name])) for name in sorted(by_name))
+
+
+def _gone_on_from(by_attempt: Mapping[tuple[int, int], list[Observation]]) -> list[Observation]:
+    """What counts of one name's numbers; those without a step are of the newest attempt alone."""
+    kept: list[Observation] = []
+    for place in sorted(by_attempt, reverse=True):
+        first = min((each.step for each in kept if each.step is not None), default=None)
+        earlier = by_attempt[place]
+        if kept:
+            earlier = [each for each in earlier if each.step is not None and first is not None and each.step < first]
+        kept = earlier + kept
+    return kept
 
 
 def _metric(name: str, seen: Sequence[Observation]) -> Metric:
@@ -138,10 +150,28 @@ def task_logged(store: StateStore, row: TaskRunRow) -> TaskLogged:
     return TaskLogged(
         f"{run_id}/{path}",
         tuple(store.attempts(run_id, path)),
-        metrics_of(store.metrics(run_id, path)),
+        metrics_of(_observations(store, run_id, path)),
         newest_exhibits(store.exhibits(run_id, path)),
         said[-1] if said else None,
     )
+
+
+def _observations(store: StateStore, run_id: str, path: str) -> list[Observation]:
+    """What was logged at this path, and before that in the runs that its run retries: the same key goes on from the same
+    checkpoint. The oldest run comes first."""
+    found: list[Observation] = []
+    key = None
+    for _ in range(HOPS_MAX):
+        run = store.run(run_id)
+        row = next(iter(store.task_runs(run_id, path)), None) if run is not None else None
+        if run is None or row is None or (key is not None and (row.key != key or row.state is TaskState.SUCCEEDED)):
+            break
+        found = [*store.metrics(run_id, path), *found]
+        key = row.key
+        if key is None or run.retry_of is None:
+            break
+        run_id = run.retry_of
+    return found
 
 
 # -- one task run ------------------------------------------------------------------------------------------------------

@@ -32,12 +32,14 @@ OTHER = "other"
 @dataclass(frozen=True, slots=True)
 class Timed:
     """A function's task run that was computed: how long its last attempt took, how long its component usually takes
-    (None: not known), and how long it was ready and had no room."""
+    (None: not known), how long it was ready and had no room, and how long its earlier attempts and the backoff after them
+    took."""
 
     path: str
     took_ms: float
     usual_ms: float | None
     waited_ms: float
+    earlier_ms: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +47,7 @@ class Timed:
             "duration_ms": self.took_ms,
             "usual_ms": self.usual_ms,
             "waited_ms": self.waited_ms,
+            "earlier_ms": self.earlier_ms,
         }
 
 
@@ -81,7 +84,7 @@ class Summary:
 
     @property
     def critical_ms(self) -> float:
-        return sum(each.took_ms for each in self.critical)
+        return sum(each.took_ms + each.earlier_ms for each in self.critical)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -111,11 +114,13 @@ class Stored:
 def summarised(stored: Stored, plan: Plan) -> Summary:
     run = stored.run
     last = {attempt.path: attempt for attempt in stored.attempts}
+    first = {attempt.path: attempt for attempt in reversed(stored.attempts)}
     computed = {row.path: row for row in stored.task_runs if row.path in last and row.origin is not Origin.CACHED}
 
     def timed(path: str) -> Timed:
         row, attempt = computed[path], last[path]
-        return Timed(path, _took_ms(attempt), stored.usual_ms.get(row.component), _waited_ms(row, attempt))
+        usual, waited = stored.usual_ms.get(row.component), _waited_ms(row, attempt)
+        return Timed(path, _took_ms(attempt), usual, waited, _earlier_ms(row, first[path], attempt))
 
     slowest = sorted(computed, key=lambda path: (-_took_ms(last[path]), path))[:SLOWEST_COUNT]
     critical = [path for path in _critical(stored.task_runs, plan) if path in computed]
@@ -143,6 +148,13 @@ def _took_ms(attempt: AttemptRow) -> float:
 
 def _waited_ms(row: TaskRunRow, attempt: AttemptRow) -> float:
     return max(_began(attempt) - row.ready_at, 0) if row.ready_at is not None else 0.0
+
+
+def _earlier_ms(row: TaskRunRow, first: AttemptRow, last: AttemptRow) -> float:
+    """From the first attempt's beginning until the last one might begin."""
+    if first is last or row.ready_at is None:
+        return 0.0
+    return max(row.ready_at - _began(first), 0)
 
 
 # -- the path that decided ---------------------------------------------------------------------------------------------

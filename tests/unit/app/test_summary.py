@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -81,6 +82,19 @@ def test_the_critical_path_goes_over_what_ended_last() -> None:
     ran = Ran("a -> c; b -> c -> d; e").did("a", 0, 1).did("b", 0, 3).did("c", 3, 4).did("d", 4, 5).did("e", 0, 4.5)
     assert ran.critical() == ["b", "c", "d"]
     assert ran.summary().critical_ms == 5_000
+
+
+def test_retries_and_backoff_count_in_the_critical_path() -> None:
+    ran = Ran("a -> b").did("a", 0, 1).did("b", 6, 8, ready=5.5)
+    first = replace(ran.attempts[-1], outcome="failed", started_at=Instant(1_500), ended_at=Instant(3_000))
+    ran.attempts[-1:] = [first, replace(ran.attempts[-1], number=2)]
+    summary = ran.summary()
+    assert [(each.path, each.earlier_ms) for each in summary.critical] == [("a", 0), ("b", 4_000)]
+    assert summary.critical_ms == 7_000
+    assert summary.to_json()["critical_path"]["task_runs"][1]["earlier_ms"] == 4_000
+    lines = summary_lines(summary)
+    assert "critical path: 7.0 s of 8.0 s" in lines
+    assert "  b  2.0 s  after 500 ms without room  after 4.0 s of earlier attempts and backoff" in lines
 
 
 def test_the_critical_path_goes_into_graphs_and_out_of_them() -> None:
