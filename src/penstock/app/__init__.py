@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.app.beginning import Begun
+    from penstock.app.choosing import Asked
     from penstock.app.comparing import Difference
     from penstock.app.describing import Checked
     from penstock.app.examining import Finding
@@ -41,14 +42,25 @@ def check_target(target: str, *, say: Say = in_silence) -> Checked:
 
 
 def run_target(
-    target: str, parameters: Mapping[str, str], *, progress: Progress | None = None, cache: str = "use"
+    target: str,
+    parameters: Mapping[str, str],
+    *,
+    progress: Progress | None = None,
+    cache: str = "use",
+    asked: Asked | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Run a target until it ends; parameters are texts. `cache`: "use", or "write" to read nothing of it and still
-    write. Raises InvalidInput for what cannot be run, having created nothing."""
+    write; `asked`: the part of the pipeline to run; `labels` are added to the pipeline's own. Raises InvalidInput for what
+    cannot be run, having created nothing."""
     from penstock.app import running
+    from penstock.app.choosing import NOTHING_ASKED
     from penstock.app.progress import Silent
 
-    return running.run_target(target, parameters, progress=progress or Silent(), cache=cache)
+    told = progress or Silent()
+    return running.run_target(
+        target, parameters, progress=told, cache=cache, asked=asked or NOTHING_ASKED, labels=labels
+    )
 
 
 def run_pipeline(pipeline: Any, parameters: Mapping[str, Any], *, tells_stories: bool = True) -> RunResult:
@@ -77,11 +89,14 @@ def cancel_run(run: str, *, force: bool = False, progress: Progress | None = Non
     return again.cancel_run(run, force=force, progress=progress or Silent())
 
 
-def list_runs(*, limit: int = 20) -> Sequence[RunResult]:
-    """The newest runs of the project that the current folder lies in."""
+def list_runs(
+    *, limit: int = 20, state: str = "", pipeline: str = "", labels: Mapping[str, str] | None = None
+) -> Sequence[RunResult]:
+    """The newest runs of the project that the current folder lies in: all, or those in a state (`interrupted` is one), of a
+    pipeline, with labels. Raises InvalidInput for a state or a pipeline that there is not."""
     from penstock.app import reading
 
-    return reading.list_runs(limit=limit)
+    return reading.list_runs(limit=limit, state=state, pipeline=pipeline, labels=labels or {})
 
 
 def show_run(run: str) -> RunResult:
@@ -112,7 +127,7 @@ def run_logs(run: str, task: str | None = None, *, follow: bool = False) -> Iter
 
 
 def get_output(run: str, output: str, *, to: Path | None = None) -> Got:
-    """One output by TASK[.OUTPUT]; written to `to` if that is given."""
+    """One output by its NAME in the pipeline or by TASK[.OUTPUT]; written to `to`, as its suffix says, if that is given."""
     from penstock.app import reading
 
     return reading.get_output(run, output, to=to)
@@ -132,12 +147,15 @@ def pipeline_schema() -> dict[str, Any]:
     return json_schema()
 
 
-def plan_target(target: str, parameters: Mapping[str, str], *, say: Say = in_silence) -> Preview:
+def plan_target(
+    target: str, parameters: Mapping[str, str], *, asked: Asked | None = None, say: Say = in_silence
+) -> Preview:
     """What a run of a target would do: hit, run or maybe for each task run, and why. Nothing is written. Raises what
     `run_target` raises for input that cannot be run."""
     from penstock.app import previewing
+    from penstock.app.choosing import NOTHING_ASKED
 
-    return previewing.plan_target(target, parameters, say=say)
+    return previewing.plan_target(target, parameters, asked=asked or NOTHING_ASKED, say=say)
 
 
 def why(run: str, task: str) -> Why:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from penstock.app.choosing import asked_again, given_inputs
 from penstock.app.driving import Driving, drive, wait_for_live_holder
 from penstock.app.places import open_artifacts, open_executor, open_existing_store, project_settings
 from penstock.app.progress import Progress
@@ -37,7 +38,13 @@ def retry_run(text: str, *, progress: Progress) -> tuple[RunResult, bool]:
                 return drive(driving, run, how="resumed"), True
     target = _target_again(run, settings)
     result = run_new(
-        target, lambda graph: _inputs_again(graph, run), progress=progress, retry_of=run.run_id, cache=run.cache
+        target,
+        lambda graph: _inputs_again(graph, run),
+        progress=progress,
+        retry_of=run.run_id,
+        cache=run.cache,
+        asked=asked_again(run.provenance.get("asked", {}), run.inputs),
+        labels=run.labels,
     )
     return result, True
 
@@ -62,7 +69,10 @@ def _target_again(run: RunRow, settings: Settings) -> Target:
 def _inputs_again(graph: Graph, run: RunRow) -> dict[str, Datum]:
     """The run's own inputs for the graph on disk. One that the pipeline no longer has, or that no longer fits, is
     refused as if it had been given anew."""
-    given = {name: datum.value for name, datum in run.inputs.items() if isinstance(datum, Inline)}
+    outputs = given_inputs(run.provenance.get("asked", {})).values()  # given again in their own way
+    given = {
+        name: datum.value for name, datum in run.inputs.items() if isinstance(datum, Inline) and name not in outputs
+    }
     return bind_values(graph, given)
 
 

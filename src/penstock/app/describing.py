@@ -5,9 +5,9 @@ stores) while that worker imports the target."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -62,6 +62,8 @@ class Described:
     graph: Graph
     shown: str
     """The target as it is recorded: relative to the project where it lies in it."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for of it (`app.choosing`); empty: the whole."""
 
 
 def describe(

@@ -64,13 +64,14 @@ def summary_lines(summary: Summary) -> list[str]:
             lines.append(f"  … and {count(left, 'shorter one')}, {duration(rest)} together")
     for number, wait in enumerate(summary.waits):
         lines += [] if number else ["waited"]
-        what = (
-            f"for {wait.resource}" if wait.resource != "other" else "for other runs, or for room kept for a larger task"
-        )
-        longest_text = (
-            f", the longest {wait.longest}: {duration(wait.longest_ms)}" if wait.count > 1 else f": {wait.longest}"
-        )
-        lines.append(f"  {what}: {count(wait.count, 'task run')}, {duration(wait.total_ms)} together{longest_text}")
+        other = "for a worker to start, for other runs, or for room kept for a larger task"
+        what = f"for {wait.resource}" if wait.resource != "other" else other
+        if wait.count == 1:
+            lines.append(f"  {what}: {wait.longest}, {duration(wait.longest_ms)}")
+        else:  # task runs wait at the same time: their sum would say nothing, and may be longer than the run
+            each_text = f"{duration(wait.total_ms / wait.count)} each on average"
+            longest_text = f"the longest {wait.longest}: {duration(wait.longest_ms)}"
+            lines.append(f"  {what}: {count(wait.count, 'task run')}, {each_text}, {longest_text}")
     if summary.hits:
         lines.append(f"{count(summary.hits, 'hit')} saved {duration(summary.saved_ms)}")
     return [*lines, *(each.text for each in summary.over_asked)]
@@ -81,7 +82,7 @@ def _timed_lines(timed: Sequence[Timed], *, waited: bool) -> list[str]:
     lines = []
     for each in timed:
         usual = f"  usually {duration(each.usual_ms)}" if each.usual_ms is not None else ""
-        wait = f"  after {duration(each.waited_ms)} without room" if waited and each.waited_ms >= WAIT_MS_MIN else ""
+        wait = f"  after {duration(each.waited_ms)} of waiting" if waited and each.waited_ms >= WAIT_MS_MIN else ""
         tries = f"  after {duration(each.earlier_ms)} of earlier attempts and backoff" if each.earlier_ms else ""
         lines.append(f"  {each.path:<{width}}  {duration(each.took_ms)}{usual}{wait}{tries if waited else ''}")
     return lines

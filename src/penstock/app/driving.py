@@ -81,9 +81,10 @@ def submit(
     plan: Plan,
     retry_of: str | None,
     cache: str,
+    labels: Mapping[str, str],
 ) -> RunRow:
     """Put a new run into the store; from then on it exists, and is resumed whatever happens here. `cache` is "use", or
-    "write" for a run that reads nothing of the cache."""
+    "write" for a run that reads nothing of the cache. `labels` are added to those of the pipeline."""
     now = SystemClock().now()
     graph = described.graph
     run = RunRow(
@@ -95,7 +96,7 @@ def submit(
         seed=SEED,
         created_at=now,
         retry_of=retry_of,
-        labels=dict(graph.labels),
+        labels={**graph.labels, **labels},
         provenance={**_provenance(described), "capacity": dict(capacity)},
         code=described.description.code,
         cache=cache,
@@ -110,7 +111,8 @@ def _provenance(described: Described) -> dict[str, Any]:
     """What the run is made of: how it was asked for, and what the worker that imported the target found (git, hardware,
     distributions, interpreter). Nothing is decided by it but what `retry` imports."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return {"target": described.shown, "command": command, "seed": SEED, **described.description.provenance}
+    asked = {"asked": dict(described.asked)} if described.asked else {}
+    return {"target": described.shown, "command": command, "seed": SEED, **asked, **described.description.provenance}
 
 
 def drive(driving: Driving, run: RunRow, *, how: str, cancel: bool = False, force: bool = False) -> RunResult:

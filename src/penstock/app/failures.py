@@ -16,6 +16,11 @@ from penstock.wire import Frame, failure_from_json
 WIDTH = 400
 OWN_FRAMES_MAX = 4
 PATHS_NAMED = 3
+# How Python links the exceptions of a chain.
+_CHAINED = re.compile(
+    "\n\n(The above exception was the direct cause of the following exception:"
+    "|During handling of the above exception, another exception occurred:)\n\n"
+)
 MARK, BAR = ">", "│"
 
 
@@ -108,7 +113,8 @@ def story(failing: Failing, *, printed: str = "") -> list[str]:
         return []
     starved = post_mortem_of(attempt.outcome, attempt.failure)
     memory = post_mortem_lines(starved) if starved is not None else []
-    lines = [*_message_lines(failing.why), *memory, *_place_lines(failing), *_given_lines(attempt.failure or {})]
+    own = [*_place_lines(failing), *_chain_lines(failing)]
+    lines = [*_message_lines(failing.why), *memory, *own, *_given_lines(attempt.failure or {})]
     if printed.strip():
         lines += ["the last lines that it printed:", *indented(printed, 2).split("\n")]
     return [*lines, repro_line(attempt)]
@@ -136,6 +142,19 @@ def _place_lines(failing: Failing) -> list[str]:
         if index == own[0] and len(shown) < len(own):
             lines.append(f"… {count(len(own) - len(shown), 'more call')} …")
     lines += _within(frames[own[-1] + 1 :])
+    return lines
+
+
+def _chain_lines(failing: Failing) -> list[str]:
+    """The exceptions that led to this one, the nearest first, as Python tells of them. Where the author has no lines in it, the
+    whole traceback is shown anyway."""
+    if not any(frame.own for frame in failing.frames) or failing.attempt is None:
+        return []
+    parts = _CHAINED.split(str((failing.attempt.failure or {}).get("traceback", "")))
+    lines: list[str] = []
+    for told, link in zip(parts[-3::-2], parts[-2::-2], strict=True):
+        lines.append("caused by:" if "direct cause" in link else "while handling:")
+        lines += [f"  {line}" for line in told.split("\n") if line != "Traceback (most recent call last):"]
     return lines
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import headline, outcome_text, story
 from penstock.app.logs import tail_of
-from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
-from penstock.app.reading import find_run, require_task
+from penstock.app.places import open_artifacts, open_existing_store, project_settings
+from penstock.app.reading import exports, find_run, require_task
 from penstock.app.results import TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.base.ids import split_attempt_id
@@ -22,7 +22,6 @@ from penstock.values.exhibits import figure_file
 if TYPE_CHECKING:
     from penstock.effects import StateStore
     from penstock.engine.rows import AttemptRow, TaskRunRow
-    from penstock.settings import Settings
     from penstock.values.store import ArtifactStore
     from penstock.wire import Artifact, Exhibit, Observation, Progress
 
@@ -264,7 +263,10 @@ def get_exhibit(text: str, task: str, kind: str, name: str, *, to: Path | None) 
         _refuse_existing(to)
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
-            (_write_figure if kind == "figure" else _write_table)(artifact, artifacts, to, settings)
+            if kind == "figure":
+                _write_figure(artifact, artifacts, to)
+            else:
+                exports(settings, artifacts).write(artifact, to)
         except OSError as error:
             raise StoreUnavailable(f"{to} cannot be written: {error.strerror}") from None
     return GotExhibit(kind, name, task, shown(artifact), artifacts.path(artifact.digest))
@@ -275,7 +277,7 @@ def _refuse_existing(to: Path) -> None:
         raise InvalidInput(f"{to} exists already", fix="Name another place, or remove it first.")
 
 
-def _write_figure(artifact: Artifact, artifacts: ArtifactStore, to: Path, settings: Settings) -> None:
+def _write_figure(artifact: Artifact, artifacts: ArtifactStore, to: Path) -> None:
     """As the format that the name asks for, or all of them as a folder."""
     if not to.suffix:
         artifacts.materialize(artifact.digest, to)
@@ -288,37 +290,3 @@ def _write_figure(artifact: Artifact, artifacts: ArtifactStore, to: Path, settin
             fix=f"It is kept as {formats}; a name without a suffix is a folder.",
         )
     to.write_bytes(data)
-
-
-def _write_table(artifact: Artifact, artifacts: ArtifactStore, to: Path, settings: Settings) -> None:
-    """As CSV where the name asks for it, else as it is stored."""
-    if to.suffix != ".csv":
-        artifacts.materialize(artifact.digest, to)
-        return
-    from penstock.values.datums import ANYTHING, Staging, from_datum
-
-    staging = Staging(settings.state / SCRATCH, f"table-{to.name}")
-    try:
-        table = from_datum(artifact, ANYTHING, artifacts=artifacts, staging=staging)
-    finally:
-        staging.clear()
-    _write_csv(table, to)
-
-
-def _write_csv(table: Any, to: Path) -> None:
-    if isinstance(table, list):
-        import csv
-
-        columns = list(dict.fromkeys(column for row in table for column in row))
-        with open(to, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(table)
-    elif hasattr(table, "write_csv"):
-        table.write_csv(to)
-    elif hasattr(table, "to_csv"):
-        table.to_csv(to, index=False)
-    else:
-        from pyarrow import csv as arrow_csv
-
-        arrow_csv.write_csv(table, to)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.asking import OverAsked, over_asked
 from penstock.app.caching import answer_of, codes_of, digest_at_of
+from penstock.app.choosing import NOTHING_ASKED, Asked, Choosing
 from penstock.app.describing import describe
 from penstock.app.outlets import Say, in_silence
 from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
@@ -72,8 +73,9 @@ class Preview:
         }
 
 
-def plan_target(text: str, texts: Mapping[str, str], *, say: Say = in_silence) -> Preview:
-    """Raises what is wrong with the target or its parameters, as a run would. Nothing is written into the project."""
+def plan_target(text: str, texts: Mapping[str, str], *, asked: Asked = NOTHING_ASKED, say: Say = in_silence) -> Preview:
+    """Raises what is wrong with the target, its parameters or what is asked of it, as a run would. Nothing is written into
+    the project."""
     import tempfile
 
     target = parse_target(text)
@@ -86,6 +88,9 @@ def plan_target(text: str, texts: Mapping[str, str], *, say: Say = in_silence) -
         inputs = bind_texts(described.graph, texts)
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
         code, aside_artifacts = described.description.code, open_artifacts(elsewhere)
+        if asked:
+            choosing = Choosing(elsewhere, aside_artifacts, executor, known, inputs, stored=open_artifacts(settings))
+            described, inputs = choosing.chosen(described, asked)
         plan = plan_for(
             described.graph,
             pin=described.description.pin,
@@ -119,7 +124,7 @@ def plan_target(text: str, texts: Mapping[str, str], *, say: Say = in_silence) -
         )
         answer = None
         if known is not None:
-            answer = _at(now, answer_of(settings, known, open_artifacts(settings), only_look=True))
+            answer = answer_at(now, answer_of(settings, known, open_artifacts(settings), only_look=True))
         short = rehearse(run, plan, respond=foresight.respond, capacity=executor.largest, answer=answer)
         verdicts = tuple(verdicts_of(plan, short, foresight))
         may_differ = any(verdict.verdict == "maybe" for verdict in verdicts)
@@ -136,7 +141,7 @@ def plan_target(text: str, texts: Mapping[str, str], *, say: Say = in_silence) -
         )
 
 
-def _at(now: Instant, answer: Answer) -> Answer:
+def answer_at(now: Instant, answer: Answer) -> Answer:
     """The answers as of the present, whatever the played clock says; what another run computes now is a miss."""
 
     def answered(queries: Sequence[LookUp], played: Instant) -> Sequence[LookedUp]:

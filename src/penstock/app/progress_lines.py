@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import Alike, Failing, alike_line, headline, outcome_text, story
 from penstock.app.outlets import Outlet, progress_outlet
-from penstock.app.words import duration, indented
+from penstock.app.words import duration, indented, is_source
 
 if TYPE_CHECKING:
     from penstock.app.progress import AttemptRow, Observed, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
@@ -24,7 +24,8 @@ LINES_PER_S = 8.0
 COUNTS_EVERY_S = 2.0
 # Failures are what a person looks for: they have a budget of their own, and then are counted.
 FAILURES_SHOWN_MAX = 10
-PATH_WIDTH = 24
+# Names of a nested pipeline are long: the column grows with them, and does not jump back.
+PATH_WIDTH_MIN, PATH_WIDTH_MAX = 24, 60
 
 
 class Lines:
@@ -52,12 +53,17 @@ class ProgressLines:
         quiet: bool = False,
         say: Callable[[str], None] | None = None,
         tells_stories: bool = True,
+        verbose: bool = False,
     ) -> None:
         """`say` takes lines instead of the outlet, which is standard error unless it is given. Without `tells_stories`,
         a failure has one line: the caller raises it."""
         self._tells_stories = tells_stories
+        self._is_verbose = verbose
         self._say = say or (outlet or progress_outlet()).say
         self._is_quiet = quiet
+        self._width = PATH_WIDTH_MIN
+        self._folded: set[str] = set()
+        """Task runs that read declared sources: they have no line unless they fail."""
         self._open: set[str] = set()
         """Attempts that have not ended."""
         self._tails: dict[str, Tail] = {}
@@ -99,6 +105,8 @@ class ProgressLines:
         for transition in transitions:
             if transition.machine == "task":
                 row: Any = transition.row
+                if is_source(row.component) and not self._is_verbose:
+                    self._folded.add(f"{transition.run_id}/{row.path}")
                 self._task(transition, row, attempts.get((transition.run_id, transition.id)))
             elif transition.machine == "attempt" and transition.after == "started" != transition.before:
                 self._started(transition)
@@ -131,8 +139,9 @@ class ProgressLines:
         self._line(text)
 
     def _started(self, transition: Transition) -> None:
-        if transition.row.state == "started":  # else it has ended in the same breath
-            path = transition.id.rpartition("#")[0]
+        path = transition.id.rpartition("#")[0]
+        is_folded = f"{transition.run_id}/{path}" in self._folded
+        if transition.row.state == "started" and not is_folded:  # else it has ended in the same breath
             self._quiet_line(path, self._named(transition.run_id, path), text="started", kind="")
 
     # -- one task run --------------------------------------------------------------------------------------------------
@@ -147,6 +156,8 @@ class ProgressLines:
             self._again(name, row, attempt)
         elif transition.after == "failed":
             self._failed(name, row, attempt)
+        elif f"{row.run_id}/{row.path}" in self._folded and transition.after in ("succeeded", "skipped"):
+            pass
         elif cached:
             self._quiet_line(row.path, name, text=lambda: self._cached(row), kind="cached")
         elif transition.after in ENDED and transition.before != transition.after:
@@ -196,7 +207,8 @@ class ProgressLines:
         self._alike.clear()
 
     def _named(self, run_id: str, path: str) -> str:
-        return f"  {path:<{PATH_WIDTH}}" if run_id == self._main else f"  {run_id} {path}"
+        self._width = min(max(self._width, len(path)), PATH_WIDTH_MAX)
+        return f"  {path:<{self._width}}" if run_id == self._main else f"  {run_id} {path}"
 
     # -- lines and counts ----------------------------------------------------------------------------------------------
 

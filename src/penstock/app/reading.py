@@ -5,33 +5,59 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
-from penstock.base.errors import InvalidInput, StoreUnavailable
+from penstock.base.errors import InvalidInput
 from penstock.controller import is_provably_dead
 from penstock.effects import Lease, StateStore
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
+from penstock.graph.names import nearest
 from penstock.settings import Settings
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
+from penstock.wire import Artifact, Datum
+
+# A project keeps far fewer runs than this (`gc`).
+RUNS_LOOKED_AT_MAX = 100_000
+STATES = (*(state.value for state in RunState), "interrupted")
 
 if TYPE_CHECKING:
+    from penstock.app.exports import Exports
     from penstock.app.summary import Summary
+    from penstock.graph.model import Graph
 
 
-def list_runs(*, limit: int) -> Sequence[RunResult]:
+def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str]) -> Sequence[RunResult]:
+    if state and state not in STATES:
+        raise InvalidInput(f"there is no state {state!r}", fix=nearest(state, STATES))
     settings = project_settings(Path.cwd())
     if not (settings.state / DATABASE).exists():
         return ()
+    # An interrupted run is stored as it was when it was left.
+    stored = state if state and state != "interrupted" else None
     with closing(open_store(settings)) as store:
-        return [result_of(store, settings, run) for run in store.runs(limit=limit)]
+        if not (state or pipeline or labels):
+            return [result_of(store, settings, run) for run in store.runs(limit=limit)]
+        rows = store.runs(limit=RUNS_LOOKED_AT_MAX, state=stored)
+        if pipeline and all(run.pipeline != pipeline for run in rows):
+            known = {run.pipeline for run in (rows if stored is None else store.runs(limit=RUNS_LOOKED_AT_MAX))}
+            if known and pipeline not in known:
+                raise InvalidInput(f"no run was made of a pipeline {pipeline!r}", fix=nearest(pipeline, sorted(known)))
+        found = (
+            run
+            for run in rows
+            if pipeline in ("", run.pipeline)
+            and labels.items() <= run.labels.items()
+            and (not state or shown_state(store, run) == state)
+        )
+        return [result_of(store, settings, run) for run in islice(found, limit)]
 
 
 def show_run(text: str) -> RunResult:
@@ -149,9 +175,14 @@ def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:
         task_run_result(row, attempts.get(row.path), made=made.get(row.cause.by), exhibits=logged.get(row.path, ()))
         for row in stored
     )
-    if run.state in TERMINAL_RUN_STATES:
-        return rows
-    return rows + _waiting(store, run, known=frozenset(row.path for row in rows))
+    from penstock.app.playing import graph_of
+    from penstock.graph.flow import flow_key
+
+    graph = graph_of(store, run)
+    if run.state not in TERMINAL_RUN_STATES:
+        rows += _waiting(graph, known=frozenset(row.path for row in rows))
+    key = flow_key(graph)
+    return tuple(sorted(rows, key=lambda row: key(row.path)))
 
 
 def _made(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, AttemptRow]:
@@ -162,14 +193,12 @@ def _made(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, AttemptRow
     return {source: found[source] for source in sources if source in found}
 
 
-def _waiting(store: StateStore, run: RunRow, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
+def _waiting(graph: Graph, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
     """The nodes of the run's own graph that have no row yet: they wait."""
-    from penstock.graph.codec import graph_from_json
     from penstock.graph.components import names_in
     from penstock.graph.model import Call, Finally
 
     waiting = []
-    graph = graph_from_json(dict(store.graph(run.graph_digest)))
     names = names_in(graph)
     for node in graph.nodes:
         if node.name not in known:
@@ -184,7 +213,10 @@ def open_outputs(
     settings: Settings, artifacts: ArtifactStore, data: Mapping[str, Datum], *, state: str = "succeeded"
 ) -> Outputs:
     """A run's outputs. Files among them are copies of the reader's own, which last as long as its process."""
+    return Outputs(data, load=value_loader(settings, artifacts), locate=artifacts.path, state=state)
 
+
+def value_loader(settings: Settings, artifacts: ArtifactStore) -> Callable[[Datum], Any]:
     def load_value(datum: Datum) -> Any:
         from penstock.values.datums import ANYTHING, Staging, from_datum
 
@@ -192,20 +224,20 @@ def open_outputs(
         atexit.register(staging.clear)
         return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
 
-    return Outputs(data, load=load_value, locate=artifacts.path, state=state)
+    return load_value
 
 
 # -- one output --------------------------------------------------------------------------------------------------------
 
 
-def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunRow:
-    """The task run at `path`. Raises InvalidInput with the nearest paths when there is none."""
+def require_task(store: StateStore, run: RunRow, path: str, *, also: tuple[str, ...] = ()) -> TaskRunRow:
+    """The task run at `path`. Raises InvalidInput with the nearest paths, and names of `also`, when there is none."""
     found = store.task_runs(run.run_id, path)
     if found:
         return found[0]
     from difflib import get_close_matches
 
-    paths = [row.path for row in store.task_runs(run.run_id)]
+    paths = [*also, *(row.path for row in store.task_runs(run.run_id))]
     near = get_close_matches(path, paths, n=3) or paths[:5]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise InvalidInput(
@@ -215,14 +247,17 @@ def require_task(store: StateStore, run: RunRow, path: str) -> TaskRunRow:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """One output: its full name, its JSON form, and for an artifact the path of its content (not to be written to)."""
+    """One output: its full name, its JSON form, and for an artifact the path of its content (not to be written to); `form`
+    says in which format it was written, if it was."""
 
     name: str
     shown: Any
     path: Path | None
+    form: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"output": self.name, "value": self.shown, "path": str(self.path) if self.path else None}
+        path = str(self.path) if self.path else None
+        return {"output": self.name, "value": self.shown, "path": path, "format": self.form or None}
 
 
 def get_output(text: str, output: str, *, to: Path | None) -> Got:
@@ -230,20 +265,25 @@ def get_output(text: str, output: str, *, to: Path | None) -> Got:
     with closing(open_existing_store(settings)) as store:
         name, datum = output_at(store, find_run(store, text), output)
     artifacts = open_artifacts(settings)
-    if to is not None:
-        write_datum(datum, artifacts, to)
-    return Got(name, shown(datum), artifacts.path(datum.digest) if isinstance(datum, Artifact) else None)
+    form = exports(settings, artifacts).write(datum, to) if to is not None else ""
+    return Got(name, shown(datum), artifacts.path(datum.digest) if isinstance(datum, Artifact) else None, form)
+
+
+def exports(settings: Settings, artifacts: ArtifactStore) -> Exports:
+    from penstock.app.exports import Exports
+
+    return Exports(artifacts, value_loader(settings, artifacts))
 
 
 def output_at(store: StateStore, run: RunRow, text: str) -> tuple[str, Datum]:
-    """The output named by TASK[.OUTPUT], with its full name. Raises InvalidInput when there is none, or several to
-    choose from."""
+    """The output named by NAME (one of the pipeline's) or TASK[.OUTPUT], with its full name. Raises InvalidInput when there
+    is none, or several to choose from."""
+    if text in run.outputs:
+        return text, run.outputs[text]
     path, dot, name = text.partition(".")
-    task = require_task(store, run, path)
+    task = require_task(store, run, path, also=tuple(run.outputs))
     if not task.outputs:
-        raise InvalidInput(
-            f"{path} has no outputs: it is {task.state.value}", fix=f"`penstock show {run.run_id}` says why."
-        )
+        raise InvalidInput(f"{path} has no outputs: it is {task.state}", fix=f"`penstock show {run.run_id}` says why.")
     if not dot:
         if len(task.outputs) > 1:
             raise InvalidInput(
@@ -254,33 +294,3 @@ def output_at(store: StateStore, run: RunRow, text: str) -> tuple[str, Datum]:
     if name not in task.outputs:
         raise InvalidInput(f"{path} has no output {name!r}; it has: {', '.join(task.outputs)}")
     return f"{path}.{name}", task.outputs[name]
-
-
-def write_datum(datum: Datum, artifacts: ArtifactStore, destination: Path) -> None:
-    """Write a value where the user wants it: a parameter as JSON, an artifact as its file or folder (a copy of the
-    user's own), a list of artifacts as a folder of numbered ones. Raises InvalidInput when something is there
-    already."""
-    if destination.exists():
-        raise InvalidInput(f"{destination} exists already", fix="Name another place, or remove it first.")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(datum, Artifact):
-            artifacts.materialize(datum.digest, destination)
-        elif isinstance(datum, Counted) and any(not isinstance(item, Inline) for item in datum.items):
-            destination.mkdir()
-            width = len(str(max(len(datum.items) - 1, 0)))
-            for index, item in enumerate(datum.items):
-                write_datum(item, artifacts, destination / f"{index:0{width}d}")
-        else:
-            destination.write_text(_json_text(datum) + "\n")
-    except OSError as error:
-        raise StoreUnavailable(f"{destination} cannot be written: {error.strerror}") from None
-
-
-def _json_text(datum: Datum) -> str:
-    import json
-
-    value = [item.value for item in datum.items if isinstance(item, Inline)] if isinstance(datum, Counted) else None
-    if isinstance(datum, Inline):
-        value = datum.value
-    return json.dumps(parameter_to_json(value), ensure_ascii=False, indent=2)

@@ -88,6 +88,11 @@ class Repeated:
     duration_ms: float
     looked: bool = False
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the code on disk does what that of the run did not: it succeeds."""
+        return self.code == "current" and self.outcome == "succeeded" and self.before != "succeeded"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "run": self.run_id,
@@ -96,6 +101,7 @@ class Repeated:
             "outcome": self.outcome,
             "text": self.text,
             "reproduced": self.reproduced,
+            "fixed": self.fixed,
             "before": self.before,
             "differences": self.differences,
             "duration_ms": self.duration_ms,

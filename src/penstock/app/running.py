@@ -7,8 +7,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from penstock.app.choosing import NOTHING_ASKED, Asked, Choosing
 from penstock.app.describing import describe
 from penstock.app.places import (
     DATABASE,
@@ -28,10 +30,19 @@ if TYPE_CHECKING:
     from penstock.wire import Datum
 
 
-def run_target(text: str, texts: Mapping[str, str], *, progress: Progress, cache: str = "use") -> RunResult:
+def run_target(
+    text: str,
+    texts: Mapping[str, str],
+    *,
+    progress: Progress,
+    cache: str = "use",
+    asked: Asked = NOTHING_ASKED,
+    labels: Mapping[str, str] | None = None,
+) -> RunResult:
     """Run a target with parameters as texts, until it ends. Raises what is wrong with the input, having created
     nothing. `cache`: "use", or "write" to read nothing of it."""
-    return run_new(parse_target(text), lambda graph: bind_texts(graph, texts), progress=progress, cache=cache)
+    bind = partial(bind_texts, texts=texts)
+    return run_new(parse_target(text), bind, progress=progress, cache=cache, asked=asked, labels=labels)
 
 
 def run_pipeline(pipeline: Any, parameters: Mapping[str, Any], *, tells_stories: bool) -> RunResult:
@@ -80,8 +91,10 @@ def run_new(
     progress: Progress,
     retry_of: str | None = None,
     cache: str = "use",
+    asked: Asked = NOTHING_ASKED,
+    labels: Mapping[str, str] | None = None,
 ) -> RunResult:
-    """Describe, bind, submit, drive. Whatever is invalid is raised before a run or a database exists."""
+    """Describe, bind, choose, submit, drive. Whatever is invalid is raised before a run or a database exists."""
     settings = project_settings(target.folder)
     with ExitStack() as stack:
         if make_state_folder(settings):
@@ -96,6 +109,8 @@ def run_new(
 
         known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
         artifacts = open_artifacts(settings)
+        if asked:
+            described, inputs = Choosing(settings, artifacts, executor, known, inputs).chosen(described, asked)
         plan = plan_for(
             described.graph,
             pin=described.description.pin,
@@ -108,5 +123,14 @@ def run_new(
         for diagnostic in diagnostics_of(described.description):
             progress.said(str(diagnostic))
         store = known or stack.enter_context(closing(open_store(settings)))
-        run = submit(store, described, inputs, capacity=executor.largest, plan=plan, retry_of=retry_of, cache=cache)
+        run = submit(
+            store,
+            described,
+            inputs,
+            capacity=executor.largest,
+            plan=plan,
+            retry_of=retry_of,
+            cache=cache,
+            labels=labels or {},
+        )
         return drive(Driving(settings, store, artifacts, executor, progress, {run.run_id: plan}), run, how="new")

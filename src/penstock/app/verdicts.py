@@ -24,6 +24,7 @@ from penstock.base.ids import split_attempt_id
 from penstock.code.model import ComponentCode
 from penstock.engine.caching import Identities, key_of
 from penstock.engine.states import Origin, TaskState
+from penstock.graph.flow import flow_key
 from penstock.graph.model import Branch, Finally, Loop, Map
 from penstock.values.reads import changed_reads
 from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Counted, Inline, Outcome, Succeeded
@@ -276,13 +277,14 @@ def _component(request: AttemptRequest) -> str:
 
 
 def verdicts_of(plan: Plan, rehearsed: Rehearsed, foresight: Foresight) -> Iterator[Verdict]:
-    """A verdict for every row, in order of path."""
+    """A verdict for every row, in the order of the flow."""
     reading = _Reading(plan, rehearsed, foresight)
     for row in rehearsed.task_runs:
         reading.read(row)
     foresight.verdicts.update({path: each for path, each in reading.verdicts.items() if each.is_function})
     reading.look_inside()
-    return iter(sorted(reading.verdicts.values(), key=lambda verdict: verdict.path))
+    key = flow_key(plan.root.graph)
+    return iter(sorted(reading.verdicts.values(), key=lambda verdict: key(verdict.path)))
 
 
 class _Reading:

@@ -70,7 +70,19 @@ def value(shown: Any) -> str:
         return artifact(shown)
     if isinstance(shown, list) and shown and all(isinstance(item, Mapping) and "artifact" in item for item in shown):
         return f"{count(len(shown), 'artifact')}, the first: {artifact(shown[0])}"
-    return shortened(json.dumps(shown, ensure_ascii=False), 4_000)
+    return shortened(json.dumps(plain(shown), ensure_ascii=False), 4_000)
+
+
+def is_source(component: str) -> bool:
+    """Whether a component of ours reads or looks at a declared source: nobody has written it as a task."""
+    return component.startswith("penstock.values.sources:")
+
+
+def plain(shown: Any) -> Any:
+    """JSON data with numbers that JSON cannot write as numbers again: Python prints them NaN, Infinity and -Infinity."""
+    from penstock.wire import parameter_from_json
+
+    return parameter_from_json(shown)
 
 
 def artifact(shown: Mapping[str, Any]) -> str:

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from penstock.app.outlets import err, out
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.reading import Json, print_json
-from penstock.cli.running import parameters_by_name
-from penstock.cli.words import count, duration, indented, moment, shortened, table
+from penstock.cli.running import Given, Only, Until, Verbose, asked_of, parameters_by_name
+from penstock.cli.words import count, duration, indented, is_source, moment, shortened, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,10 @@ def plan(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
     ] = None,
+    until: Until = "",
+    only: Only = "",
+    given: Given = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> int:
     """Say what a run would do: hit, run or maybe for each task and why, how long, how much memory. Nothing is written.
@@ -43,27 +47,31 @@ def plan(
     """
     from penstock import app
 
-    preview = app.plan_target(target, parameters_by_name(parameters or []), say=err)
+    asked = asked_of(until, only, given)
+    preview = app.plan_target(target, parameters_by_name(parameters or []), asked=asked, say=err)
     if json:
         return print_json(preview.to_json())
     for diagnostic in preview.diagnostics:
         err(diagnostic)
-    _print_preview(preview)
+    _print_preview(preview, verbose=verbose)
     return SUCCEEDED
 
 
-def _print_preview(preview: Preview) -> None:
+def _print_preview(preview: Preview, *, verbose: bool) -> None:
     from penstock.base.sizes import size_text
 
     rows = []
-    for verdict in preview.verdicts[:LINES_SHOWN_MAX]:
+    shown = [each for each in preview.verdicts if verbose or each.verdict == "fail" or not is_source(each.component)]
+    for verdict in shown[:LINES_SHOWN_MAX]:
         memory = size_text(verdict.memory_bytes) if verdict.memory_bytes is not None else ""
         why = verdict.why if verdict.verdict != "hit" or not verdict.source else f"from {verdict.source}"
         rows.append((verdict.path, verdict.verdict, duration(verdict.predicted_ms), memory, why))
     out(table(("TASK RUN", "VERDICT", "PREDICTED", "MEMORY", "WHY"), rows))
-    left = len(preview.verdicts) - len(rows)
+    left, folded = len(shown) - len(rows), len(preview.verdicts) - len(shown)
     if left > 0:
         out(f"… and {count(left, 'more task run')}; --json has them all")
+    if folded:
+        out(f"… and {count(folded, 'source')}; -v shows them")
     order = ("hit", "run", "maybe", "skip", "fail")
     counts = ", ".join(f"{preview.counts[kind]:,} {kind}" for kind in order if preview.counts.get(kind))
     out(f"\n{preview.pipeline}: {counts or 'no task runs'}; {_total(preview)}")

@@ -34,12 +34,12 @@ AROUND_LINES = 4
 COLOURS = {"good": "green", "bad": "bold red", "warn": "yellow", "live": "cyan", "dim": "dim", "bold": "bold"}
 
 
-def progress_for(*, quiet: bool) -> ProgressLines | LiveProgress:
+def progress_for(*, quiet: bool, verbose: bool = False) -> ProgressLines | LiveProgress:
     """What shows progress here: a live view on a terminal that can move its cursor, lines anywhere else."""
     outlet = progress_outlet()
     is_terminal = outlet.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
     if quiet or not is_terminal or "utf" not in outlet.encoding.lower():
-        return ProgressLines(outlet, quiet=quiet)
+        return ProgressLines(outlet, quiet=quiet, verbose=verbose)
     return LiveProgress(outlet)
 
 

@@ -122,6 +122,8 @@ def tell(error: PenstockError) -> int:
 def _called(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    if given[:1] == ["--version"]:
+        given = ["version", *given[1:]]
     if given and not given[0].startswith("-") and given[0] not in VERBS:
         _say(f"error: there is no verb {given[0]!r}{_near(given[0])}", f"The verbs are {', '.join(VERBS)}.")
         return INVALID
@@ -132,9 +134,18 @@ def _called(given: list[str]) -> int:
     except CycloptsError as error:
         program = f"penstock {given[0]}" if given and given[0] in VERBS else "penstock"
         message = str(error).replace("Unused Tokens: ", "there is no place for ").strip(".")
-        _say(f"error: {message}", f"`{program} --help` shows what it takes.")
+        unused = [word for word in getattr(error, "unused_tokens", None) or () if _is_pair(word)]
+        if unused:
+            fix = f"A parameter is given with -p: {' '.join(f'-p {word}' for word in unused)}"
+            _say(f"error: there is no place for {' '.join(unused)}", fix)
+        else:
+            _say(f"error: {message}", f"`{program} --help` shows what it takes.")
         return INVALID
     return answer if isinstance(answer, int) else SUCCEEDED
+
+
+def _is_pair(word: str) -> bool:
+    return "=" in word and word.partition("=")[0].isidentifier()
 
 
 def _errors(error: PenstockError) -> str:

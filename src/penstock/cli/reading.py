@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from penstock.app.outlets import OUT, err, out, terminal_text
 from penstock.base.errors import InvalidInput
 from penstock.cli.main import SUCCEEDED
-from penstock.cli.words import count, duration, moment, shortened, table, value
+from penstock.cli.words import count, duration, is_source, moment, plain, shortened, table, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +30,24 @@ def print_json(data: Any) -> int:
 def runs(
     *,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], help="How many to list.")] = 20,
+    state: Annotated[str, Parameter(help="Only those in this state.", show_default=False)] = "",
+    pipeline: Annotated[str, Parameter(help="Only those of this pipeline.", show_default=False)] = "",
+    labels: Annotated[
+        list[str] | None,
+        Parameter(name="--label", negative="", help="Only those with this label, as NAME=VALUE; repeatable."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """List the runs of this project, newest first. A run that nobody is at work on is interrupted."""
     from penstock import app
+    from penstock.cli.running import labels_by_name
 
-    listed = app.list_runs(limit=limit)
+    listed = app.list_runs(limit=limit, state=state, pipeline=pipeline, labels=labels_by_name(labels))
     if json:
         return print_json([result.brief_json() for result in listed])
+    if not listed and (state or pipeline or labels):
+        out("no run is like that")
+        return SUCCEEDED
     if not listed:
         out("no run has been made here yet; `penstock run TARGET` makes one")
         return SUCCEEDED
@@ -50,7 +60,17 @@ def _run_line(result: RunResult) -> tuple[str, ...]:
     return result.run_id, result.pipeline, result.state, moment(shown["created_at"]), duration(shown["duration_ms"])
 
 
-def show(run: str = "latest", task: str | None = None, /, *, json: Json = False) -> int:
+def show(
+    run: str = "latest",
+    task: str | None = None,
+    /,
+    *,
+    verbose: Annotated[
+        bool,
+        Parameter(name=["-v", "--verbose"], negative="", help="Also what reads declared sources.", show_default=False),
+    ] = False,
+    json: Json = False,
+) -> int:
     """Show one run: its task runs, its outputs, what it was made of. Or one task run: its attempts, what it logged.
 
     Parameters
@@ -82,7 +102,7 @@ def show(run: str = "latest", task: str | None = None, /, *, json: Json = False)
     if result.state == "interrupted":
         out(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
-    _print_task_runs(result)
+    _print_task_runs(result, verbose=verbose)
     print_failures(result.task_runs)
     print_exhibits(result.task_runs)
     if result.summary is not None:
@@ -102,9 +122,10 @@ def _print_named(title: str, values: dict[str, Any]) -> None:
             out(f"  {name} = {value(shown)}")
 
 
-def _print_task_runs(result: RunResult) -> None:
+def _print_task_runs(result: RunResult, *, verbose: bool) -> None:
     lines = []
-    for task in result.task_runs[:TASK_RUNS_SHOWN_MAX]:
+    shown = [task for task in result.task_runs if verbose or task.state != "succeeded" or not is_source(task.component)]
+    for task in shown[:TASK_RUNS_SHOWN_MAX]:
         by = f" ({task.cause.by})" if task.cause.by else ""
         why = "" if task.state == "succeeded" else f"{task.cause.text or task.cause.code.replace('_', ' ')}{by}"
         if task.source:
@@ -116,9 +137,11 @@ def _print_task_runs(result: RunResult) -> None:
     if lines:
         out()
         out(table(("TASK RUN", "STATE", "ATTEMPTS", "TOOK", "CAUSE"), lines))
-    left = len(result.task_runs) - len(lines)
+    left, folded = len(shown) - len(lines), len(result.task_runs) - len(shown)
     if left > 0:
         out(f"… and {count(left, 'more task run')}; --json has them all")
+    if folded:
+        out(f"… and {count(folded, 'source')}; -v shows them")
 
 
 def _print_provenance(provenance: dict[str, Any]) -> None:
@@ -128,6 +151,10 @@ def _print_provenance(provenance: dict[str, Any]) -> None:
     for name, known in provenance.items():
         if name == "capacity" and isinstance(known, dict):
             out(f"  capacity: {', '.join(_amount(kind, amount) for kind, amount in known.items())}")
+        elif name == "asked" and isinstance(known, dict):
+            given = [f"{output} from {origin}" for output, origin in known.get("given", {}).items()]
+            tasks = [f"{how} {known[how]}" for how in ("until", "only") if how in known]
+            out(f"  {name}: {', '.join([*tasks, *given])}")
         elif name == "distributions" and isinstance(known, dict):
             out(f"  {name}: {count(len(known), 'distribution')} (--json lists them)")
         elif isinstance(known, dict):
@@ -208,15 +235,16 @@ def get(
     table: Annotated[str | None, Parameter(help="A table that the task has logged, instead of an output.")] = None,
     json: Json = False,
 ) -> int:
-    """Print an output: a parameter as JSON, an artifact's summary and path; with -o, write it. A figure is written as the
-    suffix says (.png, .svg, .html, .json), without one as a folder of all formats; a table as CSV for .csv.
+    """Print an output: a parameter as JSON, an artifact's summary and path; with -o, write it, in the format of the suffix
+    (.csv, .parquet, .json, .joblib) or without one as it is stored. A figure has the formats that it was logged in (.png, .svg,
+    .html, .json), without a suffix a folder of all.
 
     Parameters
     ----------
     run
         An id, a unique prefix, or latest.
     output
-        TASK or TASK.OUTPUT, such as train/3/fit.model.
+        The NAME of an output of the pipeline, or TASK or TASK.OUTPUT, such as train/3/fit.model.
     """
     from penstock import app
 
@@ -237,12 +265,12 @@ def get(
     if json:
         return print_json(got.to_json())
     if to is not None:
-        err(f"{got.name} is written to {to}")
+        err(f"{got.name} is written to {to}: {got.form}")
     elif got.path is not None:
         out(value(got.shown))
         out(got.path)
     else:
-        out(json_text.dumps(got.shown, indent=2, ensure_ascii=False))
+        print_json(plain(got.shown))
     return SUCCEEDED
 
 

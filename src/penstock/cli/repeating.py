@@ -52,6 +52,10 @@ def repro(
     if repeated.reproduced:
         _say(f"reproduced: {repeated.text}{took}")
         return SUCCEEDED
+    if repeated.fixed:
+        _say(f"fixed: with the code on disk it succeeded{took}; in the run: {repeated.before}")
+        _say(f"  `penstock retry {repeated.run_id}` runs it and what follows, and nothing that had succeeded.")
+        return SUCCEEDED
     if repeated.differences:
         _say(f"not reproduced: it succeeded{took}, with other outputs than in the run:")
         for name, what in repeated.differences.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -16,6 +17,7 @@ from penstock.cli.main import CANCELLED, FAILED, INVALID, SUCCEEDED
 from penstock.cli.words import count, duration, shortened, value
 
 if TYPE_CHECKING:
+    from penstock.app.choosing import Asked
     from penstock.app.progress_lines import ProgressLines
     from penstock.app.results import RunResult
     from penstock.app.twice import Twice
@@ -29,7 +31,22 @@ Quiet = Annotated[
     bool,
     Parameter(name=["-q", "--quiet"], negative="", help="No progress: failures and warnings only.", show_default=False),
 ]
+Verbose = Annotated[
+    bool,
+    Parameter(name=["-v", "--verbose"], negative="", help="Also what reads declared sources.", show_default=False),
+]
 Force = Annotated[bool, Parameter(negative="", help="Kill at once: no grace, no finally tasks.", show_default=False)]
+
+
+Until = Annotated[str, Parameter(help="Run only what this task needs, and this task.", show_default=False)]
+Only = Annotated[
+    str, Parameter(help="Run this task alone, on what the cache has for the tasks before it.", show_default=False)
+]
+Given = Annotated[
+    list[str] | None,
+    Parameter(name="--set", negative="", help="An output from a file, as TASK.OUTPUT=PATH; repeatable."),
+]
+Labels = Annotated[list[str] | None, Parameter(name="--label", negative="", help="A label, as NAME=VALUE; repeatable.")]
 
 
 def check(
@@ -106,6 +123,10 @@ def run(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
     ] = None,
+    until: Until = "",
+    only: Only = "",
+    given: Given = None,
+    labels: Labels = None,
     no_cache: Annotated[
         bool,
         Parameter(negative="", help="Use nothing of the cache; results still go into it.", show_default=False),
@@ -114,6 +135,7 @@ def run(
         bool, Parameter(negative="", help="Run again whenever its files are saved; Ctrl-C ends it.", show_default=False)
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> int:
     """Run a pipeline until it ends. Ctrl-C cancels it; twice kills everything at once.
@@ -125,12 +147,13 @@ def run(
     """
     from penstock import app
 
-    given = parameters_by_name(parameters or [])
+    values = parameters_by_name(parameters or [])
+    asked, labelled = asked_of(until, only, given), labels_by_name(labels)
     cache = "write" if no_cache else "use"
 
     def once() -> tuple[RunResult, int]:
-        progress = progress_for(quiet=quiet)
-        result = app.run_target(target, given, progress=progress, cache=cache)
+        progress = progress_for(quiet=quiet, verbose=verbose)
+        result = app.run_target(target, values, progress=progress, cache=cache, asked=asked, labels=labelled)
         return result, _tell(result, progress, quiet=quiet, json=json)
 
     if not watch:
@@ -193,6 +216,27 @@ def parameters_by_name(texts: list[str]) -> dict[str, str]:
             raise InvalidInput(f"parameter {name!r} is given twice", fix="Give it once.")
         given[name] = written
     return given
+
+
+def asked_of(until: str, only: str, given: list[str] | None) -> Asked | None:
+    """What `--until`, `--only` and `--set` ask for; None: the whole pipeline."""
+    if not (until or only or given):
+        return None
+    from penstock.app.choosing import Asked
+
+    pairs = [text.partition("=") for text in given or []]
+    wrong = [f"{name}{sign}{path}" for name, sign, path in pairs if not (name and path)]
+    if wrong:
+        raise InvalidInput(f"not a given output: {', '.join(map(repr, wrong))}", fix="Write --set TASK.OUTPUT=PATH.")
+    return Asked(until, only, {name: Path(path) for name, _, path in pairs})
+
+
+def labels_by_name(texts: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts or []]
+    wrong = ["".join(pair) for pair in pairs if not (pair[0] and pair[1])]
+    if wrong:
+        raise InvalidInput(f"not a label: {', '.join(map(repr, wrong))}", fix="Write --label NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
 
 
 def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: bool, json: bool) -> int:

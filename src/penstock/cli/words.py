@@ -2,6 +2,32 @@
 
 from __future__ import annotations
 
-from penstock.app.words import LINE_WIDTH, artifact, count, duration, indented, logged, moment, shortened, table, value
+from penstock.app.words import (
+    LINE_WIDTH,
+    artifact,
+    count,
+    duration,
+    indented,
+    is_source,
+    logged,
+    moment,
+    plain,
+    shortened,
+    table,
+    value,
+)
 
-__all__ = ["LINE_WIDTH", "artifact", "count", "duration", "indented", "logged", "moment", "shortened", "table", "value"]
+__all__ = [
+    "LINE_WIDTH",
+    "artifact",
+    "count",
+    "duration",
+    "indented",
+    "is_source",
+    "logged",
+    "moment",
+    "plain",
+    "shortened",
+    "table",
+    "value",
+]

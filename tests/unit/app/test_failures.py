@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from penstock.app.failures import Failing, alike_line, grouped, headline, outcome_text, story
@@ -26,7 +27,8 @@ def failing(
     tries: int = 1,
     **more: Any,
 ) -> Failing:
-    failure = Failure("builtins:ValueError", message, ("ValueError",), "Traceback", frames, more.pop("given", {}))
+    traceback = more.pop("traceback", "Traceback")
+    failure = Failure("builtins:ValueError", message, ("ValueError",), traceback, frames, more.pop("given", {}))
     outcome = more.pop("outcome", Failed(failure))
     kind = "failed" if isinstance(outcome, Failed) else "out_of_memory"
     row = TaskRunRow("run1", path, "m:f", TaskState.FAILED, Cause("failed"), NOW, attempt=tries)
@@ -64,6 +66,29 @@ def test_the_authors_lines_come_first_then_what_was_given_then_what_was_printed(
         "  b",
         "again, alone: penstock repro run1 fit",
     ]
+
+
+def test_what_led_to_an_exception_is_told_the_nearest_first() -> None:
+    import traceback
+
+    try:
+        try:
+            try:
+                Path("/nowhere/at/all").read_text()
+            except OSError:
+                {}["x"]
+        except KeyError as error:
+            raise ValueError("no x here") from error
+    except ValueError as error:
+        text = "".join(traceback.format_exception(error)).rstrip("\n")
+    lines = story(failing(frames=(OWN,), traceback=text))
+    at = lines.index("caused by:")
+    assert "KeyError: 'x'" in [line.strip() for line in lines[at:]]
+    later = lines.index("while handling:")
+    assert later > at
+    assert any("No such file or directory" in line for line in lines[later:])
+    assert not any("Traceback" in line for line in lines)
+    assert not any("caused by" in line for line in story(failing()))
 
 
 def test_many_own_frames_are_told_by_the_first_and_the_last() -> None:

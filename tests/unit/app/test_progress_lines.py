@@ -23,9 +23,9 @@ def lines(tail: str = "") -> tuple[ProgressLines, io.StringIO]:
     return progress, stream
 
 
-def succeeded(path: str) -> Transition:
+def succeeded(path: str, component: str = "m:f") -> Transition:
     row = TaskRunRow(
-        RUN.run_id, path, "m:f", TaskState.SUCCEEDED, Cause("succeeded"), NOW, started_at=NOW, ended_at=NOW
+        RUN.run_id, path, component, TaskState.SUCCEEDED, Cause("succeeded"), NOW, started_at=NOW, ended_at=NOW
     )
     return Transition("task", RUN.run_id, path, "running", "succeeded", row.cause, row)
 
@@ -95,3 +95,23 @@ def test_failures_that_are_alike_are_told_once_and_counted() -> None:
         "  … 4 more failed alike",
         "  5 items failed alike: ValueError: no rows; map/1/fit, map/2/fit, map/3/fit, …",
     ]
+
+
+def test_names_of_nested_pipelines_widen_the_column() -> None:
+    progress, stream = lines()
+    progress.committed([succeeded("a"), succeeded("a_long_pipeline/with_a_long_task"), succeeded("b")])
+    first, long, after = stream.getvalue().splitlines()[1:]
+    assert long.index("succeeded") == after.index("succeeded") > first.index("succeeded")
+
+
+def test_what_reads_declared_sources_has_no_line_unless_it_is_asked_for() -> None:
+    source = succeeded("source-data", "penstock.values.sources:resolve_file")
+    progress, stream = lines()
+    progress.committed([source, succeeded("load")])
+    assert [line.split()[0] for line in stream.getvalue().splitlines()[1:]] == ["load"]
+    assert progress.ended == {"succeeded": 2}
+    told = io.StringIO()
+    verbose = ProgressLines(Outlet(lambda: told), verbose=True)
+    verbose.begun(RUN, how="new", tail=lambda attempt: "", saved=lambda source: None)
+    verbose.committed([source])
+    assert "source-data" in told.getvalue()

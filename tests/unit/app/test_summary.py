@@ -94,7 +94,7 @@ def test_retries_and_backoff_count_in_the_critical_path() -> None:
     assert summary.to_json()["critical_path"]["task_runs"][1]["earlier_ms"] == 4_000
     lines = summary_lines(summary)
     assert "critical path: 7.0 s of 8.0 s" in lines
-    assert "  b  2.0 s  after 500 ms without room  after 4.0 s of earlier attempts and backoff" in lines
+    assert "  b  2.0 s  after 500 ms of waiting  after 4.0 s of earlier attempts and backoff" in lines
 
 
 def test_the_critical_path_goes_into_graphs_and_out_of_them() -> None:
@@ -164,10 +164,10 @@ def test_as_it_is_read() -> None:
           report  250 ms
         critical path: 6.8 s of 9.2 s
           load    1.5 s  usually 1.0 s
-          c       5.0 s  after 2.5 s without room
+          c       5.0 s  after 2.5 s of waiting
           report  250 ms
         waited
-          for cpu: 1 task run, 2.5 s together: c""")
+          for cpu: c, 2.5 s""")
 
 
 def test_the_page_shows_a_summary() -> None:

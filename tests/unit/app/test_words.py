@@ -35,3 +35,11 @@ def test_artifacts_are_summarised() -> None:
     assert value(shown) == artifact(shown)
     assert value([shown, shown]) == f"2 artifacts, the first: {artifact(shown)}"
     assert value({"a": [1, "ü"]}) == '{"a": [1, "ü"]}'
+
+
+def test_numbers_that_json_cannot_write_are_printed_as_such() -> None:
+    from penstock.app.words import value
+    from penstock.wire import parameter_to_json
+
+    shown = value(parameter_to_json([float("nan"), float("inf"), {"low": float("-inf")}]))
+    assert shown == '[NaN, Infinity, {"low": -Infinity}]'

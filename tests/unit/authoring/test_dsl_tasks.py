@@ -22,7 +22,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
-from penstock import Form, Resources, Retry, pipeline, task
+from penstock import Form, Resources, Retry, loop_until, pipeline, task
 from penstock.authoring.dsl.annotations import public_name, type_of_annotation
 from penstock.authoring.dsl.tasks import Task
 from penstock.base.diagnostics import Location
@@ -413,3 +413,35 @@ def test_tasks_in_lists_keep_their_types() -> None:
     found: list[Task[..., Any]] = [add, heavy]
     assert [one.name for one in found] == ["add", "heavy"]
     assert Output("a", "b") == Output("a", "b")
+
+
+class Step(NamedTuple):
+    w: float
+    loss: float
+
+
+@task
+def step(w: float) -> Step:
+    return Step(w, 0.0)
+
+
+@task(resources=Resources(custom={"licences": 1}))
+def licensed() -> int:
+    return 1
+
+
+def test_custom_resources_are_named_and_not_wrapped() -> None:
+    @pipeline
+    def whole() -> int:
+        return licensed()
+
+    assert ("bad-resources", "Write Resources(licences=1).") in [(each.code, each.fix) for each in whole.diagnostics()]
+
+
+def test_a_loop_whose_condition_does_not_say_which_output_it_means() -> None:
+    @pipeline
+    def whole():
+        return loop_until(step, lambda loss: loss < 1e-3, rounds_max=3, w=1.0)
+
+    texts = [str(found) for found in whole.diagnostics()]
+    assert any("the round of a loop has several outputs" in text and "last.loss" in text for text in texts), texts

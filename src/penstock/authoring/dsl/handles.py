@@ -314,8 +314,10 @@ def value_of(handle: Handle) -> Scoped:
     if len(names) == 1:
         return ref.output(names[0])
     if names:
-        fix = f"Name one: {' or '.join(f'{ref.name}.{name}' for name in names[:5])}."
-        _report("ambiguous-output", f"{ref.name!r} has several outputs, where one value is asked for", fix)
+        name = ref.name or "last"  # the round of a loop that has just ended has no name of its own
+        fix = f"Name one: {' or '.join(f'{name}.{output}' for output in names[:5])}."
+        what = repr(ref.name) if ref.name else "the round of a loop"
+        _report("ambiguous-output", f"{what} has several outputs, where one value is asked for", fix)
     else:
         fix = "Annotate what it returns, or use after= if only the order matters."
         _report("no-output", f"{ref.name!r} gives no output, where a value is asked for", fix)

@@ -266,6 +266,9 @@ def _resources(
             made = replace(made, disk_bytes=_or(amount("disk", value, _memory), made.disk_bytes))
         elif name == "gpu":
             made = replace(made, gpu=_or(_gpu(value, amount, report), made.gpu))
+        elif name == "custom" and isinstance(value, Mapping):
+            example = ", ".join(f"{key}={amount!r}" for key, amount in value.items())
+            report("bad-resources", "resources: there is no argument `custom`", f"Write Resources({example}).")
         else:
             custom[name] = _or(amount("resource", value, _number), 0.0)
     return replace(made, custom=custom)
