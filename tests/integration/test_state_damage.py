@@ -114,7 +114,7 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     schema_page_overwritten: "malformed",
     of_another_program: "database of another program",
     without_a_version_known: "'f00dcafe' is none that any Penstock had",
-    newer: "schema version 0007; this Penstock knows versions up to 0003",
+    newer: "schema version 0007; this Penstock knows versions up to 0004",
     newer_after_a_crash: "schema version 0007",
     emptied_beside_its_journal: "it is empty, and should not be",
 }

@@ -23,6 +23,8 @@ from penstock.effects import ArtifactLink, Found
 from penstock.stores.sql import cache_codec, codec, open_state, schema, side
 from penstock.stores.sql.migrate import configuration, migrate
 from penstock.stores.sql.sqlite import is_current
+from penstock.stores.sql.statements import RUN_SUMS
+from penstock.stores.sql.sums import CHECKSUM
 from penstock.stores.sql.versions import CURRENT, VERSIONS
 from penstock.testing.conformance.state_rows import (
     ADA,
@@ -44,8 +46,8 @@ ADDS_A_COLUMN = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -112,17 +114,17 @@ def test_the_codec_knows_every_column() -> None:
         return [column.name for column in schema.metadata.tables[table].columns]
 
     # A column of the fixed part that was added later stands last in the table.
-    assert sorted(columns("runs")) == sorted(["run_key", *codec.RUN_COLUMNS])
-    assert columns("task_runs") == list(codec.TASK_RUN_COLUMNS)
-    assert columns("attempts") == list(codec.ATTEMPT_COLUMNS)
+    assert sorted(columns("runs")) == sorted(["run_key", *codec.RUN_COLUMNS, *RUN_SUMS, "row_counts"])
+    assert columns("task_runs") == [*codec.TASK_RUN_COLUMNS, CHECKSUM]
+    assert columns("attempts") == [*codec.ATTEMPT_COLUMNS, CHECKSUM]
     assert columns("leases") == ["run_key", *codec.LEASE_COLUMNS]
-    assert columns("metrics") == ["metric_key", *codec.METRIC_COLUMNS]
-    assert columns("exhibits") == list(side.EXHIBIT_COLUMNS)
-    assert columns("progress") == list(side.PROGRESS_COLUMNS)
-    assert columns("cache_entries") == ["entry_key", *cache_codec.ENTRY_COLUMNS]
+    assert columns("metrics") == ["metric_key", *codec.METRIC_COLUMNS, CHECKSUM]
+    assert columns("exhibits") == [*side.EXHIBIT_COLUMNS, CHECKSUM]
+    assert columns("progress") == [*side.PROGRESS_COLUMNS, CHECKSUM]
+    assert columns("cache_entries") == ["entry_key", *cache_codec.ENTRY_COLUMNS, CHECKSUM]
     assert columns("claims") == list(cache_codec.CLAIM_COLUMNS)
-    assert columns("artifacts") == list(cache_codec.ARTIFACT_COLUMNS)
-    assert columns("nondeterminism") == list(cache_codec.NONDETERMINISM_COLUMNS)
+    assert columns("artifacts") == [*cache_codec.ARTIFACT_COLUMNS, CHECKSUM]
+    assert columns("nondeterminism") == [*cache_codec.NONDETERMINISM_COLUMNS, CHECKSUM]
 
 
 @pytest.mark.parametrize(
@@ -141,8 +143,8 @@ def test_vocabularies_are_closed(tmp_path: Path, table: str, column: str) -> Non
     begun(store)
     store.close()
     connection = sqlite3.connect(tmp_path / "state.db")
-    connection.execute("INSERT INTO journal VALUES (1, 1, 1, 0, '[]')")
-    connection.execute("INSERT INTO artifacts VALUES (1, 'fit', 'in', 'x', 'tree:0')")
+    connection.execute("INSERT INTO journal VALUES (1, 1, 1, 0, '[]', NULL)")
+    connection.execute("INSERT INTO artifacts VALUES (1, 'fit', 'in', 'x', 'tree:0', NULL)")
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         connection.execute(f"UPDATE {table} SET {column} = -1")
     connection.close()
@@ -265,7 +267,7 @@ def with_revision(tmp_path: Path, text: str) -> Path:
     versions.mkdir()
     for file in (SQL.parent / "migrations" / "versions").glob("*.py"):
         (versions / file.name).write_text(file.read_text())
-    (versions / "v0004_next.py").write_text(text)
+    (versions / "v0005_next.py").write_text(text)
     return versions
 
 
@@ -273,14 +275,14 @@ def test_a_migration_keeps_what_is_there(tmp_path: Path) -> None:
     store = open_state(tmp_path / "state.db")
     begun(store)
     store.close()
-    migrate(tmp_path / "state.db", to="0004", versions=with_revision(tmp_path, ADDS_A_COLUMN))
+    migrate(tmp_path / "state.db", to="0005", versions=with_revision(tmp_path, ADDS_A_COLUMN))
     connection = sqlite3.connect(tmp_path / "state.db")
     assert connection.execute("SELECT run_id, seed, note FROM runs").fetchall() == [("run1", str(2**80 + 1), "none")]
     assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (1,)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
-    with pytest.raises(StoreUnavailable, match="schema version 0004; this Penstock knows versions up to 0003"):
+    with pytest.raises(StoreUnavailable, match="schema version 0005; this Penstock knows versions up to 0004"):
         open_state(tmp_path / "state.db")
 
 
@@ -291,7 +293,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
     store.close()
     before = contents(tmp_path / "state.db")
     with pytest.raises(StoreUnavailable, match=re.escape(str(tmp_path / "state.db"))):
-        migrate(tmp_path / "state.db", to="0004", versions=with_revision(tmp_path, text))
+        migrate(tmp_path / "state.db", to="0005", versions=with_revision(tmp_path, text))
     assert contents(tmp_path / "state.db") == before
     store = open_state(tmp_path / "state.db")
     assert store.run("run1") == run_row()
@@ -300,9 +302,9 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, text
 
 def test_a_new_revision_can_be_written(tmp_path: Path) -> None:
     versions = with_revision(tmp_path, ADDS_A_COLUMN)
-    command.revision(configuration(versions), message="and another", rev_id="0005", version_path=str(versions))
-    written = next(versions.glob("0005*"))
-    assert "down_revision = '0004'" in written.read_text()
+    command.revision(configuration(versions), message="and another", rev_id="0006", version_path=str(versions))
+    written = next(versions.glob("0006*"))
+    assert "down_revision = '0005'" in written.read_text()
 
 
 def test_a_run_imports_neither_sqlalchemy_nor_alembic(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from sqlite3 import Connection
 
 from penstock.base.errors import ClaimLost
 from penstock.base.instants import Instant
-from penstock.effects import ArtifactLink, Commit, Found
+from penstock.effects import ArtifactLink, Commit, Found, Nondeterminism
 from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, TaskRunRow
 from penstock.stores.sql import cache_codec, codec
 from penstock.stores.sql import cache_statements as sql
+from penstock.stores.sql.sums import RowDamaged, decoded, with_sum
 
 # -- commit ------------------------------------------------------------------------------------------------------------
 
@@ -30,7 +32,7 @@ def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int],
     ends. Raises ClaimLost."""
     entered = _entered_since(connection, commit)
     if commit.entries:
-        rows = [cache_codec.encode_entry(entry) for entry in commit.entries]
+        rows = [with_sum(cache_codec.encode_entry(entry)) for entry in commit.entries]
         connection.executemany(sql.INSERT_ENTRY, rows)
         written = [(entry.key, key_by_run[entry.run_id]) for entry in commit.entries]
         connection.executemany(sql.RELEASE_CLAIM, written)
@@ -42,7 +44,7 @@ def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int],
     if commit.claims:
         _claim(connection, commit, key_by_run, entered)
     if commit.uses:
-        uses = [cache_codec.encode_use(key_by_run[use.run_id], use) for use in commit.uses]
+        uses = [with_sum(cache_codec.encode_use(key_by_run[use.run_id], use)) for use in commit.uses]
         connection.executemany(sql.INSERT_ARTIFACT, uses)
 
 
@@ -90,20 +92,18 @@ def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _newest(connection: Connection, keys: Sequence[str], now: Instant) -> Iterator[tuple[str, Found]]:
     """The newest entries of these keys, at most `KEYS_MAX`, that have not expired; claims are not looked at."""
-    for row in connection.execute(sql.select_newest(len(keys)), keys):
-        key, expires_at = row[0], row[_EXPIRES_AT]
-        lasts = expires_at is None or expires_at > now
-        yield key, Found(cache_codec.decode_entry(row)) if lasts else _older(connection, key, now)
+    for entry in entries(connection, sql.select_newest(len(keys)), keys):
+        lasts = entry.expires_at is None or entry.expires_at > now
+        yield entry.key, Found(entry) if lasts else _older(connection, entry.key, now)
 
 
 _UNKNOWN = Found()
-_EXPIRES_AT = cache_codec.ENTRY_COLUMNS.index("expires_at")
 
 
 def _older(connection: Connection, key: str, now: Instant) -> Found:
     """The newest entry has expired; one before it may last longer."""
-    row = connection.execute(sql.SELECT_LASTING, (key, now)).fetchone()
-    return Found(has_expired=True) if row is None else Found(cache_codec.decode_entry(row))
+    lasting = entries(connection, sql.SELECT_LASTING, (key, now))
+    return Found(lasting[0]) if lasting else Found(has_expired=True)
 
 
 def entered_again(connection: Connection, keys: Sequence[str]) -> set[str]:
@@ -114,11 +114,26 @@ def entered_again(connection: Connection, keys: Sequence[str]) -> set[str]:
 
 
 def entries(connection: Connection, statement: str, values: Sequence[object]) -> list[CacheEntry]:
-    return [cache_codec.decode_entry(row) for row in connection.execute(statement, values)]
+    return list(decoded("cache_entries", connection.execute(statement, values), cache_codec.decode_entry))
 
 
 def links(connection: Connection, statement: str, values: Sequence[object]) -> list[ArtifactLink]:
-    return [cache_codec.decode_link(row[0], row[1:]) for row in connection.execute(statement, values)]
+    if not _is_large(connection):
+        found = connection.execute(sql.CHECK_ARTIFACTS).fetchone()[0]
+        if found != "ok":
+            raise RowDamaged("artifacts")
+    rows = connection.execute(statement, values).fetchall()
+    made = decoded("artifacts", (row[1:] for row in rows), lambda values: values)
+    return [cache_codec.decode_link(row[0], values) for row, values in zip(rows, made, strict=True)]
+
+
+def _is_large(connection: Connection) -> bool:
+    """Whether there are too many links for each question to check their index, in which a flipped bit hides one."""
+    return bool(connection.execute(sql.COUNT_ARTIFACTS).fetchone()[0] == sql.ARTIFACTS_CHECKED_MAX)
+
+
+def marks(connection: Connection) -> list[Nondeterminism]:
+    return list(decoded("nondeterminism", connection.execute(sql.SELECT_MARKS), cache_codec.decode_mark))
 
 
 class Adoptable:
@@ -143,7 +158,7 @@ class Adoptable:
         for key in dict.fromkeys(keys):
             if key in path_by_key:
                 row = connection.execute(sql.SELECT_TASK_RUN, (run_key, path_by_key[key])).fetchone()
-                found[key] = codec.decode_task_run(run_id, row)
+                found[key] = next(decoded("task_runs", (row,), partial(codec.decode_task_run, run_id)))
         return found
 
 

@@ -16,14 +16,15 @@ from penstock.stores.sql.cache_codec import (
 )
 from penstock.stores.sql.codec import TASK_RUN_COLUMNS
 from penstock.stores.sql.statements import columns_of, insert, upsert
+from penstock.stores.sql.sums import CHECKSUM
 
 KEYS_MAX = 500
 """How many keys one statement asks for: below the least limit on values that any SQLite has."""
 
 # -- entries -----------------------------------------------------------------------------------------------------------
 
-_ENTRY = f"SELECT {columns_of(ENTRY_COLUMNS)} FROM cache_entries"
-INSERT_ENTRY = insert("cache_entries", ENTRY_COLUMNS)
+_ENTRY = f"SELECT {columns_of((*ENTRY_COLUMNS, CHECKSUM))} FROM cache_entries"
+INSERT_ENTRY = insert("cache_entries", (*ENTRY_COLUMNS, CHECKSUM))
 SELECT_ENTRIES = f"{_ENTRY} WHERE key = ? ORDER BY entry_key DESC LIMIT ?"
 SELECT_LASTING = f"{_ENTRY} WHERE key = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY entry_key DESC LIMIT 1"
 SELECT_ENTRIES_OF = f"{_ENTRY} WHERE component = ? AND created_at <= ? ORDER BY created_at DESC, entry_key DESC LIMIT ?"
@@ -85,17 +86,23 @@ def select_claims(count: int) -> str:
 SELECT_RUN_STATE = "SELECT run_key, state FROM runs WHERE run_id = ?"
 SELECT_ADOPTABLE = """\
 SELECT key, min(path) FROM task_runs WHERE run_key = ? AND state = 'succeeded' AND key IS NOT NULL GROUP BY key"""
-SELECT_TASK_RUN = f"SELECT {columns_of(TASK_RUN_COLUMNS)} FROM task_runs WHERE run_key = ? AND path = ?"
+SELECT_TASK_RUN = f"SELECT {columns_of((*TASK_RUN_COLUMNS, CHECKSUM))} FROM task_runs WHERE run_key = ? AND path = ?"
 
 # -- nondeterminism ----------------------------------------------------------------------------------------------------
 
-UPSERT_MARK = upsert("nondeterminism", NONDETERMINISM_COLUMNS, keys=1)
-SELECT_MARKS = f"SELECT {columns_of(NONDETERMINISM_COLUMNS)} FROM nondeterminism ORDER BY component"
+UPSERT_MARK = upsert("nondeterminism", (*NONDETERMINISM_COLUMNS, CHECKSUM), keys=1)
+SELECT_MARKS = f"SELECT {columns_of((*NONDETERMINISM_COLUMNS, CHECKSUM))} FROM nondeterminism ORDER BY component"
 
 # -- lineage -----------------------------------------------------------------------------------------------------------
 
-INSERT_ARTIFACT = f"{insert('artifacts', ARTIFACT_COLUMNS)} ON CONFLICT ({columns_of(ARTIFACT_COLUMNS)}) DO NOTHING"
-_LINKS = f"SELECT runs.run_id, {columns_of(ARTIFACT_COLUMNS, 'artifacts.')} FROM artifacts JOIN runs"
+ARTIFACTS_CHECKED_MAX = 5_000
+COUNT_ARTIFACTS = f"SELECT count(*) FROM (SELECT 1 FROM artifacts LIMIT {ARTIFACTS_CHECKED_MAX})"
+# SQLite's own: another database has checksums of pages.
+CHECK_ARTIFACTS = "PRAGMA integrity_check('artifacts')"
+INSERT_ARTIFACT = (
+    f"{insert('artifacts', (*ARTIFACT_COLUMNS, CHECKSUM))} ON CONFLICT ({columns_of(ARTIFACT_COLUMNS)}) DO NOTHING"
+)
+_LINKS = f"SELECT runs.run_id, {columns_of((*ARTIFACT_COLUMNS, CHECKSUM), 'artifacts.')} FROM artifacts JOIN runs"
 _LINKS_OF_DIGEST = f"""\
 {_LINKS} ON runs.run_key = artifacts.run_key WHERE artifacts.digest = ? AND artifacts.role = '%s'
 ORDER BY runs.run_key, artifacts.path, artifacts.name"""

@@ -21,6 +21,10 @@ def not_usable(path: Path, what: str) -> StoreUnavailable:
     return StoreUnavailable(f"the state store {path} cannot be used: {what}", fix=LEFT_ALONE)
 
 
+def damaged(path: Path, what: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the state store {path} is damaged: {what}", fix=LEFT_ALONE)
+
+
 def newer(path: Path, *, found: str, known: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"the state store {path} has schema version {found}; this Penstock knows versions up to {known}",
@@ -73,6 +77,8 @@ def from_system(path: Path, error: OSError) -> StoreUnavailable:
 def from_sqlite(path: Path, error: sqlite3.Error, *, busy_ms: int) -> StoreUnavailable:
     """What a failed statement means; the transaction was rolled back."""
     primary = _primary_code(error)
+    if str(error).startswith("Could not decode to UTF-8"):
+        return damaged(path, "a text in it is not what was written")
     if primary == sqlite3.SQLITE_READONLY:
         return read_only(path)
     if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):

@@ -34,6 +34,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.stores.sql.cache_codec import ROLES
 from penstock.stores.sql.codec import CACHES, MESSAGE_KINDS, STOPPINGS
+from penstock.stores.sql.sums import CHECKSUM
 from penstock.stores.sql.versions import CURRENT
 from penstock.wire import EXHIBIT_KINDS, OUTCOME_KINDS
 
@@ -58,6 +59,11 @@ def _one_of(column: str, words: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(" OR ".join(f"{column} = '{word}'" for word in words), name=column)
 
 
+def _checksum(name: str = CHECKSUM) -> Column[int]:
+    """Of all other columns (`sums`); NULL in rows that were written before there were any."""
+    return Column(name, Number)
+
+
 def _run_key() -> Column[int]:
     return Column("run_key", Number, ForeignKey("runs.run_key"), primary_key=True, autoincrement=False)
 
@@ -75,6 +81,7 @@ graphs = Table(
     metadata,
     Column("graph_digest", Text, primary_key=True),
     Column("graph", Text, nullable=False),  # JSON
+    _checksum(),
 )
 
 runs = Table(
@@ -102,6 +109,9 @@ runs = Table(
     # The constraint stands with its column, as a column that was added later has it.
     Column("cache", Text, _one_of("cache", CACHES), nullable=False, server_default="use"),
     Column("learned", Text, nullable=False, server_default="{}"),  # JSON by component
+    _checksum("fixed_checksum"),  # of what never changes
+    _checksum(),  # of what does
+    Column("row_counts", Text),  # how many rows other tables have of the run, once it has ended
     _one_of("state", RunState),
     _one_of("stopping", STOPPINGS),
 )
@@ -129,6 +139,7 @@ task_runs = Table(
     Column("ended_at", Number),
     Column("detail", Text, nullable=False),  # JSON
     Column("key", Text),
+    _checksum(),
     _one_of("state", TaskState),
     _one_of("origin", Origin),
     sqlite_with_rowid=False,
@@ -162,6 +173,7 @@ attempts = Table(
     Column("disk_bytes_peak", Number, nullable=False, server_default="0"),
     Column("reads", Text, nullable=False, server_default="{}"),  # JSON: digest by project-relative path
     Column("outside", Text, nullable=False, server_default="[]"),  # JSON: names
+    _checksum(),
     _one_of("state", AttemptState),
     _one_of("outcome", OUTCOME_KINDS),
     sqlite_with_rowid=False,
@@ -176,6 +188,7 @@ journal = Table(
     Column("last_sequence", Number, nullable=False),
     Column("at", Number, nullable=False),
     Column("entries", Text, nullable=False),  # JSON: machine, id, before, after, code, by, text of each transition
+    _checksum(),
     CheckConstraint("last_sequence >= first_sequence", name="sequence"),
     sqlite_with_rowid=False,
 )
@@ -224,6 +237,7 @@ metrics = Table(
     Column("value", Float),  # NULL is NaN, which SQLite cannot hold
     Column("step", Number),
     Column("at", Number, nullable=False),
+    _checksum(),
 )
 Index("ix_metrics_path", metrics.c.run_key, metrics.c.path)
 
@@ -238,6 +252,7 @@ exhibits = Table(
     Column("name", Name, primary_key=True),
     Column("artifact", Text, nullable=False),  # JSON of a datum
     Column("at", Number, nullable=False),
+    _checksum(),
     _one_of("kind", EXHIBIT_KINDS),
     sqlite_with_rowid=False,
 )
@@ -253,6 +268,7 @@ progress = Table(
     Column("total", Number),
     Column("text", Text, nullable=False),
     Column("at", Number, nullable=False),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 
@@ -301,6 +317,7 @@ cache_entries = Table(
     Column("created_at", Number, nullable=False),
     Column("expires_at", Number),
     Column("duration_us", Number, nullable=False),
+    _checksum(),
 )
 Index("ix_cache_entries_key", cache_entries.c.key, cache_entries.c.entry_key)
 Index("ix_cache_entries_component", cache_entries.c.component, cache_entries.c.created_at)
@@ -324,6 +341,7 @@ artifacts = Table(
     Column("role", Text, primary_key=True),
     Column("name", Name, primary_key=True),
     Column("digest", Name, primary_key=True),
+    _checksum(),
     _one_of("role", ROLES),
     sqlite_with_rowid=False,
 )
@@ -335,6 +353,7 @@ nondeterminism = Table(
     Column("component", Name, primary_key=True),
     Column("at", Number, nullable=False),
     Column("detail", Text, nullable=False),  # JSON
+    _checksum(),
     sqlite_with_rowid=False,
 )
 

@@ -18,6 +18,7 @@ CREATE TABLE cache_entries (
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER,
 	duration_us INTEGER NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_cache_entries PRIMARY KEY (entry_key)
 );
 
@@ -51,6 +52,7 @@ CREATE TABLE component_worked (
 CREATE TABLE graphs (
 	graph_digest TEXT NOT NULL,
 	graph TEXT NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_graphs PRIMARY KEY (graph_digest)
 );
 
@@ -58,6 +60,7 @@ CREATE TABLE nondeterminism (
 	component TEXT NOT NULL,
 	at INTEGER NOT NULL,
 	detail TEXT NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_nondeterminism PRIMARY KEY (component)
 )
  WITHOUT ROWID;
@@ -84,6 +87,9 @@ CREATE TABLE runs (
 	code TEXT DEFAULT '' NOT NULL,
 	cache TEXT DEFAULT 'use' NOT NULL CONSTRAINT ck_runs_cache CHECK (cache = 'use' OR cache = 'write'),
 	learned TEXT DEFAULT '{}' NOT NULL,
+	fixed_checksum INTEGER,
+	checksum INTEGER,
+	row_counts TEXT,
 	CONSTRAINT pk_runs PRIMARY KEY (run_key),
 	CONSTRAINT ck_runs_state CHECK (state = 'pending' OR state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'),
 	CONSTRAINT ck_runs_stopping CHECK (stopping = '' OR stopping = 'fail_fast' OR stopping = 'timed_out' OR stopping = 'cancel' OR stopping = 'kill'),
@@ -99,6 +105,7 @@ CREATE TABLE artifacts (
 	role TEXT NOT NULL,
 	name TEXT NOT NULL,
 	digest TEXT NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_artifacts PRIMARY KEY (run_key, path, role, name, digest),
 	CONSTRAINT ck_artifacts_role CHECK (role = 'in' OR role = 'out'),
 	CONSTRAINT fk_artifacts_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
@@ -133,6 +140,7 @@ CREATE TABLE attempts (
 	disk_bytes_peak INTEGER DEFAULT '0' NOT NULL,
 	reads TEXT DEFAULT '{}' NOT NULL,
 	outside TEXT DEFAULT '[]' NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_attempts PRIMARY KEY (run_key, path, number),
 	CONSTRAINT ck_attempts_state CHECK (state = 'submitted' OR state = 'started' OR state = 'ended'),
 	CONSTRAINT ck_attempts_outcome CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory' OR outcome = 'lost' OR outcome = 'cancelled' OR outcome = 'skipped' OR outcome = 'not_yet' OR outcome = 'refused' OR outcome = 'input_lost' OR outcome = 'output_invalid'),
@@ -157,6 +165,7 @@ CREATE TABLE exhibits (
 	name TEXT NOT NULL,
 	artifact TEXT NOT NULL,
 	at INTEGER NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_exhibits PRIMARY KEY (run_key, path, number, kind, name),
 	CONSTRAINT ck_exhibits_kind CHECK (kind = 'figure' OR kind = 'table'),
 	CONSTRAINT fk_exhibits_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
@@ -185,6 +194,7 @@ CREATE TABLE journal (
 	last_sequence INTEGER NOT NULL,
 	at INTEGER NOT NULL,
 	entries TEXT NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_journal PRIMARY KEY (run_key, first_sequence),
 	CONSTRAINT ck_journal_sequence CHECK (last_sequence >= first_sequence),
 	CONSTRAINT fk_journal_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
@@ -213,6 +223,7 @@ CREATE TABLE metrics (
 	value FLOAT,
 	step INTEGER,
 	at INTEGER NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_metrics PRIMARY KEY (metric_key),
 	CONSTRAINT fk_metrics_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 );
@@ -227,6 +238,7 @@ CREATE TABLE progress (
 	total INTEGER,
 	text TEXT NOT NULL,
 	at INTEGER NOT NULL,
+	checksum INTEGER,
 	CONSTRAINT pk_progress PRIMARY KEY (run_key, path, number),
 	CONSTRAINT fk_progress_run_key FOREIGN KEY(run_key) REFERENCES runs (run_key)
 )
@@ -252,6 +264,7 @@ CREATE TABLE task_runs (
 	ended_at INTEGER,
 	detail TEXT NOT NULL,
 	"key" TEXT,
+	checksum INTEGER,
 	CONSTRAINT pk_task_runs PRIMARY KEY (run_key, path),
 	CONSTRAINT ck_task_runs_state CHECK (state = 'waiting' OR state = 'ready' OR state = 'running' OR state = 'backoff' OR state = 'succeeded' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
 	CONSTRAINT ck_task_runs_origin CHECK (origin = 'computed' OR origin = 'cached'),
@@ -259,4 +272,4 @@ CREATE TABLE task_runs (
 )
  WITHOUT ROWID;
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');

@@ -19,9 +19,10 @@ from threading import RLock
 from typing import TypeVar
 from urllib.parse import quote
 
-from penstock.base.errors import StoreUnavailable
+from penstock.base.errors import PenstockError, StoreUnavailable
 from penstock.stores.sql import complaints
 from penstock.stores.sql.place import refuse_network
+from penstock.stores.sql.sums import UNREADABLE, RowDamaged
 from penstock.stores.sql.versions import BASE, CURRENT, VERSIONS
 
 BUSY_MS = 10_000
@@ -144,14 +145,31 @@ class Database:
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
+        """What reading and writing raises, in words. What looks like a mistake of ours may come from damage, which is
+        looked for then."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
-                raise  # a mistake of ours
-            raise complaints.from_sqlite(self.path, error, busy_ms=self._busy_ms) from error
+        except PenstockError:
+            raise
+        except RowDamaged as error:
+            raise complaints.damaged(self.path, str(error)) from error
         except OSError as error:
             raise complaints.from_system(self.path, error) from error
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
+                raise complaints.from_sqlite(self.path, error, busy_ms=self._busy_ms) from error
+            self._raise_damage(error)
+            raise
+        except UnicodeDecodeError as error:  # a name in the schema, or a text
+            raise complaints.damaged(self.path, "a text in it is not what was written") from error
+        except UNREADABLE as error:
+            self._raise_damage(error)
+            raise
+
+    def _raise_damage(self, error: Exception) -> None:
+        found = damage_in(self.path, busy_ms=self._busy_ms)
+        if found:
+            raise complaints.damaged(self.path, found) from error
 
     @contextlib.contextmanager
     def _undone(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -203,6 +221,19 @@ def _use_wal(connection: sqlite3.Connection, *, busy_ms: int) -> None:
             f"the state store's file system has no shared memory for a write-ahead log (journal mode {mode!r})",
             fix="Set `state` below [tool.penstock] in pyproject.toml to a folder on another disk.",
         )
+
+
+def damage_in(path: Path, *, busy_ms: int = BUSY_MS) -> str:
+    """What SQLite finds wrong with the structure of a database, and of its schema; "" for nothing. It reads all of it."""
+    try:
+        with contextlib.closing(connect(path, busy_ms=busy_ms, read_only=True)) as connection:
+            found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            referring = connection.execute("PRAGMA foreign_key_check").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    if found == "ok" and referring is not None:
+        return f"a row of the table {referring[0]} refers to nothing"
+    return "" if found == "ok" else found
 
 
 def check_writable(path: Path) -> None:

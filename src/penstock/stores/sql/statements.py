@@ -12,6 +12,7 @@ from penstock.stores.sql.codec import (
     RUN_COLUMNS,
     TASK_RUN_COLUMNS,
 )
+from penstock.stores.sql.sums import CHECKSUM
 
 
 def columns_of(columns: Iterable[str], prefix: str = "") -> str:
@@ -31,20 +32,23 @@ def upsert(table: str, columns: Sequence[str], *, keys: int) -> str:
 
 # SQLite's own: another number once another connection has committed.
 DATA_VERSION = "PRAGMA data_version"
+RUN_SUMS = ("fixed_checksum", CHECKSUM)
+"""Of what never changes and of what does, so that a change need not write all of it."""
 RUN_KEY = "SELECT run_key FROM runs WHERE run_id = ?"
-INSERT_RUN = insert("runs", RUN_COLUMNS) + " ON CONFLICT (run_id) DO NOTHING"
-UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{column} = ?' for column in RUN_CHANGING)} WHERE run_key = ?"
-SELECT_RUN = f"SELECT {columns_of(RUN_COLUMNS)} FROM runs WHERE run_id = ?"
+INSERT_RUN = insert("runs", (*RUN_COLUMNS, *RUN_SUMS)) + " ON CONFLICT (run_id) DO NOTHING"
+UPDATE_RUN = f"UPDATE runs SET {' = ?, '.join((*RUN_CHANGING, CHECKSUM))} = ? WHERE run_key = ?"
+_RUN = f"SELECT {columns_of((*RUN_COLUMNS, *RUN_SUMS))} FROM runs"
+SELECT_RUN = f"{_RUN} WHERE run_id = ?"
 HAS_GRAPH = "SELECT 1 FROM graphs WHERE graph_digest = ?"
-INSERT_GRAPH = insert("graphs", ("graph_digest", "graph")) + " ON CONFLICT (graph_digest) DO NOTHING"
-SELECT_GRAPH = "SELECT graph FROM graphs WHERE graph_digest = ?"
+INSERT_GRAPH = insert("graphs", ("graph_digest", "graph", CHECKSUM)) + " ON CONFLICT (graph_digest) DO NOTHING"
+SELECT_GRAPH = f"SELECT graph_digest, graph, {CHECKSUM} FROM graphs WHERE graph_digest = ?"
 
 
 def select_runs(*, by_state: bool, by_prefix: bool) -> str:
     """Those submitted last first. Values: the state, the least and the least greater run id of the prefix, the limit."""
     conditions = ["state = ?"] * by_state + ["run_id >= ? AND run_id < ?"] * by_prefix
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {columns_of(RUN_COLUMNS)} FROM runs{where} ORDER BY run_key DESC LIMIT ?"
+    return f"{_RUN}{where} ORDER BY run_key DESC LIMIT ?"
 
 
 # -- commit ------------------------------------------------------------------------------------------------------------
@@ -54,9 +58,17 @@ FENCE = """\
 SELECT leases.epoch, leases.expires_at IS NOT NULL, runs.state,
   (SELECT journal.last_sequence FROM journal WHERE journal.run_key = runs.run_key ORDER BY first_sequence DESC LIMIT 1)
 FROM runs LEFT JOIN leases ON leases.run_key = runs.run_key WHERE runs.run_key = ?"""
-UPSERT_TASK_RUN = upsert("task_runs", TASK_RUN_COLUMNS, keys=2)
-UPSERT_ATTEMPT = upsert("attempts", ATTEMPT_COLUMNS, keys=3)
-INSERT_JOURNAL = insert("journal", ("run_key", "first_sequence", "last_sequence", "at", "entries"))
+UPSERT_TASK_RUN = upsert("task_runs", (*TASK_RUN_COLUMNS, CHECKSUM), keys=2)
+UPSERT_ATTEMPT = upsert("attempts", (*ATTEMPT_COLUMNS, CHECKSUM), keys=3)
+JOURNAL_COLUMNS = ("run_key", "first_sequence", "last_sequence", "at", "entries")
+INSERT_JOURNAL = insert("journal", (*JOURNAL_COLUMNS, CHECKSUM))
+COUNTED = ("task_runs", "attempts", "journal", "metrics", "exhibits", "progress")
+# Once a run has ended, how many rows it has at least: that one of them is lost shows in nothing else.
+COUNT_ROWS = f"""\
+UPDATE runs SET row_counts = {
+    " || ' ' || ".join(f"(SELECT count(*) FROM {table} WHERE {table}.run_key = runs.run_key)" for table in COUNTED)
+} WHERE run_key = ?"""
+SELECT_COUNTS = "SELECT row_counts FROM runs WHERE run_key = ?"
 # `WHERE true` lets SQLite tell the SELECT's end from a join's ON.
 FOLD_HISTORY = """\
 INSERT INTO component_history (component, succeeded_count, duration_us)
@@ -96,7 +108,7 @@ def select_by_path(
     where = " AND path = ?" if by_path else ""
     if by_path and below:
         where = " AND (path = ? OR (path > ? AND path < ?))"
-    return f"SELECT {columns_of(columns)} FROM {table} WHERE run_key = ?{where} ORDER BY {order}"
+    return f"SELECT {columns_of((*columns, CHECKSUM))} FROM {table} WHERE run_key = ?{where} ORDER BY {order}"
 
 
 def path_values(path: str | None, *, below: bool = False) -> tuple[str, ...]:
@@ -107,8 +119,8 @@ def path_values(path: str | None, *, below: bool = False) -> tuple[str, ...]:
     return (path, f"{path}/", f"{path}0") if below else (path,)
 
 
-SELECT_JOURNAL = """\
-SELECT first_sequence, at, entries FROM journal
+SELECT_JOURNAL = f"""\
+SELECT {columns_of((*JOURNAL_COLUMNS, CHECKSUM))} FROM journal
 WHERE run_key = ? AND first_sequence >=
   coalesce((SELECT max(first_sequence) FROM journal WHERE run_key = ? AND first_sequence <= ?), 1)
 ORDER BY first_sequence"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -33,6 +34,7 @@ from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, Task
 from penstock.stores.sql import cache, cache_codec, cache_statements, codec, learning, side
 from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
+from penstock.stores.sql.sums import RowDamaged, checksum, decoded, with_sum
 from penstock.wire import Exhibit, Observation, Observed, Progress
 
 PAST_ANY_ID = "\U0010ffff"
@@ -71,8 +73,9 @@ class SqlStateStore:
             if stored is None:
                 if connection.execute(sql.HAS_GRAPH, (run.graph_digest,)).fetchone() is None:
                     graph = json.dumps(submission.graph, separators=(",", ":"), allow_nan=False)
-                    connection.execute(sql.INSERT_GRAPH, (run.graph_digest, graph))
-                connection.execute(sql.INSERT_RUN, fixed + changing)
+                    connection.execute(sql.INSERT_GRAPH, with_sum((run.graph_digest, graph)))
+                sums = (checksum(fixed), checksum((run.run_id, *changing)))
+                connection.execute(sql.INSERT_RUN, fixed + changing + sums)
             elif stored[: len(fixed)] != fixed:
                 raise InvalidInput(f"another run has the id {run.run_id}", fix="Give the same command again.")
             _post(connection, self._stored_key(connection, message.run_id), message)
@@ -153,9 +156,11 @@ class SqlStateStore:
                 if row is not None and not had_ended and str(row.state) in codec.TERMINAL_RUN_WORDS:
                     connection.execute(sql.FOLD_HISTORY, (key,))
                     ended.append(key)
+                if had_ended or key in ended:
+                    connection.execute(sql.COUNT_ROWS, (key,))
                 entries = codec.encode_entries(transitions)
                 sequences = (last_sequence + 1, last_sequence + len(transitions))
-                connection.execute(sql.INSERT_JOURNAL, (key, *sequences, commit.at, entries))
+                connection.execute(sql.INSERT_JOURNAL, with_sum((key, *sequences, commit.at, entries)))
             learning.write(connection, commit.transitions)
             cache.write(connection, commit, key_by_run, ended=ended)
             for message_id in commit.consumed:
@@ -193,17 +198,16 @@ class SqlStateStore:
     def load(self, run_id: str) -> RunRecord:
         def work(connection: Connection) -> RunRecord:
             key = self._key(connection, run_id)
-            run = codec.decode_run(connection.execute(sql.SELECT_RUN, (run_id,)).fetchone())
+            (run,) = _runs(connection, sql.SELECT_RUN, (run_id,))
             return RunRecord(run, tuple(_task_runs(connection, run_id, key)), tuple(_attempts(connection, run_id, key)))
 
         return self._database.read(work)
 
     def graph(self, graph_digest: str) -> Mapping[str, Any]:
         def work(connection: Connection) -> str:
-            row = connection.execute(sql.SELECT_GRAPH, (graph_digest,)).fetchone()
-            if row is None:
-                raise KeyError(f"no graph {graph_digest}")
-            return str(row[0])
+            for text in decoded("graphs", connection.execute(sql.SELECT_GRAPH, (graph_digest,)), itemgetter(1)):
+                return str(text)
+            raise KeyError(f"no graph {graph_digest}")
 
         graph: Mapping[str, Any] = json.loads(self._database.read(work))
         return graph
@@ -211,8 +215,8 @@ class SqlStateStore:
     def run(self, run_id: str) -> RunRow | None:
         if not run_id.isascii():
             return None
-        row = self._database.read(lambda connection: connection.execute(sql.SELECT_RUN, (run_id,)).fetchone())
-        return None if row is None else codec.decode_run(row)
+        found = self._database.read(lambda connection: _runs(connection, sql.SELECT_RUN, (run_id,)))
+        return found[0] if found else None
 
     def runs(self, *, limit: int = 100, state: str | None = None, prefix: str = "") -> Sequence[RunRow]:
         if not prefix.isascii():
@@ -221,8 +225,7 @@ class SqlStateStore:
         values: list[str | int] = [] if state is None else [str(state)]
         values += [prefix, prefix + PAST_ANY_ID] if prefix else []
         values.append(limit)
-        rows = self._database.read(lambda connection: connection.execute(statement, values).fetchall())
-        return [codec.decode_run(row) for row in rows]
+        return self._database.read(lambda connection: _runs(connection, statement, values))
 
     def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
         return self._database.read(lambda c: list(_task_runs(c, run_id, self._key(c, run_id), path=path, below=below)))
@@ -234,10 +237,14 @@ class SqlStateStore:
         def work(connection: Connection) -> Sequence[JournalEntry]:
             key = self._key(connection, run_id)
             found: list[JournalEntry] = []
-            for first_sequence, at, text in connection.execute(sql.SELECT_JOURNAL, (key, key, after + 1)):
+            rows = connection.execute(sql.SELECT_JOURNAL, (key, key, after + 1))
+            follows = 0
+            for entries in decoded("journal", rows, lambda values: codec.decode_entries(values[1], *values[3:])):
                 if len(found) >= limit:
                     break
-                entries = codec.decode_entries(first_sequence, at, text)
+                if follows not in (0, entries[0].sequence):
+                    raise RowDamaged("journal")
+                follows = entries[-1].sequence + 1
                 found += [entry for entry in entries if entry.sequence > after]
             return found[:limit]
 
@@ -246,8 +253,10 @@ class SqlStateStore:
     def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]:
         def work(connection: Connection) -> Sequence[Observation]:
             statement = sql.select_by_path("metrics", codec.METRIC_COLUMNS, "metric_key", by_path=path is not None)
-            values = (self._key(connection, run_id), *sql.path_values(path))
-            return [codec.decode_observation(run_id, row) for row in connection.execute(statement, values)]
+            key = self._key(connection, run_id)
+            rows = connection.execute(statement, (key, *sql.path_values(path)))
+            found = list(decoded("metrics", rows, partial(codec.decode_observation, run_id)))
+            return side.whole(connection, key, "metrics", found) if path is None else found
 
         return self._database.read(work)
 
@@ -297,12 +306,11 @@ class SqlStateStore:
         return self._database.read(lambda connection: self._adoptable.rows(connection, run_id, keys))
 
     def mark_nondeterministic(self, mark: Nondeterminism) -> None:
-        values = cache_codec.encode_mark(mark)
+        values = with_sum(cache_codec.encode_mark(mark))
         self._database.write(lambda connection: connection.execute(cache_statements.UPSERT_MARK, values))
 
     def nondeterministic(self) -> Mapping[str, Nondeterminism]:
-        rows = self._database.read(lambda connection: connection.execute(cache_statements.SELECT_MARKS).fetchall())
-        return {mark.component: mark for mark in map(cache_codec.decode_mark, rows)}
+        return {mark.component: mark for mark in self._database.read(cache.marks)}
 
     # -- lineage
 
@@ -401,14 +409,17 @@ def _write_rows(connection: Connection, key: int, transitions: Sequence[Transiti
             case RunRow() as row:
                 run = row
     if task_runs:
-        connection.executemany(sql.UPSERT_TASK_RUN, [codec.encode_task_run(key, row) for row in task_runs.values()])
+        rows = [with_sum(codec.encode_task_run(key, row)) for row in task_runs.values()]
+        connection.executemany(sql.UPSERT_TASK_RUN, rows)
         made = cache_codec.encode_made(key, task_runs.values())
         if made:
-            connection.executemany(cache_statements.INSERT_ARTIFACT, made)
+            connection.executemany(cache_statements.INSERT_ARTIFACT, map(with_sum, made))
     if attempts:
-        connection.executemany(sql.UPSERT_ATTEMPT, [codec.encode_attempt(key, row) for row in attempts.values()])
+        rows = [with_sum(codec.encode_attempt(key, row)) for row in attempts.values()]
+        connection.executemany(sql.UPSERT_ATTEMPT, rows)
     if run is not None:
-        connection.execute(sql.UPDATE_RUN, (*codec.encode_run_changing(run), key))
+        changing = codec.encode_run_changing(run)
+        connection.execute(sql.UPDATE_RUN, (*changing, checksum((run.run_id, *changing)), key))
     return run
 
 
@@ -420,13 +431,24 @@ def _consume(connection: Connection, message_id: str, at: Instant, keys: set[int
     connection.execute(sql.CONSUME_MESSAGE, (at, message_id))
 
 
+def _runs(connection: Connection, statement: str, values: Sequence[str | int]) -> list[RunRow]:
+    """Each row ends with the checksum of what never changes and that of what does. Raises RowDamaged."""
+    fixed = len(codec.RUN_FIXED)
+    rows = connection.execute(statement, values).fetchall()
+    for row in rows:
+        for _ in decoded("runs", [(*row[:fixed], row[-2]), (row[0], *row[fixed:-2], row[-1])], len):
+            pass
+    return list(decoded("runs", ((*row[:-2], None) for row in rows), codec.decode_run))
+
+
 def _task_runs(
     connection: Connection, run_id: str, key: int, *, path: str | None = None, below: bool = False
 ) -> Iterable[TaskRunRow]:
     columns = codec.TASK_RUN_COLUMNS
     statement = sql.select_by_path("task_runs", columns, "path", by_path=path is not None, below=below)
     rows = connection.execute(statement, (key, *sql.path_values(path, below=below)))
-    return (codec.decode_task_run(run_id, row) for row in rows)
+    found = list(decoded("task_runs", rows, partial(codec.decode_task_run, run_id)))
+    return side.whole(connection, key, "task_runs", found) if path is None else found
 
 
 def _attempts(
@@ -435,4 +457,5 @@ def _attempts(
     columns = codec.ATTEMPT_COLUMNS
     statement = sql.select_by_path("attempts", columns, "path, number", by_path=path is not None, below=below)
     rows = connection.execute(statement, (key, *sql.path_values(path, below=below)))
-    return (codec.decode_attempt(run_id, row) for row in rows)
+    found = list(decoded("attempts", rows, partial(codec.decode_attempt, run_id)))
+    return side.whole(connection, key, "attempts", found) if path is None else found

@@ -6,5 +6,5 @@ from __future__ import annotations
 BASE = ""
 """A database that Alembic has touched and that holds nothing yet."""
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 CURRENT = VERSIONS[-1]
