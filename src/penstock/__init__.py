@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from penstock.authoring.dsl.commands import command
     from penstock.authoring.dsl.control import finally_, loop_until, map_over, one_of, otherwise, when
     from penstock.authoring.dsl.forms import Form
+    from penstock.authoring.dsl.lists import in_step, product
     from penstock.authoring.dsl.options import Resources, Retry
     from penstock.authoring.dsl.pipelines import pipeline
     from penstock.authoring.dsl.sources import File, Folder, Table, Url
@@ -38,11 +39,13 @@ __all__ = [
     "command",
     "context",
     "finally_",
+    "in_step",
     "loop_until",
     "map_over",
     "one_of",
     "otherwise",
     "pipeline",
+    "product",
     "task",
     "when",
 ]
@@ -63,11 +66,13 @@ _MODULE_BY_NAME = {
     "command": "authoring.dsl.commands",
     "context": "launcher.inner.context",
     "finally_": "authoring.dsl.control",
+    "in_step": "authoring.dsl.lists",
     "loop_until": "authoring.dsl.control",
     "map_over": "authoring.dsl.control",
     "one_of": "authoring.dsl.control",
     "otherwise": "authoring.dsl.control",
     "pipeline": "authoring.dsl.pipelines",
+    "product": "authoring.dsl.lists",
     "task": "authoring.dsl.tasks",
     "when": "authoring.dsl.control",
 }

@@ -12,7 +12,7 @@ import penstock
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "task", "pipeline", "map_over", "when", "otherwise", "one_of", "loop_until", "finally_", "Resources", "Retry", "context",
-    "Skip", "command", "Table", "Url", "Fail", "File", "Folder", "Form", "NotYet", "RunFailed", "Scratch",
+    "Skip", "command", "in_step", "product", "Table", "Url", "Fail", "File", "Folder", "Form", "NotYet", "RunFailed", "Scratch",
 }  # fmt: skip
 
 LOADED = "import sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"

@@ -18,6 +18,7 @@ from penstock.app.reading import find_run
 from penstock.app.results import duration_ms, shown
 from penstock.code.model import ComponentCode
 from penstock.graph.render import graph_text
+from penstock.wire import Artifact
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -139,8 +140,7 @@ def _data(before: Mapping[str, Datum], after: Mapping[str, Datum]) -> tuple[Line
 
 
 def _datum_text(datum: Datum) -> str:
-    data = shown(datum)
-    return f"{data['type']} {data['artifact']}" if isinstance(data, dict) and "artifact" in data else _text(data)
+    return f"{datum.type} {datum.digest}" if isinstance(datum, Artifact) else _text(shown(datum))
 
 
 def _text(data: Any) -> str:

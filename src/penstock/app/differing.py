@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.errors import PenstockError
-from penstock.wire import Artifact, Counted, Datum, Inline
+from penstock.wire import Artifact, Counted, Datum, Inline, Struct
 
 if TYPE_CHECKING:
     from penstock.values.store import ArtifactStore
@@ -44,6 +44,9 @@ def datum_difference(before: Datum, after: Datum, stored: Stored) -> str:
         return "; ".join(plain_differences(before.value, after.value)) or "values that look the same"
     if isinstance(before, Counted) and isinstance(after, Counted):
         return _items(before, after, stored)
+    if isinstance(before, Struct) and isinstance(after, Struct):
+        found = data_differences(before.fields, after.fields, stored)
+        return "; ".join(f"{name}: {what}" for name, what in found.items()) or "the order of the fields"
     if isinstance(before, Artifact) and isinstance(after, Artifact):
         return _artifacts(before, after, stored)
     return f"{type(before).__name__.lower()} and {type(after).__name__.lower()}"

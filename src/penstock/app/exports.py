@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.errors import InvalidInput, StoreUnavailable
-from penstock.wire import Artifact, Counted, Datum, Inline, parameter_to_json
+from penstock.wire import Artifact, Counted, Datum, Inline, Struct, file_of, parameter_to_json
 
 if TYPE_CHECKING:
     from penstock.values.store import ArtifactStore
@@ -35,27 +35,26 @@ class Exports:
 
     def write(self, datum: Datum, to: Path) -> str:
         """Write it to a place where nothing is yet; answers the format. Without a suffix it is written as it is stored: a
-        parameter as JSON, an artifact as its file or folder, a list of artifacts as a folder of numbered ones. Raises
-        InvalidInput for what the suffix asks for and cannot be had."""
+        parameter as JSON, an artifact as its file or folder, a list of artifacts as a folder of numbered ones, a
+        struct as a folder of named ones. Raises InvalidInput for what the suffix asks for and cannot be had."""
         if to.exists():
             raise InvalidInput(f"{to} exists already", fix="Name another place, or remove it first.")
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
-            return self._written(datum, to)
+            return self._written(datum, to, to.suffix.lower())
         except OSError as error:
             raise StoreUnavailable(f"{to} cannot be written: {error.strerror or error}") from None
 
-    def _written(self, datum: Datum, to: Path) -> str:
-        suffix = to.suffix.lower()
+    def _written(self, datum: Datum, to: Path, suffix: str) -> str:
         if isinstance(datum, Artifact):
             if _as_stored(datum, suffix, to):
                 self.artifacts.materialize(datum.digest, to)
                 return _name_of(datum)
         elif isinstance(datum, Counted) and not suffix and any(not isinstance(item, Inline) for item in datum.items):
-            to.mkdir()
             width = len(str(max(len(datum.items) - 1, 0)))
-            formats = {self._written(item, to / f"{index:0{width}d}") for index, item in enumerate(datum.items)}
-            return f"a folder of {len(datum.items):,}: {', '.join(sorted(formats))}"
+            return self._folder({f"{index:0{width}d}": item for index, item in enumerate(datum.items)}, to)
+        elif isinstance(datum, Struct) and not suffix:
+            return self._folder({file_of(name): field for name, field in datum.fields.items()}, to)
         elif suffix in ("", ".json") and (plain := _plain(datum)) is not None:
             to.write_text(plain + "\n", encoding="utf-8")
             return "JSON"
@@ -71,6 +70,11 @@ class Exports:
         if not converted:
             raise _refused(datum, to)
         return {".csv": "CSV", ".parquet": "Parquet", ".json": "JSON", ".joblib": "joblib"}[suffix]
+
+    def _folder(self, datum_by_name: Mapping[str, Datum], to: Path) -> str:
+        to.mkdir()
+        formats = {self._written(datum, to / name, "") for name, datum in datum_by_name.items()}
+        return f"a folder of {len(datum_by_name):,}: {', '.join(sorted(formats))}"
 
 
 def _as_stored(artifact: Artifact, suffix: str, to: Path) -> bool:

@@ -26,6 +26,7 @@ from penstock.engine.caching import identity_of
 from penstock.engine.rows import CacheEntry, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.bindings import Output, StateOf, leaves
+from penstock.wire import Artifact
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -342,8 +343,7 @@ def _summary(datum: Datum) -> str:
     """A value in a few words."""
     import json
 
-    data = shown(datum)
-    if isinstance(data, dict) and "artifact" in data:
-        return f"{data['type']} {data['artifact'][:19]}"
-    text = json.dumps(data, ensure_ascii=False)
+    if isinstance(datum, Artifact):
+        return f"{datum.type} {datum.digest[:19]}"
+    text = json.dumps(shown(datum), ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"

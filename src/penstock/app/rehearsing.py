@@ -21,7 +21,7 @@ from penstock.engine.rows import RunRecord, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState
 from penstock.graph.model import Retry
 from penstock.plan.model import Plan, PlanGraph, parts_of
-from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Datum, Observed, Outcome, Report
+from penstock.wire import Artifact, AttemptEnded, AttemptRequest, Datum, Observed, Outcome, Report, artifacts_in
 
 if TYPE_CHECKING:
     from penstock.controller.controller import Answer
@@ -54,9 +54,7 @@ def unknown_outputs(request: AttemptRequest) -> dict[str, Datum]:
 
 def is_unknown(datum: Datum) -> bool:
     """Whether anything in a datum is not known yet."""
-    if isinstance(datum, Artifact):
-        return datum.digest.startswith(UNKNOWN)
-    return any(is_unknown(item) for item in getattr(datum, "items", ()))
+    return any(artifact.digest.startswith(UNKNOWN) for artifact in artifacts_in(datum))
 
 
 def rehearse(

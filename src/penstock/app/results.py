@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.failures import Failing
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
-from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Usage, data_to_json, parameter_to_json
+from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Struct, Usage, data_to_json, parameter_to_json
 
 if TYPE_CHECKING:
     from penstock.app.summary import Summary
@@ -139,6 +139,8 @@ class Outputs:
 def _summary(datum: Datum) -> str:
     if isinstance(datum, Artifact):
         return f"<{datum.type} {datum.digest[:19]}>"
+    if isinstance(datum, Struct):
+        return f"<dict of {', '.join(datum.fields)}>"
     return f"<list of {len(datum.items)}>" if not isinstance(datum, Inline) else ""
 
 
@@ -250,11 +252,13 @@ class RunResult:
 
 def shown(datum: Datum) -> Any:
     """A value as JSON for people and scripts: a parameter as it is, an artifact by its digest, type, size and metadata,
-    a counted list as a list of these."""
+    a counted list as a list of these, a struct as an object of these."""
     if isinstance(datum, Inline):
         return parameter_to_json(datum.value)
     if isinstance(datum, Artifact):
         return data_to_json({"": datum})[""]
+    if isinstance(datum, Struct):
+        return {name: shown(field) for name, field in datum.fields.items()}
     return [shown(item) for item in datum.items]
 
 

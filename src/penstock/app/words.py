@@ -66,10 +66,12 @@ def shortened(text: str, width: int = LINE_WIDTH) -> str:
 
 def value(shown: Any) -> str:
     """A value of a run's JSON form on one line: JSON for a parameter, a summary for an artifact."""
-    if isinstance(shown, Mapping) and "artifact" in shown:
+    if is_artifact(shown):
         return artifact(shown)
-    if isinstance(shown, list) and shown and all(isinstance(item, Mapping) and "artifact" in item for item in shown):
+    if isinstance(shown, list) and shown and all(map(is_artifact, shown)):
         return f"{count(len(shown), 'artifact')}, the first: {artifact(shown[0])}"
+    if isinstance(shown, Mapping) and any(map(is_artifact, shown.values())):
+        return "; ".join(f"{name}: {value(each)}" for name, each in shown.items())
     return shortened(json.dumps(plain(shown), ensure_ascii=False), 4_000)
 
 
@@ -83,6 +85,11 @@ def plain(shown: Any) -> Any:
     from penstock.wire import parameter_from_json
 
     return parameter_from_json(shown)
+
+
+def is_artifact(shown: Any) -> bool:
+    """Whether a value of a run's JSON form is an artifact."""
+    return isinstance(shown, Mapping) and {"artifact", "form", "size_bytes"} <= shown.keys()
 
 
 def artifact(shown: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from penstock.engine.events import Given, LookedUp, LookUp
 from penstock.engine.rows import ArtifactUse, CacheEntry, TaskRunRow
 from penstock.values.reads import fact_now, is_fact, same_zone
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, Counted, Datum
+from penstock.wire import Datum, artifacts_in
 
 SETTLED_NS = 100_000_000
 """A file that was written so lately may be written again without a change of its stat: it is not remembered."""
@@ -150,11 +150,7 @@ class ProjectFiles:
 
 def digests_in(datum: Datum) -> tuple[str, ...]:
     """The digests of the artifacts in a datum."""
-    if isinstance(datum, Artifact):
-        return (datum.digest,)
-    if isinstance(datum, Counted):
-        return tuple(digest for item in datum.items for digest in digests_in(item))
-    return ()
+    return tuple(artifact.digest for artifact in artifacts_in(datum))
 
 
 def uses_of(given: Given) -> Iterator[ArtifactUse]:

@@ -25,7 +25,7 @@ from penstock.graph.bindings import (
 )
 from penstock.graph.expression.evaluate import evaluate, text_of
 from penstock.plan.model import Bound
-from penstock.wire import Artifact, Counted, Datum, Inline
+from penstock.wire import Artifact, Counted, Datum, Inline, Struct
 
 
 class _Absent:
@@ -131,20 +131,25 @@ def _text(value: Value, frame: Frame) -> str:
 
 
 def plain(datum: Datum) -> Any:
-    """Plain data for expressions. An artifact stays what it is: it can be counted and picked from a list, not read."""
+    """Plain data for expressions. An artifact stays what it is: it can be put into a list or struct and picked from one, not
+    read."""
     if isinstance(datum, Inline):
         return datum.value
+    if isinstance(datum, Struct):
+        return {name: plain(field) for name, field in datum.fields.items()}
     return [plain(item) for item in datum.items] if isinstance(datum, Counted) else datum
 
 
 def datum_of(data: Any) -> Datum:
-    """The datum of an expression's result."""
+    """The datum of an expression's result: a list or struct with artifacts in it is counted (semantics 4)."""
     if isinstance(data, Artifact):
         return data
-    if isinstance(data, list) and any(_holds_artifact(item) for item in data):
-        return Counted(tuple(datum_of(item) for item in data))
-    if isinstance(data, (dict, bytes)) and _holds_artifact(data):
-        raise ExpressionError("an artifact cannot be put into a map; put it into a list or pass it on its own")
+    if _holds_artifact(data):
+        if isinstance(data, list):
+            return Counted(tuple([datum_of(item) for item in data]))
+        if not all(isinstance(name, str) for name in data):
+            raise ExpressionError("a map with artifacts in it has text as keys")
+        return Struct({name: datum_of(field) for name, field in data.items()})
     return Inline(data)
 
 
@@ -198,6 +203,6 @@ def condition(value: Value, frame: Frame) -> bool | Unknown:
     if isinstance(datum, _Absent):
         return Unknown(blamed(value))
     if not isinstance(datum, Inline) or not isinstance(datum.value, bool):
-        shown = repr(datum.value) if isinstance(datum, Inline) else "an artifact or a list"
+        shown = repr(datum.value) if isinstance(datum, Inline) else "an artifact, a list or a struct"
         raise ExpressionError(f"a condition must be true or false, not {shown}")
     return datum.value

@@ -12,7 +12,7 @@ from penstock.base.instants import Instant
 from penstock.engine.memory import TaskRun
 from penstock.engine.packing import Room
 from penstock.engine.states import TERMINAL_TASK_STATES
-from penstock.wire import Counted, Datum, Inline, parameter_to_json
+from penstock.wire import Counted, Datum, Inline, Struct, parameter_to_json
 
 KEY_EPOCH = 1
 """Changes whenever what a key is made of changes: no entry of another epoch is ever found."""
@@ -35,6 +35,8 @@ def _parts_of(datum: Datum) -> list[Any]:
         return ["inline", parameter_to_json(datum.value)]
     if isinstance(datum, Counted):
         return ["list", [_parts_of(item) for item in datum.items]]
+    if isinstance(datum, Struct):
+        return ["struct", [[name, _parts_of(field)] for name, field in datum.fields.items()]]
     # A file is handed out under its name, which the task can read; other content has no name that a task sees.
     name = datum.metadata.get("name") if datum.form in ("file", "tree") else None
     return ["artifact", datum.digest, datum.type, datum.form, datum.code, name]

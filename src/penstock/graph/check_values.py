@@ -25,7 +25,7 @@ from penstock.graph.bindings import (
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
 from penstock.graph.parameters import check_parameter, parameter_bytes, short_repr
-from penstock.graph.types import ANY, INT, STR, Type
+from penstock.graph.types import ANY, DICT, INT, STR, Type
 from penstock.graph.value_types import UNKNOWN, merge_types, type_of_constant, type_of_tree, type_of_value
 
 Report = Callable[[str, str, str, Location | None], None]
@@ -199,7 +199,7 @@ class ValueChecker:
                 self._report(
                     "wrong-type", message, "Give a value of that type, or change the annotation.", place.location
                 )
-        elif not (wanted.name == "list" and value == []):
+        elif not (wanted.name in ("list", DICT) and value in ([], {})):
             fix = "Give the output of a task that makes one."
             if wanted.name == "path":
                 fix = "Annotate the parameter str, or give the output of a task that returns a Path."

@@ -89,10 +89,12 @@ def command_digest(command: Command) -> str:
 
 
 def type_to_json(type_: Type) -> Json:
-    """`{"name": ...}`, with `item`, `options`, `optional`, `form` and `bases` only where set."""
+    """`{"name": ...}`, with `item`, `options`, `optional`, `form`, `bases` and `parts` only where set."""
     data = _type_identity(type_)
     if type_.bases:
         data["bases"] = list(type_.bases)
+    if type_.parts:
+        data["parts"] = [[name, type_to_json(part)] for name, part in type_.parts]
     if type_.item is not None:
         data["item"] = type_to_json(type_.item)
     return data
@@ -107,6 +109,7 @@ def type_from_json(data: Mapping[str, Any]) -> Type:
         optional=data.get("optional", False),
         bases=tuple(data.get("bases", ())),
         form=data.get("form", ""),
+        parts=tuple([(name, type_from_json(part)) for name, part in data.get("parts", ())]),
     )
 
 

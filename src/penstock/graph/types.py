@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 SOURCE = "source"
+DICT = "dict"
 FORMS = ("joblib", "pickle", "skops")
 """The forms that an author may ask for, where the usual one of a type is not wanted."""
 
@@ -14,11 +15,13 @@ PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "e
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A parameter type by its short name, `list` with its item type, `path` (a file or folder), `source` (where data
-    stands outside, of the kinds in `options`; see `graph.sources`), `any` (decided by the value that comes), or an
-    artifact type as `module:QualifiedName` of its Python class under the shortest public module (`pandas:DataFrame`).
+    """A parameter type by its short name, `list` with its item type, `dict` with the type of its values (a struct that may
+    hold artifacts), `path` (a file or folder), `source` (where data stands outside, of the kinds in `options`; see
+    `graph.sources`), `any` (decided by the value that comes), or an artifact type as `module:QualifiedName` of its
+    Python class under the shortest public module (`pandas:DataFrame`).
 
-    `bases` holds the names of the class's bases, so that a value may go where a base is asked for; it is knowledge
+    `bases` holds the names of the class's bases, so that a value may go where a base is asked for; `parts` what is known of
+    the items of a tuple (by position: "0", "1") and the fields of a dict, dataclass or NamedTuple. Both are knowledge
     about the type, not part of its identity. `form` is how an artifact is to be stored, empty for the usual way.
     """
 
@@ -28,6 +31,7 @@ class Type:
     optional: bool = False
     bases: tuple[str, ...] = field(default=(), compare=False)
     form: str = ""
+    parts: tuple[tuple[str, Type], ...] = field(default=(), compare=False)
 
     @property
     def is_parameter(self) -> bool:
@@ -49,7 +53,13 @@ class Type:
         if other.name == "null":
             return self.optional or self.name in ("null", "json")
         if self.name == "list" and other.name == "list":
-            return self.item is None or other.item is None or self.item.accepts(other.item)
+            return self._accepts_items(other) and self._accepts_parts(other, exactly=True)
+        if self.name == DICT and other.name in (DICT, "struct"):
+            return other.name == DICT and self._accepts_items(other)
+        if self.name == "struct" and other.name == DICT:
+            return True  # looked at when it comes
+        if self.parts and ":" in self.name and other.name in (DICT, "struct") and other.parts:
+            return self._accepts_parts(other)  # the worker makes the object of its fields
         if self.name == "enum":
             return other.name == "str" or (other.name == "enum" and set(other.options) <= set(self.options))
         if self.name == SOURCE and other.name in (SOURCE, "struct"):
@@ -61,10 +71,22 @@ class Type:
         widened = {"int": ("float",), "enum": ("str",)}.get(other.name, ())
         return self.name == other.name or self.name in widened or self.name in other.bases
 
+    def _accepts_items(self, other: Type) -> bool:
+        return self.item is None or other.item is None or self.item.accepts(other.item)
+
+    def _accepts_parts(self, other: Type, *, exactly: bool = False) -> bool:
+        """Whether what is known of both agrees; `exactly`: they must have as many parts, as tuples do."""
+        if not self.parts or not other.parts:
+            return True
+        known = dict(other.parts)
+        if exactly and len(known) != len(self.parts):
+            return False
+        return all(name in known and type_.accepts(known[name]) for name, type_ in self.parts)
+
     def __str__(self) -> str:
         text = self.name
-        if self.name == "list" and self.item:
-            text = f"list[{self.item}]"
+        if self.name in ("list", DICT) and self.item:
+            text = f"{self.name}[{self.item}]"
         elif self.name in ("enum", SOURCE):
             text = f"{self.name}[{', '.join(self.options)}]"
         return f"{text}?" if self.optional else text
@@ -83,6 +105,10 @@ PATH = Type("path")
 
 def list_of(item: Type) -> Type:
     return Type("list", item=item)
+
+
+def dict_of(item: Type, parts: tuple[tuple[str, Type], ...] = ()) -> Type:
+    return Type(DICT, item=item, parts=parts)
 
 
 def enum_of(*options: str) -> Type:

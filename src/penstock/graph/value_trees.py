@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -19,6 +20,15 @@ def tree_of_value(value: Value) -> Tree:
         ]
         return reduce(lambda left, right: Operation("_+_", (left, right)), parts)
     return constant_tree(value.value) if isinstance(value, Constant) and value.value is not ... else Reference(value)
+
+
+def lists_tree(combination: str, lists: Iterable[tuple[str, Value]]) -> Tree:
+    """Lists by name as one list of structs: in step ("zip"), or every item with every other ("product")."""
+    named = [
+        (Literal(name), Reference(value) if isinstance(value, Constant) else tree_of_value(value))
+        for name, value in lists
+    ]
+    return Operation(combination, (MapTree(tuple(named)),))
 
 
 def constant_tree(value: Any) -> Tree:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from penstock.base.errors import ExpressionError
 from penstock.graph.bindings import Constant, Expression, Index, OneOf, Round, StateOf, Text, Value
-from penstock.graph.expression.tree import ListTree, MapTree, Reference, Tree
-from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, STR, STRUCT, Type, list_of
+from penstock.graph.expression.tree import ListTree, Literal, MapTree, Reference, Tree
+from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, STR, STRUCT, Type, dict_of, list_of
 
 UNKNOWN = Constant(...)
 """Stands where an author's mistake left no value, so that building can go on. It has type `any`, nothing complains
@@ -37,18 +36,16 @@ def type_of_value(value: Value, type_of_leaf: TypeOfLeaf) -> Type:
 
 
 def type_of_tree(tree: Tree, type_of_leaf: TypeOfLeaf) -> Type:
-    """The type of an expression. A list written out keeps the type of its items, artifacts included."""
+    """The type of an expression. A list or dict that is written out keeps the types of its items, artifacts included."""
     if isinstance(tree, Reference):
         return type_of_value(tree.value, type_of_leaf)
     if isinstance(tree, ListTree):
-        return list_type([type_of_tree(item, type_of_leaf) for item in tree.items])
+        types = [type_of_tree(item, type_of_leaf) for item in tree.items]
+        return replace(list_type(types), parts=tuple([(str(index), type_) for index, type_ in enumerate(types)]))
     if isinstance(tree, MapTree):
-        for key, entry in tree.entries:
+        for key, _entry in tree.entries:
             type_of_tree(key, type_of_leaf)
-            type_ = type_of_tree(entry, type_of_leaf)
-            if not type_.is_parameter and type_.name != "any":
-                raise ExpressionError(f"a dict holds parameters only, not a value of type {type_}, an artifact")
-        return STRUCT
+        return struct_type([(key, type_of_tree(entry, type_of_leaf)) for key, entry in tree.entries])
     from penstock.graph.expression.check import type_of
 
     return type_of(tree, lambda value: type_of_value(value, type_of_leaf))
@@ -76,11 +73,23 @@ def list_type(items: Sequence[Type]) -> Type:
     return list_of(merge_types(items)) if items else Type("list")
 
 
+def struct_type(fields: Sequence[tuple[Tree, Type]]) -> Type:
+    """The type of a dict with such entries."""
+    named = [(key.value, type_) for key, type_ in fields if isinstance(key, Literal)]
+    parts = tuple([(name, type_) for name, type_ in named if isinstance(name, str)])
+    parts = parts if len(parts) == len(fields) else ()
+    types = [type_ for _, type_ in fields]
+    if all(type_.is_parameter or type_.name == "any" for type_ in types):
+        return replace(STRUCT, parts=parts)
+    return dict_of(merge_types(types), parts)
+
+
 def merge_types(types: Iterable[Type]) -> Type:
     """The narrowest type that every one of `types` may be given for; `any` where only that would do."""
-    distinct = list(dict.fromkeys(types))
+    given = list(types)
+    distinct = list(dict.fromkeys(given))
     if len(distinct) == 1:
-        return distinct[0]
+        return distinct[0] if all(_knows_the_same(type_, distinct[0]) for type_ in given) else _bare(distinct[0])
     if any(type_.name == "any" for type_ in distinct):
         return ANY
     optional = any(type_.optional or type_.name == "null" for type_ in distinct)
@@ -89,6 +98,19 @@ def merge_types(types: Iterable[Type]) -> Type:
         return NULL if distinct else ANY
     merged = _narrowest(concrete)
     return replace(merged, optional=True) if optional and merged.name != "any" else merged
+
+
+def _knows_the_same(one: Type, other: Type) -> bool:
+    """Whether equal types have equal parts as well."""
+    if one is other:
+        return True
+    items = (one.item, other.item)
+    return one.parts == other.parts and (items[0] is None or items[1] is None or _knows_the_same(*items))  # type: ignore[arg-type]
+
+
+def _bare(type_: Type) -> Type:
+    """A type without what is known of its parts."""
+    return replace(type_, item=type_.item and _bare(type_.item), parts=())
 
 
 def _narrowest(concrete: list[Type]) -> Type:

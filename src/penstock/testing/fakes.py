@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.base.digests import chance, digest_of
-from penstock.graph.types import Type
+from penstock.graph.types import DICT, Type
 from penstock.wire import (
     Artifact,
     Counted,
@@ -22,6 +22,7 @@ from penstock.wire import (
     OutOfMemory,
     OutputInvalid,
     Skipped,
+    Struct,
     Succeeded,
     TimedOut,
     data_to_json,
@@ -30,6 +31,8 @@ from penstock.wire import (
 MODULE = "penstock_fake"
 FRAME = Type("penstock_fake:Frame")
 LIST_LENGTH_MAX = 4
+FIELDS = ("b", "a")
+"""What is in every dict."""
 
 BEHAVIOURS = {
     "ok": 56,
@@ -96,6 +99,8 @@ def value_for(of_type: Type, seed: str) -> Datum:
     if of_type.name == "list":
         length = int(chance("length", seed) * (LIST_LENGTH_MAX + 1))
         return Counted(tuple(value_for(of_type.item or Type("int"), f"{seed}/{index}") for index in range(length)))
+    if of_type.name == DICT:
+        return Struct({field: value_for(of_type.item or Type("int"), f"{seed}/{field}") for field in FIELDS})
     if not of_type.is_parameter:
         return Artifact(f"blake3:{digest_of(seed)}", of_type.name, "fake", 100)
     return Inline(plain_for(of_type, seed))

@@ -21,7 +21,7 @@ from penstock.graph.bindings import (
     Text,
     Value,
 )
-from penstock.graph.expression.tree import Literal, Operation, Reference, Tree
+from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Reference, Select, Tree
 from penstock.graph.model import (
     DEFAULT_ORDER,
     DEFAULT_POLICY,
@@ -49,7 +49,7 @@ from penstock.graph.model import (
     bodies_of,
     outputs_of,
 )
-from penstock.graph.types import BOOL, FLOAT, INT, STR, Type, list_of
+from penstock.graph.types import ANY, BOOL, FLOAT, INT, STR, Type, dict_of, list_of
 from penstock.testing import fakes
 from penstock.wire import Datum, Inline
 
@@ -61,6 +61,9 @@ WIDE_MIN = 65
 
 COMMANDS = 0.2
 """How many of the functions that could be are commands."""
+
+TOGETHER = 3
+"""One graph in so many has lists and structs of artifacts written out, and dicts of artifacts as outputs."""
 
 _PARAMETERS = (INT, INT, BOOL, FLOAT, STR, list_of(INT))
 _ANY = (*_PARAMETERS, fakes.FRAME, list_of(fakes.FRAME))
@@ -79,7 +82,8 @@ class Scenario:
 
 def random_scenario(seed: int, *, size: int = 14) -> Scenario:
     """A graph of about `size` nodes, those in bodies counted once; a smaller size gives a simpler graph."""
-    maker = _Maker(Random(f"graph {seed} {size}"), size, Random(f"kinds {seed} {size}"))
+    together = Random(f"together {seed} {size}") if seed % TOGETHER == 0 else None
+    maker = _Maker(Random(f"graph {seed} {size}"), size, Random(f"kinds {seed} {size}"), together)
     return maker.scenario(f"g{seed}")
 
 
@@ -90,6 +94,8 @@ class _Maker:
     """How many more nodes the whole graph may have."""
     kinds: Random
     """Says which functions are commands."""
+    together: Random | None = None
+    """Says what is put together and picked apart, where anything is."""
     functions: int = 0
     timed: bool = False
 
@@ -156,7 +162,10 @@ class _Maker:
                 return self._loop(name, scope, order, policy, depth)
             case _:
                 function, inputs = self._function(scope)
-                return Call(name, self._work(function), inputs, order, policy)
+                work = self._work(function)
+                if self.together is not None and isinstance(work, Function):
+                    work, inputs = _with_collections(self.together, scope, work, inputs)
+                return Call(name, work, inputs, order, policy)
 
     def _wanted(self) -> dict[str, Type]:
         return {f"r{index}": self.rng.choice(_PARAMETERS) for index in range(self.rng.randrange(3))}
@@ -331,13 +340,16 @@ class _Scope:
     rng: Random
     values: list[tuple[Value, Type]]
     nodes: list[Node] = field(default_factory=list)
+    structs: list[Value] = field(default_factory=list)
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
+        if isinstance(node, Call) and COLLECTION in outputs_of(node):
+            self.structs.append(Output(node.name, COLLECTION))
         if isinstance(node, Map) and isinstance(node.items, Constant) and len(node.items.value) > WIDE_MIN:
             return  # nobody goes over its lists again: the graph would be too large
-        self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
-        self.values += [(Output(node.name, name), of_type) for name, of_type in outputs_of(node).items()]
+        own = [(Output(node.name, name), type_) for name, type_ in outputs_of(node).items() if name != COLLECTION]
+        self.values += [*own, *own]
 
     def has(self, of_type: Type) -> bool:
         return of_type.is_parameter or any(each == of_type for _, each in self.values)
@@ -391,6 +403,41 @@ class _Scope:
 
 def _operation(operator: str, *arguments: Tree) -> Operation:
     return Operation(operator, arguments)
+
+
+COLLECTION = "together"
+
+
+def _with_collections(
+    rng: Random, scope: _Scope, function: Function, inputs: dict[str, Value]
+) -> tuple[Function, dict[str, Value]]:
+    """The function with an input that several values are put together for, and a dict of artifacts as an output."""
+    if scope.values and rng.random() < 0.5:
+        function = replace(function, inputs=(*function.inputs, InputSpec(COLLECTION, ANY)))
+        inputs = {**inputs, COLLECTION: Expression(_collection(rng, scope))}
+    if rng.random() < 0.3:
+        function = replace(function, outputs=(*function.outputs, OutputSpec(COLLECTION, dict_of(fakes.FRAME))))
+    return function, inputs
+
+
+def _collection(rng: Random, scope: _Scope, depth: int = 0) -> Tree:
+    """A list or struct of values of a scope, nested now and then; or what is picked from one."""
+    values = [value for value, _ in scope.values] + scope.structs
+    parts: list[Tree] = [Reference(rng.choice(values)) for _ in range(rng.randint(1, 3))]
+    if depth < 2 and rng.random() < 0.3:
+        parts.append(_collection(rng, scope, depth + 1))
+    if scope.structs and rng.random() < 0.5:
+        parts.append(Select(Reference(rng.choice(scope.structs)), rng.choice(fakes.FIELDS)))
+    named = MapTree(tuple([(Literal("zyxwv"[index]), part) for index, part in enumerate(parts)]))
+    match rng.randrange(4):
+        case 0:
+            return ListTree(tuple(parts))
+        case 1:
+            return _operation("_[_]", ListTree(tuple(parts)), Literal(rng.randrange(len(parts))))
+        case 2:
+            return Select(named, "z")
+        case _:
+            return named
 
 
 def nodes_within(graph: Graph) -> int:

@@ -22,8 +22,9 @@ from penstock.graph.codec import type_to_json
 from penstock.graph.components import name_of
 from penstock.graph.model import Command, Work
 from penstock.graph.parameters import bind_parameters
-from penstock.graph.types import ANY, JSON, Type
+from penstock.graph.types import ANY, DICT, JSON, Type
 from penstock.launcher.inner import context as contexts
+from penstock.launcher.inner.awaiting import awaited
 from penstock.launcher.inner.binding import load_component, named_outputs
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
 from penstock.launcher.inner.outcomes import outcome_of
@@ -50,6 +51,7 @@ from penstock.wire import (
     Observed,
     Outcome,
     OutputInvalid,
+    Struct,
     Succeeded,
 )
 
@@ -205,7 +207,7 @@ class _Calls:
         for name in component.scratch:
             values[name] = contexts.context().scratch
         seed_all(seed_of(0, path))
-        returned = component.function(**values)
+        returned = awaited(component.function(**values))
         try:
             named = named_outputs(returned, component.outputs)
             return Succeeded({spec.name: self.datum_of(named[spec.name], spec.type) for spec in function.outputs})
@@ -252,7 +254,12 @@ class _Calls:
         if declared.name == "any":
             return self._undeclared(value)
         if declared.is_counted and isinstance(value, (list, tuple)):
-            return Counted(tuple(self.datum_of(item, declared.item or ANY) for item in value))
+            types = [part for _, part in declared.parts] or [declared.item or ANY] * len(value)
+            if len(types) != len(value):
+                raise ValueRefused(f"expected a tuple of {len(types)}, got {len(value)} values")
+            return Counted(tuple(map(self.datum_of, value, types)))
+        if declared.name == DICT and isinstance(value, Mapping):
+            return Struct({name: self.datum_of(field, declared.item or ANY) for name, field in value.items()})
         if declared.is_parameter or declared.is_counted:
             plain = parameter_of(value, type_to_json(declared))
             return Inline(plain) if parameters.is_small(plain) else self._undeclared(plain)
@@ -284,6 +291,10 @@ class _Calls:
             return self.kept[datum.digest]
         if isinstance(datum, Counted):
             return [self.value_of(item, declared.item or ANY) for item in datum.items]
+        if isinstance(datum, Struct):
+            known = dict(declared.parts)
+            default = declared.item or ANY
+            return {name: self.value_of(field, known.get(name, default)) for name, field in datum.fields.items()}
         return from_datum(datum, type_to_json(declared), artifacts=_NOWHERE, staging=_NOWHERE)
 
     # -- the result

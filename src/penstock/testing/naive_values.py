@@ -23,7 +23,7 @@ from penstock.graph.bindings import (
 from penstock.graph.expression.evaluate import evaluate as evaluate_tree
 from penstock.graph.expression.evaluate import text_of
 from penstock.graph.model import InputSpec
-from penstock.wire import ITEMS_MAX, Artifact, Counted, Datum, Inline
+from penstock.wire import ITEMS_MAX, Artifact, Counted, Datum, Inline, Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,24 @@ def value_of(value: Value, scope: Scope) -> Datum:
 
 
 def plain(datum: Datum) -> Any:
-    """A value as expressions see it. An artifact stands for itself: it can be counted, and nothing else (S12)."""
+    """A value as expressions see it. An artifact stands for itself: it can be counted, picked and passed on (S12)."""
     if isinstance(datum, Inline):
         return datum.value
+    if isinstance(datum, Struct):
+        return {name: plain(field) for name, field in datum.fields.items()}
     return [plain(item) for item in datum.items] if isinstance(datum, Counted) else datum
 
 
 def _datum(data: Any) -> Datum:
-    """What an expression gave: an artifact that it picked, or a list with some in it, stays what it is."""
+    """What an expression gave: an artifact that it picked, or a list or struct with some in it, stays what it is."""
     if isinstance(data, Artifact):
         return data
-    if isinstance(data, list) and any(isinstance(_datum(item), (Artifact, Counted)) for item in data):
-        return Counted(tuple(_datum(item) for item in data))
+    if isinstance(data, list):
+        items = [_datum(item) for item in data]
+        return Inline(data) if all(isinstance(item, Inline) for item in items) else Counted(tuple(items))
+    if isinstance(data, dict):
+        fields = {name: _datum(field) for name, field in data.items()}
+        return Inline(data) if all(isinstance(field, Inline) for field in fields.values()) else Struct(fields)
     return Inline(data)
 
 

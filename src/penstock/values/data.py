@@ -215,7 +215,7 @@ def decode(data: Any, part: Callable[[Mapping[str, Any]], Any]) -> Any:
         return {key[1:] if key.startswith("$") else key: decode(item, part) for key, item in data.items()}
     content = data[tag]
     if tag == "$record":
-        return _record(find_class(content), {name: decode(item, part) for name, item in data["fields"].items()})
+        return record(find_class(content), {name: decode(item, part) for name, item in data["fields"].items()})
     if tag == "$model":
         parts = {name: decode(data[name], part) for name in ("fields", "extra", "private")}
         return _model(find_class(content), set(data["set"]), parts)
@@ -232,7 +232,8 @@ def decode(data: Any, part: Callable[[Mapping[str, Any]], Any]) -> Any:
     return _DECODERS[tag](content)
 
 
-def _record(cls: type, fields: dict[str, Any]) -> Any:
+def record(cls: type, fields: dict[str, Any]) -> Any:
+    """An instance of a dataclass or named tuple with these fields, its `__init__` not called."""
     if _is_named_tuple(cls):
         if set(fields) != set(cls._fields):  # type: ignore[attr-defined]
             raise ValueUnreadable(f"{class_name(cls)} has other fields now than when the value was made")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from penstock.values.origins import Beginning
 from penstock.values.refusals import ContentLost, ValueRefused
 from penstock.values.seen import Seen, announce_reading, look_at
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, Counted, Datum, Inline
+from penstock.wire import Artifact, Counted, Datum, Inline, Struct
 
 DeclaredType = Mapping[str, Any]
 SEEN = "seen"
 ANYTHING: DeclaredType = {"name": "any"}
 _LARGE = frozenset({"struct", "json", "list", "str"})
 """Parameter types whose values may be too large to travel inline."""
+LIST: DeclaredType = {"name": "list"}
 _SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _DISK_TROUBLE_TEXTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
@@ -116,11 +117,15 @@ def to_datum(
     if name == "list" and declared.get("item"):
         if not isinstance(value, (list, tuple)):
             raise _mismatch(value, declared)
-        return _counted(value, declared["item"], artifacts, staging)
+        return _counted(value, declared, artifacts, staging)
+    if name == "dict":
+        if not isinstance(value, Mapping):
+            raise _mismatch(value, declared)
+        return _struct(value, declared, artifacts, staging)
     if name in ("struct", "json", "list", "enum", "null"):
         plain = _parameter(value, declared)
         if name == "list" and not parameters.is_small(plain):
-            return _counted(plain, ANYTHING, artifacts, staging)  # a map may be over it
+            return _counted(plain, LIST, artifacts, staging)  # a map may be over it
         return _inline(plain, artifacts, staging)
     if name == "path":
         if not isinstance(value, Path):
@@ -148,8 +153,8 @@ def _mismatch(value: Any, declared: DeclaredType, *, fix: str = "") -> ValueRefu
 def type_text(declared: DeclaredType) -> str:
     """A declared type as a person reads it."""
     text = str(declared["name"])
-    if text == "list" and declared.get("item"):
-        text = f"list[{type_text(declared['item'])}]"
+    if text in ("list", "dict") and declared.get("item"):
+        text = f"{text}[{type_text(declared['item'])}]"
     if text == "enum":
         text = f"one of {', '.join(map(repr, declared.get('options', ())))}"
     return f"{text} or None" if declared.get("optional") else text
@@ -199,7 +204,7 @@ def _undeclared(value: Any, artifacts: ArtifactStore, staging: Staging, movable:
         if parameters.is_small(value):
             return Inline(parameters.plain(value))
     elif type(value) is list:
-        return _counted(value, ANYTHING, artifacts, staging)
+        return _counted(value, LIST, artifacts, staging)
     return _artifact(value, artifacts, staging, movable=movable)
 
 
@@ -207,19 +212,38 @@ def _is_numpy(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "numpy"
 
 
-def _counted(value: Any, item: DeclaredType, artifacts: ArtifactStore, staging: Staging) -> Counted:
+def _counted(value: Sequence[Any], declared: DeclaredType, artifacts: ArtifactStore, staging: Staging) -> Counted:
     if len(value) > LIMITS.items_max:
         raise ValueRefused(
             f"the list has {len(value):,} items, more than {LIMITS.items_max:,} (items_max)",
             fix="Raise the setting items_max, or return a table or an array.",
         )
+    types = [part for _, part in declared.get("parts", ())]
+    if types and len(types) != len(value):
+        raise ValueRefused(
+            f"expected a tuple of {len(types)}, got {len(value)} values",
+            fix=f"Return {len(types)} values, or change the annotation.",
+        )
     datums = []
     for index, element in enumerate(value):
+        item = types[index] if types else declared.get("item") or ANYTHING
         try:
             datums.append(to_datum(element, item, artifacts=artifacts, staging=staging))
         except ValueRefused as refused:
             raise ValueRefused(f"item {index}: {refused.message}", fix=refused.fix) from refused
     return Counted(tuple(datums))
+
+
+def _struct(value: Mapping[Any, Any], declared: DeclaredType, artifacts: ArtifactStore, staging: Staging) -> Struct:
+    datums = {}
+    for name, element in value.items():
+        if type(name) is not str:
+            raise ValueRefused(f"the dict has the key {name!r}, which is not text", fix="Use text as keys.")
+        try:
+            datums[name] = to_datum(element, part_of(declared, name), artifacts=artifacts, staging=staging)
+        except ValueRefused as refused:
+            raise ValueRefused(f"key {name!r}: {refused.message}", fix=refused.fix) from refused
+    return Struct(datums)
 
 
 def to_artifact(value: Any, *, artifacts: ArtifactStore, staging: Staging) -> Artifact:
@@ -347,6 +371,11 @@ def from_datum(datum: Datum, declared: DeclaredType, *, artifacts: ArtifactStore
     if isinstance(datum, Counted):
         item = declared.get("item") or ANYTHING
         return [from_datum(each, item, artifacts=artifacts, staging=staging) for each in datum.items]
+    if isinstance(datum, Struct):
+        return {
+            name: from_datum(field, part_of(declared, name), artifacts=artifacts, staging=staging)
+            for name, field in datum.fields.items()
+        }
     try:
         if datum.form in ("file", "tree"):
             destination = _own_place(staging, datum.metadata.get("name", ""))
@@ -357,6 +386,14 @@ def from_datum(datum: Datum, declared: DeclaredType, *, artifacts: ArtifactStore
         raise ContentLost(datum.digest, error.message) from error
     value = read_stored(path, form=datum.form, type_name=datum.type, fresh=staging.fresh)
     return _from_inline(value, declared) if declared["name"] in _LARGE else value
+
+
+def part_of(declared: DeclaredType, name: str) -> DeclaredType:
+    """The declared type of a field."""
+    for known, part in declared.get("parts", ()):
+        if known == name:
+            return part  # type: ignore[no-any-return]
+    return declared.get("item") or ANYTHING
 
 
 def _from_inline(value: Any, declared: DeclaredType) -> Any:
@@ -370,7 +407,7 @@ def _from_inline(value: Any, declared: DeclaredType) -> Any:
         item = declared.get("item") or ANYTHING
         return [_from_inline(each, item) for each in value]  # a copy: what a task changes in place stays its own
     if cls is dict:
-        return {key: _from_inline(each, ANYTHING) for key, each in value.items()}
+        return {key: _from_inline(each, part_of(declared, key)) for key, each in value.items()}
     return value
 
 

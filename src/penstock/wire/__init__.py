@@ -1,6 +1,6 @@
 """What crosses a process border: attempt requests, outcomes and reports, as versioned JSON.
 
-Values here are `Datum`s: a parameter inline, an artifact by digest, or a counted list of both. `*_to_json` gives plain
+Values here are `Datum`s: a parameter inline, an artifact by digest, or a counted list or struct of both. `*_to_json` gives plain
 data for `json.dumps`, `*_from_json` takes what `json.loads` gave and trusts it (both ends are ours and say their
 version first)."""
 
@@ -56,10 +56,14 @@ from penstock.wire.values import Artifact as Artifact
 from penstock.wire.values import Counted as Counted
 from penstock.wire.values import Datum as Datum
 from penstock.wire.values import Inline as Inline
+from penstock.wire.values import Struct as Struct
 from penstock.wire.values import artifact_bytes as artifact_bytes
+from penstock.wire.values import artifacts_in as artifacts_in
 from penstock.wire.values import data_from_json as data_from_json
 from penstock.wire.values import data_to_json as data_to_json
 from penstock.wire.values import datum_from_json as datum_from_json
 from penstock.wire.values import datum_to_json as datum_to_json
+from penstock.wire.values import file_of as file_of
 from penstock.wire.values import parameter_from_json as parameter_from_json
 from penstock.wire.values import parameter_to_json as parameter_to_json
+from penstock.wire.values import parts_of as parts_of

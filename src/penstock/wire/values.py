@@ -1,9 +1,9 @@
-"""What travels: parameters inline, artifacts by digest, counted lists of both."""
+"""What travels: parameters inline, artifacts by digest, counted lists and structs of both."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,15 @@ class Counted:
     items: tuple[Datum, ...]
 
 
-Datum = Inline | Artifact | Counted
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Data by name, in order: a dict with text keys, or the fields of an object, with artifacts among them (semantics 4).
+    A struct of parameters alone is `Inline`."""
+
+    fields: Mapping[str, Datum]
+
+
+Datum = Inline | Artifact | Counted | Struct
 
 
 def parameter_to_json(value: Any) -> Any:
@@ -68,6 +76,8 @@ def datum_to_json(datum: Datum) -> dict[str, Any]:
         return {"value": parameter_to_json(datum.value)}
     if isinstance(datum, Counted):
         return {"items": [datum_to_json(item) for item in datum.items]}
+    if isinstance(datum, Struct):
+        return {"fields": [[name, datum_to_json(field)] for name, field in datum.fields.items()]}
     return {
         "artifact": datum.digest,
         "type": datum.type,
@@ -83,20 +93,39 @@ def datum_from_json(data: Mapping[str, Any]) -> Datum:
         return Inline(parameter_from_json(data["value"]))
     if "items" in data:
         return Counted(tuple(datum_from_json(item) for item in data["items"]))
+    if "fields" in data:
+        return Struct({name: datum_from_json(field) for name, field in data["fields"]})
     return Artifact(
         data["artifact"], data["type"], data["form"], data["size_bytes"], data.get("metadata", {}), data.get("code")
     )
 
 
+def parts_of(datum: Datum) -> Iterator[Datum]:
+    """What a list or struct holds; nothing for anything else."""
+    if isinstance(datum, Counted):
+        yield from datum.items
+    elif isinstance(datum, Struct):
+        yield from datum.fields.values()
+
+
+def file_of(field: str) -> str:
+    """What a field of a struct is called as a file: its name, with what a file name cannot hold as `%` and a number."""
+    escaped = "".join(f"%{ord(c):02X}" if c in "/\0%" else c for c in field)
+    return escaped if escaped.strip(".") else escaped.replace(".", "%2E") or "%"
+
+
+def artifacts_in(datum: Datum) -> Iterator[Artifact]:
+    """The artifacts in a datum, in order, each as often as it is there."""
+    if isinstance(datum, Artifact):
+        yield datum
+    else:
+        for part in parts_of(datum):
+            yield from artifacts_in(part)
+
+
 def artifact_bytes(data: Mapping[str, Datum]) -> int:
     """How large the artifacts among some data are together; parameters count nothing."""
-    return sum(map(_bytes_of, data.values()))
-
-
-def _bytes_of(datum: Datum) -> int:
-    if isinstance(datum, Artifact):
-        return datum.size_bytes
-    return sum(map(_bytes_of, datum.items)) if isinstance(datum, Counted) else 0
+    return sum(artifact.size_bytes for datum in data.values() for artifact in artifacts_in(datum))
 
 
 def data_to_json(data: Mapping[str, Datum]) -> dict[str, Any]:

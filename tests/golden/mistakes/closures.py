@@ -1,3 +1,5 @@
+from functools import partial
+
 from penstock import finally_, loop_until, map_over, pipeline, task
 
 
@@ -27,6 +29,28 @@ async def later(x: int) -> int:
 @task
 def stream(x: int):
     yield x
+
+
+@task
+async def async_stream(x: int):
+    yield x
+
+
+class Static:
+    @task
+    @staticmethod
+    def inner(x: int) -> int:
+        return x
+
+    @staticmethod
+    @task
+    def outer(x: int) -> int:
+        return x
+
+    @classmethod
+    @task
+    def of_class(cls, x: int) -> int:
+        return x
 
 
 @task
@@ -65,6 +89,12 @@ def closures():
     finally_(3)
     task(print)(1)
     task(3)(1)
+    async_stream(1)
+    Static.inner(1)
+    Static.outer(1)
+    Static.of_class(1)
+    task(partial(plain, 1))()
+    map_over(partial(plain, 1), [1])
 
 
 @pipeline

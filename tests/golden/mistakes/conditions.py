@@ -1,11 +1,16 @@
 import pandas as pd
 
-from penstock import finally_, loop_until, map_over, one_of, otherwise, pipeline, task, when
+from penstock import finally_, in_step, loop_until, map_over, one_of, otherwise, pipeline, product, task, when
 
 
 @task
 def number(x: int = 0) -> int:
     return x
+
+
+@task
+def add(x: int, y: int) -> int:
+    return x + y
 
 
 @task
@@ -45,6 +50,11 @@ def conditions(mode: str):
     text(f"{frame} is a table")
     text({"a": frame})
     map_over(number, n)
+    map_over(number)
+    map_over(add, x=n, y=[1])
+    map_over(add, in_step(x=[1, 2], y=[1]))
+    map_over(add, in_step(x=[1], z=[1]))
+    map_over(add, product(x=["a"], y=frames()))
     map_over(number, [1], x=3)
     map_over(number, [1], parallel_max=0, failures_max=-1)
     map_over(number, n > 1)

@@ -19,6 +19,16 @@ def add(a: int, b: int) -> int:
 
 
 @task
+def values() -> tuple[int, str]:
+    return 1, "x"
+
+
+@task
+def listed() -> list[int]:
+    return [1]
+
+
+@task
 def silent(a: int) -> None: ...
 
 
@@ -43,6 +53,8 @@ def inputs(n: int):
     pair.left.deeper
     a, b, c = pair
     d, e = add(1, 2)
+    f, g, h = values()
+    i, j = listed()
     one, other = n
     add(a, d)
     open_end(1)

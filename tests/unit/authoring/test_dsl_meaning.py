@@ -40,6 +40,34 @@ def authored(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         ("shapes", "ended", {}, {"output": 0.2}),
         ("nested", "outer", {"rows": [1, 0, 3]}, {"chosen": 0, "weights": [0.0]}),
         ("same_again", "same_again", {"n": 5}, {"largest": 5, "lists": [[1, 2], [1, 2]]}),
+        (
+            "together",
+            "tuples",
+            {},
+            {"rows": 9, "again": 4, "x": "x", "last": 1},
+        ),
+        (
+            "together",
+            "records",
+            {},
+            {
+                "one": "c has 1",
+                "all": ["a has 2", "b has 2"],
+                "each": ["a has 2", "b has 2"],
+                "written": ["d has 3", "e has 4"],
+            },
+        ),
+        (
+            "together",
+            "lists",
+            {},
+            {
+                "in_step": [1, 3],
+                "shared": [5, 28],
+                "product": [1, 2, 4, 1, 3, 9],
+                "frames": [10, 40],
+            },
+        ),
         ("chain", "chain", {"seed": 2}, {"score": -10.5, "half": -5.25, "mean": 4.5, "ended": "succeeded"}),
     ],
 )
@@ -49,3 +77,15 @@ def test_a_pipeline_gives_what_it_says(
     result = run_inline(getattr(authored, name), **parameters)
     assert result.state == "succeeded"
     assert dict(result.outputs) == outputs
+
+
+@pytest.mark.parametrize("file", ["together"])
+def test_lists_and_dicts_of_artifacts_are_given_and_kept(authored: ModuleType, file: str) -> None:
+    assert file == "together"
+    result = run_inline(authored.collections, n=2)
+    assert result.state == "succeeded"
+    kept = result.outputs["kept"]
+    assert [len(frame) for frame in kept["frames"]] == [1, 2]
+    assert [(name, len(frame)) for name, frame in kept["of"].items()] == [("b", 1), ("a", 2)]
+    told = {name: result.outputs[name] for name in ("total", "sizes", "more", "deep")}
+    assert told == {"total": 7, "sizes": {"b": 1, "a": 2}, "more": {"one": 1, "b": 1}, "deep": [4, 1, 2]}

@@ -127,13 +127,24 @@ def test_a_later_node_may_be_written_first() -> None:
         (Text(("a", out("t"))), "artifact-in-text"),
         (Expression(Operation("_+_", (Reference(out("a")), Literal("x")))), "bad-expression"),
         (Expression(Operation("_+_", (Reference(out("nobody")), Literal(1)))), "unknown-node"),
-        (Expression(MapTree(((Literal("a"), Reference(out("t"))),))), "bad-expression"),
-        (Expression(Operation("_[_]", (Reference(out("ts")), Literal(0)))), "bad-expression"),
+        (Expression(Operation("_==_", (Reference(out("t")), Literal(0)))), "bad-expression"),
+        (Expression(Operation("_[_]", (Reference(out("t")), Literal(0)))), "bad-expression"),
     ],
 )
 def test_values_that_mean_nothing(value: Value, code: str) -> None:
     nodes = (call("a"), call("t", function=TABLE), call("ts", function=TABLES))
     assert found(*nodes, call("b", value, USE)) == [code]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Expression(MapTree(((Literal("a"), Reference(out("t"))),))),
+        Expression(Operation("_[_]", (Reference(out("ts")), Literal(0)))),
+    ],
+)
+def test_artifacts_are_put_together_and_picked(value: Value) -> None:
+    assert found(call("t", function=TABLE), call("ts", function=TABLES), call("b", value, USE)) == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from penstock.wire import (
     OutOfMemory,
     OutputInvalid,
     Skipped,
+    Struct,
     Succeeded,
 )
 
@@ -299,6 +300,98 @@ def test_a_module_that_fails_to_import_and_a_missing_function(bench: Bench) -> N
 def test_a_stopped_attempt_is_cancelled_whatever_its_clean_up_raises(bench: Bench, body: str) -> None:
     source = f"from penstock.launcher.inner.outcomes import Stopped\ndef f():\n    {body}"
     assert bench.outcome(source) == Cancelled("asked to stop")
+
+
+def test_a_dataclass_passed_on_whole_is_made_again_of_its_fields(bench: Bench) -> None:
+    source = """
+        from dataclasses import dataclass, field
+        from enum import Enum
+        from typing import NamedTuple
+        class Colour(Enum):
+            RED = 1
+        class Pair(NamedTuple):
+            colour: Colour
+            n: int
+        @dataclass
+        class Made:
+            pair: Pair
+            next: "Made | None"
+            doubled: int = field(init=False)
+            def __post_init__(self): raise AssertionError("it was made already")
+        def f(made: Made, all: list[Made], by_name: dict[str, Pair]):
+            assert made.pair == Pair(Colour.RED, 2) and made.doubled == 4 and made.next.next is None
+            assert all[0].pair.n == 2 and by_name["a"].colour is Colour.RED
+            return True
+    """
+    pair = {"colour": "RED", "n": 2}
+    made = {"pair": pair, "next": {"pair": pair, "next": None, "doubled": 1}, "doubled": 4}
+    record = {"name": "m:Made", "parts": [["doubled", {"name": "int"}]]}
+    types = {"made": record, "all": {"name": "list", "item": record}, "by_name": {"name": "dict"}}
+    inputs: dict[str, Datum] = {
+        "made": Struct({name: Inline(value) for name, value in made.items()}),
+        "all": Counted((Inline(made),)),
+        "by_name": Struct({"a": Inline(pair)}),
+    }
+    assert _value(bench.outcome(source, inputs=inputs, types=types)) is True
+
+
+# -- async ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_async_function_is_run_to_its_end(bench: Bench) -> None:
+    source = """
+        import asyncio
+        from penstock import context
+        async def one(n):
+            await asyncio.sleep(0)
+            context().log_metric("n", n)
+            return n
+        async def f(x):
+            return sum(await asyncio.gather(*(one(n) for n in range(x)))) + await asyncio.to_thread(lambda: 1)
+    """
+    assert _value(bench.outcome(source, inputs={"x": Inline(4)})) == 7
+    assert not bench.launcher.retire
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "stop()",
+        "await asyncio.gather(asyncio.sleep(60), stopping())",
+        "asyncio.get_running_loop().call_soon(stop); await asyncio.sleep(60)",
+        "asyncio.get_running_loop().call_soon(stop)\n    try: await asyncio.sleep(60)\n    finally: open('no such file')",
+    ],
+)
+def test_an_async_function_is_stopped_wherever_the_request_arrives(bench: Bench, body: str) -> None:
+    source = f"""
+import asyncio
+from penstock.launcher.inner.outcomes import Stopped
+def stop(): raise Stopped("asked to stop")
+async def stopping(): stop()
+async def f():
+    {body}
+"""
+    assert bench.outcome(source) == Cancelled("asked to stop")
+
+
+def test_what_an_async_function_raises_is_its_answer_with_the_authors_frame(bench: Bench) -> None:
+    source = """
+        import asyncio
+        from penstock import Skip
+        async def inner():
+            raise KeyError("gone")
+        async def f(skip):
+            if skip:
+                raise Skip("nothing new")
+            await asyncio.wait_for(inner(), 5)
+    """
+    module = bench.module(source)
+    assert bench.again(module, inputs={"skip": Inline(True)}).outcome == Skipped("nothing new")
+    failed = bench.again(module, inputs={"skip": Inline(False)}).outcome
+    assert isinstance(failed, Failed)
+    assert failed.failure.type.endswith("KeyError")
+    assert "penstock" not in failed.failure.traceback
+    assert [frame.function for frame in failed.failure.frames if frame.file.endswith(f"{module}.py")] == ["f", "inner"]
 
 
 def test_a_stop_while_the_outputs_are_sealed_is_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from penstock.wire import (
     Inline,
     InputLost,
     OutputInvalid,
+    Struct,
     Succeeded,
     request_from_json,
     request_to_json,
@@ -311,3 +312,18 @@ def _runs(pid: int) -> bool:
 def test_output_is_shown_as_it_comes(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     assert value(outcome(bench, "echo out; echo err >&2")) == "out\n"
     assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_a_struct_of_files_is_given_as_json_of_paths_or_as_a_folder(bench: Bench) -> None:
+    source = bench.project / "a.txt"
+    source.write_text("inside")
+    digest, size = bench.artifacts.put_path(source)
+    file = Artifact(digest, "path", "file", size, {"name": "a.txt"})
+    parts = Struct({"of/b": file, "n": Inline(1), "more": Counted((file, Counted((file,))))})
+    reads = "import json, sys; d = json.loads(sys.argv[1]); print(open(d['of/b']).read(), d['n'], open(d['more'][1][0]).read())"
+    assert outcome(bench, [sys.executable, "-c", reads, {"input": "parts"}], {"parts": parts}) == Succeeded(
+        {"output": Inline("inside 1 inside\n")}
+    )
+    lists = "import os; print(sorted(os.listdir('there')), open('there/of%2Fb').read(), open('there/n').read())"
+    ended = outcome(bench, [sys.executable, "-c", lists], {"parts": parts}, given={"parts": "there"})
+    assert ended == Succeeded({"output": Inline("['more', 'n', 'of%2Fb'] inside 1\n")})

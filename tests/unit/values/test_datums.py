@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import datetime
 import enum
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from penstock.values import ValueRefused, register
 from penstock.values.datums import ANYTHING, Staging, from_datum, to_datum
 from penstock.values.names import class_name, is_of
 from penstock.values.refusals import ContentLost
-from penstock.wire import PARAMETER_BYTES_MAX, Artifact, Counted, Inline
+from penstock.wire import PARAMETER_BYTES_MAX, Artifact, Counted, Inline, Struct, datum_from_json, datum_to_json
 
 Through = Callable[..., Any]
 
@@ -261,3 +262,48 @@ def test_plain_values_need_no_third_party_package() -> None:
         "assert not third, third"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+FRAMES = {"name": "dict", "item": {"name": "pandas:DataFrame"}}
+
+
+def test_a_dict_of_artifacts_keeps_its_order_and_each_its_own_digest(
+    store: MemoryArtifactStore, staging: Staging
+) -> None:
+    frames = {"b": pd.DataFrame({"x": [1]}), "a": pd.DataFrame({"x": [2, 3]})}
+    datum = to_datum(frames, FRAMES, artifacts=store, staging=staging)
+    assert isinstance(datum, Struct)
+    alone = to_datum(frames["a"], FRAMES["item"], artifacts=store, staging=staging)  # type: ignore[arg-type]
+    assert datum.fields["a"] == alone
+    assert datum_from_json(json.loads(json.dumps(datum_to_json(datum), sort_keys=True))) == datum
+    again = from_datum(datum_from_json(datum_to_json(datum)), FRAMES, artifacts=store, staging=staging)
+    assert list(again) == ["b", "a"]
+    assert again["a"].equals(frames["a"])
+    assert to_datum({}, FRAMES, artifacts=store, staging=staging) == Struct({})
+
+
+def test_what_is_no_dict_of_such_artifacts_says_where(store: MemoryArtifactStore, staging: Staging) -> None:
+    frame = pd.DataFrame()
+    for value, told in (
+        ({"a": frame, "b": 1}, "key 'b': expected pandas:DataFrame, got int"),
+        ({1: frame}, "the key 1, which is not text"),
+        ([frame], r"expected dict\[pandas:DataFrame\], got list"),
+    ):
+        with pytest.raises(ValueRefused, match=told):
+            to_datum(value, FRAMES, artifacts=store, staging=staging)
+
+
+def test_a_tuple_has_as_many_items_as_it_says_each_of_its_own_type(
+    store: MemoryArtifactStore, staging: Staging
+) -> None:
+    parts = [["0", {"name": "pandas:DataFrame"}], ["1", {"name": "float"}]]
+    pair = {"name": "list", "item": {"name": "any"}, "parts": parts}
+    datum = to_datum((pd.DataFrame(), 1), pair, artifacts=store, staging=staging)
+    assert isinstance(datum, Counted)
+    assert datum.items[1] == Inline(1.0)
+    for value, told in (
+        ((pd.DataFrame(), 1, 2), "expected a tuple of 2, got 3 values"),
+        ((1, 1), "item 0: expected pandas:DataFrame, got int"),
+    ):
+        with pytest.raises(ValueRefused, match=told):
+            to_datum(value, pair, artifacts=store, staging=staging)

@@ -40,6 +40,7 @@ from penstock.graph.types import (
     STR,
     STRUCT,
     Type,
+    dict_of,
     enum_of,
     list_of,
 )
@@ -126,9 +127,11 @@ def _generic_type(origin: Any, annotation: Any) -> Type:
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return list_of(type_of_annotation(arguments[0]))
-        return list_of(merge_types([type_of_annotation(argument) for argument in arguments]))
+        items = [type_of_annotation(argument) for argument in arguments]
+        return replace(list_of(merge_types(items)), parts=tuple([(str(n), item) for n, item in enumerate(items)]))
     if origin in _STRUCTS:
-        return STRUCT
+        value = type_of_annotation(arguments[-1]) if len(arguments) == 2 else ANY
+        return STRUCT if value.is_parameter or value.name == "any" else dict_of(value)
     if type(origin).__name__ == "TypeAliasType":
         return type_of_annotation(origin.__value__)
     return _class_type(origin) if isinstance(origin, type) and origin.__module__ != "collections.abc" else ANY
@@ -144,7 +147,9 @@ def _annotated_type(type_: Type, notes: tuple[Any, ...]) -> Type:
 def without_form(type_: Type) -> Type:
     """A type as inputs have it: how a value is stored is no affair of who reads it."""
     item = type_.item if type_.item is None else without_form(type_.item)
-    return replace(type_, item=item, form="") if type_.form or item is not type_.item else type_
+    parts = tuple([(name, without_form(part)) for name, part in type_.parts])
+    same = item is type_.item and all(new is old for (_, new), (_, old) in zip(parts, type_.parts, strict=True))
+    return replace(type_, item=item, form="", parts=parts) if type_.form or not same else type_
 
 
 def _literal_type(options: tuple[Any, ...]) -> Type:
@@ -185,7 +190,10 @@ def _new_class_type(class_: type) -> Type:
     if getattr(class_, "_is_protocol", False) or class_.__module__ in ("typing", "numbers", "collections.abc"):
         return ANY  # what satisfies it does not inherit from it
     bases = [base for base in class_.__mro__[1:-1] if base.__module__ not in ("typing", "abc")]
-    return Type(public_name(class_), bases=tuple(public_name(base) for base in bases))
+    plain = Type(public_name(class_), bases=tuple(public_name(base) for base in bases))
+    _TYPE_BY_CLASS[class_] = plain  # a field of its own type has none of its parts
+    named = output_fields(class_) or {}
+    return replace(plain, parts=tuple([(name, type_of_annotation(hint)) for name, hint in named.items()]))
 
 
 def public_name(class_: type) -> str:
@@ -253,7 +261,6 @@ class _Reader:
         if is_scratch(hints.get(name)):
             return None  # given by the launcher
         type_ = without_form(type_of_annotation(hints.get(name, Any)))
-        self._check_dict(hints.get(name), f"parameter {name!r}")
         if parameter.default is parameter.empty:
             return InputSpec(name, type_)
         default = given_parameter(type_, parameter.default)
@@ -280,8 +287,7 @@ class _Reader:
         self._check_form(annotation)
         named = output_fields(annotation)
         if named is not None:
-            for name, field_annotation in named.items():
-                self._check_dict(field_annotation, f"output {name!r}")
+            for field_annotation in named.values():
                 self._check_form(field_annotation)
             return tuple(OutputSpec(name, type_of_annotation(a)) for name, a in named.items()), annotation
         if typing.get_origin(annotation) in _STREAMS or annotation in _STREAMS:
@@ -290,7 +296,6 @@ class _Reader:
                 f"{self.name!r} returns a generator, which cannot be kept",
                 "Return a list, or write a file and return its Path.",
             )
-        self._check_dict(annotation, "what it returns")
         return (OutputSpec("output", type_of_annotation(annotation)),), None
 
     def _check_form(self, annotation: Any) -> None:
@@ -309,18 +314,6 @@ class _Reader:
         for argument in typing.get_args(annotation):
             if typing.get_origin(annotation) is not typing.Annotated:
                 self._check_form(argument)
-
-    def _check_dict(self, annotation: Any, what: str) -> None:
-        arguments = typing.get_args(annotation)
-        if typing.get_origin(annotation) not in _STRUCTS or len(arguments) != 2:
-            return
-        type_ = type_of_annotation(arguments[1])
-        if not type_.is_parameter and type_.name != "any":
-            self.report(
-                "dict-of-artifacts",
-                f"{what} of {self.name!r} is a dict of {type_}; a dict holds parameters only",
-                "Use a list, or a dataclass with one field for each.",
-            )
 
 
 def _forms_in(annotation: Any) -> list[Form]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from penstock.authoring.dsl.building import Building, Component, current_building
@@ -126,12 +128,31 @@ def bind_arguments(
     return bound
 
 
-def component_of(given: Any, what: str) -> tuple[Component, Options] | None:
-    """The component and its options behind what was given to `map_over` and the like; a mistake is recorded."""
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What was given to `map_over` and the like: a component, options for its uses, and the arguments that a
+    `functools.partial` of it holds."""
+
+    component: Component
+    options: Options
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def keywords(self, built: Work | Graph) -> dict[str, Any]:
+        """The arguments by the names of the inputs."""
+        named = dict(zip([spec.name for spec in built.inputs], self.args, strict=False))
+        return {**named, **self.kwargs}
+
+
+def component_of(given: Any, what: str) -> Used | None:
+    """The component behind what was given to `map_over` and the like; a mistake is recorded."""
+    if isinstance(given, partial):
+        used = component_of(given.func, what)
+        return used and replace(used, args=(*used.args, *given.args), kwargs={**used.kwargs, **given.keywords})
     if isinstance(given, Configured):
-        return given.component, given.given
+        return Used(given.component, given.given)
     if callable(getattr(given, "built", None)):
-        return given, NO_OPTIONS
+        return Used(given, NO_OPTIONS)
     building = current_building()
     assert building is not None
     if callable(given):

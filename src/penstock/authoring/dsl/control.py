@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from penstock.authoring.dsl.building import Building
 from penstock.authoring.dsl.components import bind_arguments, building_for, component_of, split_options
 from penstock.authoring.dsl.handles import UNKNOWN_HANDLE, Handle, as_scoped, ref_of
+from penstock.authoring.dsl.lists import Lists, list_and_items
 from penstock.authoring.dsl.options import (
     CALL_OPTION_NAMES,
     NO_OPTIONS,
@@ -34,7 +35,7 @@ NO_SOURCES: Mapping[str, Type] = {}
 
 def map_over(
     component: Any,
-    items: Any,
+    items: Any = None,
     *,
     parallel_max: int | None = None,
     failures_max: int = 0,
@@ -44,34 +45,45 @@ def map_over(
     """Use a task or pipeline once for each item of a list, in parallel (at most `parallel_max` at a time).
 
     The item goes to the first parameter that `shared` does not give; `index_to` names the parameter that gets the
-    item's position. Each output of the result is a list in item order, and `.indexes` the positions that it holds. More
-    than `failures_max` failed items fail the whole. `name`, `after`, `when`, `trigger` and `labels` are taken as in a
-    call; options for each item's attempts are given with `component.options(...)`.
+    item's position. `items` may be several lists, by the names of the parameters that get their items: `in_step(x=xs,
+    y=ys)` goes over them in step, `product(x=xs, y=ys)` over every combination. `map_over(fit, x=xs, y=ys)`, with no
+    list by position, goes over all of them in step. Each output of the result is a list in item order, and `.indexes`
+    the positions that it holds. More than `failures_max` failed items fail the whole. `name`, `after`, `when`, `trigger`
+    and `labels` are taken as in a call; options for each item's attempts are given with `component.options(...)`.
     """
     building, location = building_for("map_over"), caller_location()
     used = component_of(component, "map_over")
     if used is None:
         return UNKNOWN_HANDLE
-    built = building.use(used[0])
-    options, shared_inputs = split_options(built, used[1], shared)
-    list_ = as_scoped(items, _sources_in(items))
-    item = Scoped(None, Item(), list_.type.item or ANY)
+    built = building.use(used.component)
+    options, shared_inputs = split_options(built, used.options, shared)
     types = {spec.name: spec.type for spec in built.inputs}
+    if items is None:
+        items, shared_inputs = Lists("step", shared_inputs), {}
+    shared_inputs = {**used.keywords(built), **shared_inputs}
     given = {name: as_scoped(value, types.get(name)) for name, value in shared_inputs.items()}
     if index_to is not None:
         given[index_to] = Scoped(None, Index(), INT)
-    free = [spec.name for spec in built.inputs if spec.name not in given]
-    if free:
-        given[free[0]] = item
+    sources: Mapping[str, Type] = NO_SOURCES
+    if isinstance(items, Lists):
+        list_, per_item = list_and_items(building, items, types, location)
+        given.update(per_item)
     else:
-        building.report(
-            "no-input-for-item",
-            f"every input of {built.name!r} is given, so there is none for the item",
-            "Leave out the input that the items of the list are for.",
-            location,
-        )
+        free = next((spec for spec in built.inputs if spec.name not in given), None)
+        whole = list_of(free.type) if free is not None and free.type.parts else None
+        list_ = as_scoped(items, _sources_in(items) or whole)
+        item = Scoped(None, Item(), list_.type.item or ANY)
+        if free is None:
+            building.report(
+                "no-input-for-item",
+                f"every input of {built.name!r} is given, so there is none for the item",
+                "Leave out the input that the items of the list are for.",
+                location,
+            )
+        else:
+            given[free.name] = item
+            sources = {free.name: item.type} if item.type.name == SOURCE and free.type.name != SOURCE else NO_SOURCES
     limit = _limits(building, location)
-    sources = {free[0]: item.type} if free and item.type.name == SOURCE and types[free[0]].name != SOURCE else {}
     body, node = _body_and_options(building, built, options, location, sources=sources)
     inputs = {name: given[name] for name in _in_order(built, given)}
     return Handle(
@@ -109,8 +121,8 @@ def loop_until(
     used = component_of(component, "loop_until")
     if used is None:
         return UNKNOWN_HANDLE
-    built = building.use(used[0])
-    options, given = split_options(built, used[1], inputs)
+    built = building.use(used.component)
+    options, given = split_options(built, used.options, {**used.keywords(built), **inputs})
     types = {spec.name: spec.type for spec in built.inputs}
     bound = {name: as_scoped(value, types.get(name)) for name, value in given.items()}
     if round_to is not None:
@@ -141,8 +153,8 @@ def finally_(component: Any, *watched: Any, **inputs: Any) -> Any:
     used = component_of(component, "finally_")
     if used is None:
         return UNKNOWN_HANDLE
-    built = building.use(used[0])
-    options, given = split_options(built, used[1], inputs)
+    built = building.use(used.component)
+    options, given = split_options(built, used.options, {**used.keywords(built), **inputs})
     for name in ("after", "when", "trigger"):
         if getattr(options, name) is not None:
             building.report(

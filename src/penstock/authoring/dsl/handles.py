@@ -6,26 +6,22 @@ items) is recorded as a diagnostic, and building goes on."""
 from __future__ import annotations
 
 import opcode
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from penstock.authoring.dsl.building import Building, current_building
+from penstock.authoring.dsl.building import current_building
+from penstock.authoring.dsl.combining import MARK, building_needed, combined, report_mistake, text_with_tokens
 from penstock.authoring.dsl.sources import is_source, kind_of
-from penstock.base.errors import InvalidInput
-from penstock.graph.bindings import Constant, Expression, Text, Value
+from penstock.graph.bindings import Constant
 from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
-from penstock.graph.expression.tree import ListTree, MapTree, Operation, Select, Tree
+from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Select, Tree
 from penstock.graph.names import nearest
 from penstock.graph.parameters import given_parameter, plain_parameter
 from penstock.graph.sources import source_of
-from penstock.graph.types import SOURCE, Type
-from penstock.graph.value_trees import tree_of_value
+from penstock.graph.types import DICT, SOURCE, Type
 from penstock.graph.value_types import type_of_constant
 
-MARK = "\u2063"  # INVISIBLE SEPARATOR around the stand-in for a value in text
-_TOKEN = re.compile(f"{MARK}{{[^{{}}{MARK}]*#([0-9]+)}}{MARK}")
 _UNPACK = opcode.opmap["UNPACK_SEQUENCE"]
 _EXTRAS = frozenset({"indexes", "met", "rounds"})  # outputs that a map or loop adds to those of its component
 
@@ -56,7 +52,7 @@ class Handle:
         if name.startswith("_"):  # what libraries ask of any object, never a field
             raise AttributeError(name)
         if self._scoped is None and ref is not None and len(primary_outputs(ref)) != 1:
-            _report("unknown-output", f"{ref.name!r} has no output {name!r}", nearest(name, ref.outputs))
+            report_mistake("unknown-output", f"{ref.name!r} has no output {name!r}", nearest(name, ref.outputs))
             return UNKNOWN_HANDLE
         return _select(self, name)
 
@@ -72,7 +68,9 @@ class Handle:
     def state(self) -> Handle:
         """How the node ended: succeeded, failed, skipped or cancelled."""
         if self._ref is None:
-            _report("no-state", "only a task run has a state, not a parameter or expression", "Use a task's .state.")
+            report_mistake(
+                "no-state", "only a task run has a state, not a parameter or expression", "Use a task's .state."
+            )
             return UNKNOWN_HANDLE
         return Handle(None, self._ref.state())
 
@@ -83,14 +81,27 @@ class Handle:
             return iter([Handle(ref, ref.output(name)) for name in outputs])
         if self._is_unknown():
             return iter([UNKNOWN_HANDLE] * (unpacked or 1))
+        count = self._tuple_length()
+        if count is not None and unpacked in (None, count):
+            return iter([self[index] for index in range(count)])
         if outputs:
             message = f"{self!r} has {len(outputs)} outputs, not {unpacked}"
-            _report("cannot-unpack", message, f"Unpack it into {', '.join(outputs)}, or name one: x.{outputs[0]}.")
+            report_mistake(
+                "cannot-unpack", message, f"Unpack it into {', '.join(outputs)}, or name one: x.{outputs[0]}."
+            )
+        elif count is not None:
+            fix = f"Unpack it into {count} names; _ is a name for what is not needed."
+            report_mistake(
+                "cannot-unpack", f"{self!r} is a tuple of {count}, which cannot be unpacked into {unpacked}", fix
+            )
         elif unpacked is not None:
             message = f"{self!r} is one value, which cannot be unpacked into {unpacked}"
-            _report("cannot-unpack", message, "Give it one name; items of a list are reached by index: x[0].")
+            fix = "Give it one name; items of a list are reached by index: x[0]."
+            if value_of(self).type.name in ("list", "any"):
+                fix = "Annotate how many there are: -> tuple[A, B]; items of a list are reached by index: x[0]."
+            report_mistake("cannot-unpack", message, fix)
         else:
-            _report(
+            report_mistake(
                 "not-known-yet",
                 f"the items of {self!r} are not known while the pipeline is built",
                 "Use map_over(component, items) to do something for each of them.",
@@ -102,6 +113,14 @@ class Handle:
         outputs = primary_outputs(self._ref) if self._ref is not None and self._scoped is None else ()
         return outputs if len(outputs) > 1 else ()
 
+    def _tuple_length(self) -> int | None:
+        """How many items it has, if it is known to be a tuple."""
+        ref = self._ref
+        if self._scoped is None and (ref is None or len(primary_outputs(ref)) != 1):
+            return None
+        type_ = value_of(self).type
+        return len(type_.parts) if type_.name == "list" and type_.parts and not type_.optional else None
+
     def _is_unknown(self) -> bool:
         """Whether a mistake that has been told left no value."""
         return self._scoped is UNKNOWN_SCOPED
@@ -109,7 +128,7 @@ class Handle:
     # -- what only a run knows -------------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        building = _building()
+        building = building_needed()
         location = building.where()
         first = building.is_first_answer(location)
         if first and not self._is_unknown():
@@ -126,7 +145,12 @@ class Handle:
         outputs = self._several()
         if outputs or self._is_unknown():
             return len(outputs)
-        _report("not-known-yet", f"the length of {self!r} is not known while the pipeline is built", "Use .size().")
+        count = self._tuple_length()
+        if count is not None:
+            return count
+        report_mistake(
+            "not-known-yet", f"the length of {self!r} is not known while the pipeline is built", "Use .size()."
+        )
         return 1
 
     def __index__(self) -> int:
@@ -162,7 +186,7 @@ class Handle:
 
     def __format__(self, format_spec: str) -> str:
         if format_spec:
-            _report(
+            report_mistake(
                 "format-not-supported",
                 f"{self!r} cannot be formatted as {format_spec!r}: its value is not known while the pipeline is built",
                 "Leave the format out, or make the text in a task.",
@@ -317,10 +341,10 @@ def value_of(handle: Handle) -> Scoped:
         name = ref.name or "last"  # the round of a loop that has just ended has no name of its own
         fix = f"Name one: {' or '.join(f'{name}.{output}' for output in names[:5])}."
         what = repr(ref.name) if ref.name else "the round of a loop"
-        _report("ambiguous-output", f"{what} has several outputs, where one value is asked for", fix)
+        report_mistake("ambiguous-output", f"{what} has several outputs, where one value is asked for", fix)
     else:
         fix = "Annotate what it returns, or use after= if only the order matters."
-        _report("no-output", f"{ref.name!r} gives no output, where a value is asked for", fix)
+        report_mistake("no-output", f"{ref.name!r} gives no output, where a value is asked for", fix)
     return UNKNOWN_SCOPED
 
 
@@ -329,23 +353,51 @@ def as_scoped(value: Any, wanted: Type | None = None) -> Scoped:
     expressions, text with handles in it as Text, anything else as a constant. A source is resolved, unless a source is
     what is `wanted`."""
     if isinstance(value, Handle):
-        return _settled(value_of(value), wanted)
+        whole = _whole(value, wanted) if wanted is not None else None
+        return whole or _settled(value_of(value), wanted)
     if is_source(value):
         constant = Scoped(None, Constant(plain_parameter(value)), source_of(kind_of(value)))
         return _settled(constant, wanted)
     if wanted is not None and (wanted.item or wanted).name == SOURCE and not _holds_handles(value, sources=False):
         return Scoped(None, Constant(given_parameter(wanted, value)), wanted)
     if _holds_handles(value):
-        return _text_with_handles(value) if isinstance(value, str) else _collection(value)
+        return text_with_tokens(value) if isinstance(value, str) else _collection(value, wanted)
     plain = plain_parameter(value)
     return Scoped(None, Constant(plain), type_of_constant(plain))
+
+
+def _whole(handle: Handle, wanted: Type) -> Scoped | None:
+    """The outputs of a node together, where an object with such fields is wanted, or a dict; of a map, a list of those."""
+    ref = ref_of(handle) if handle._scoped is None else None
+    if ref is None:
+        return None
+    item = wanted.item if wanted.name == "list" and "indexes" in ref.outputs else wanted
+    if item is None or (item is wanted and "indexes" in ref.outputs):
+        return None
+    outputs = primary_outputs(ref)
+    is_dict = item.name in ("struct", DICT) and len(outputs) > 1
+    fields = outputs if is_dict else tuple(name for name, _ in item.parts if ":" in item.name)
+    one = len(outputs) == 1 and wanted.accepts(ref.outputs[outputs[0]])
+    if one or not fields or not set(fields) <= set(outputs):
+        return None
+
+    def make(trees: tuple[Tree, ...]) -> Tree:
+        together = MapTree(tuple(zip(map(Literal, fields), trees, strict=True)))
+        return together if item is wanted else Operation("zip", (together,))
+
+    return combined([ref.output(name) for name in fields], make)
+
+
+def _combine(operands: Sequence[Scoped], make: Callable[[tuple[Tree, ...]], Tree]) -> Handle:
+    scoped = combined(operands, make)
+    return UNKNOWN_HANDLE if scoped is UNKNOWN_SCOPED else Handle(None, scoped)
 
 
 def _settled(scoped: Scoped, wanted: Type | None) -> Scoped:
     """A source as what stands behind it; anything else as it is."""
     if scoped.type.name != SOURCE or (wanted is not None and wanted.name == SOURCE):
         return scoped
-    return _building().content_of(scoped, wanted)
+    return building_needed().content_of(scoped, wanted)
 
 
 def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
@@ -353,25 +405,16 @@ def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
     return _combine([as_scoped(operand) for operand in operands], lambda trees: Operation(operator, trees, method))
 
 
-def _combine(operands: Sequence[Scoped], make: Callable[[tuple[Tree, ...]], Tree]) -> Handle:
-    if any(operand is UNKNOWN_SCOPED for operand in operands):
-        return UNKNOWN_HANDLE
-    building = _building()
-    owner, location = building.builder.common_owner(operands), building.where()
-    trees = tuple([tree_of_value(owner.bring(operand, location)) for operand in operands])
-    return Handle(None, owner.scoped(Expression(make(trees)), location))
-
-
 def _select(handle: Handle, field: str) -> Handle:
     scoped = value_of(handle)
     name = scoped.type.name
-    if name not in ("struct", "json", "any"):
+    if name not in ("struct", DICT, "json", "any"):
         what = f"{handle!r} has no field {field!r}"
         fix = "Only structs (a dict, a TypedDict) have fields; read an artifact in a task that returns what is needed."
         ref = handle._ref
         if ref is not None and set(ref.outputs) != {"output"}:
             fix = f"{ref.name!r} has the output{'s' if len(ref.outputs) > 1 else ''} {', '.join(ref.outputs)}. {fix}"
-        _report("unknown-output", what, fix)
+        report_mistake("unknown-output", what, fix)
         return UNKNOWN_HANDLE
     return _combine([scoped], lambda trees: Select(trees[0], field))
 
@@ -405,55 +448,28 @@ def _holds_handles(value: Any, *, sources: bool = True) -> bool:
     return False
 
 
-def _collection(value: Any) -> Scoped:
+def _collection(value: Any, wanted: Type | None) -> Scoped:
     """A list or dict with handles in it."""
     if isinstance(value, dict):
-        parts = [as_scoped(part) for pair in value.items() for part in pair]
-        return value_of(_combine(parts, lambda t: MapTree(tuple(zip(t[::2], t[1::2], strict=True)))))
-    return value_of(_combine([as_scoped(item) for item in value], ListTree))
-
-
-def _text_with_handles(text: str) -> Scoped:
-    building = _building()
-    location = building.where()
-    pieces = _TOKEN.split(text)
-    numbers = [int(number) for number in pieces[1::2]]
-    if any(number >= len(building.tokens) for number in numbers):
-        building.report("value-out-of-scope", "text holds a value of another pipeline", "Make the text here.", location)
-        return UNKNOWN_SCOPED
-    operands = [building.tokens[number] for number in numbers]
-    if any(operand is UNKNOWN_SCOPED for operand in operands):
-        return UNKNOWN_SCOPED
-    owner = building.builder.common_owner(operands)
-    values = iter([owner.bring(operand, location) for operand in operands])
-    parts: list[str | Value] = [piece if i % 2 == 0 else next(values) for i, piece in enumerate(pieces)]
-    return owner.scoped(Text(tuple(part for part in parts if part != "")), location)
-
-
-def _building() -> Building:
-    building = current_building()
-    if building is None:
-        raise InvalidInput(
-            "a value of a pipeline is used after its pipeline was built",
-            fix="What a run gave is in pipeline.run(...).outputs.",
-        )
-    return building
-
-
-def _report(code: str, message: str, fix: str) -> None:
-    _building().report(code, message, fix)
+        known = dict(wanted.parts) if wanted is not None else {}
+        item = wanted.item if wanted is not None and wanted.name == DICT else None
+        pairs = [(as_scoped(name), as_scoped(part, known.get(name, item))) for name, part in value.items()]
+        parts = [part for pair in pairs for part in pair]
+        return combined(parts, lambda t: MapTree(tuple(zip(t[::2], t[1::2], strict=True))))
+    item = wanted.item if wanted is not None and wanted.name == "list" else None
+    return combined([as_scoped(part, item) for part in value], ListTree)
 
 
 def _number_asked(handle: Handle) -> float:
     if value_of(handle) is not UNKNOWN_SCOPED:
         message = f"the number that {handle!r} stands for is not known while the pipeline is built"
         fix = "Calculate with operators on it, or in a task; .to_int() and .to_float() convert in a run."
-        _report("not-known-yet", message, fix)
+        report_mistake("not-known-yet", message, fix)
     return 1.0
 
 
 def _unsupported(what: str) -> Handle:
-    _report("unsupported-operator", f"{what} cannot be used on values of a pipeline", "Do it in a task.")
+    report_mistake("unsupported-operator", f"{what} cannot be used on values of a pipeline", "Do it in a task.")
     return UNKNOWN_HANDLE
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from penstock.authoring.dsl import declared
 from penstock.authoring.dsl.annotations import public_name
 from penstock.authoring.dsl.building import Building
-from penstock.authoring.dsl.handles import MARK, Handle, as_scoped, operate, ref_of, value_of
+from penstock.authoring.dsl.combining import MARK
+from penstock.authoring.dsl.handles import Handle, as_scoped, operate, ref_of, value_of
 from penstock.base.diagnostics import Location
 from penstock.base.instants import duration_ms
 from penstock.base.sizes import size_bytes

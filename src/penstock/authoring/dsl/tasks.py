@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import update_wrapper
-from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from functools import partial, update_wrapper
+from inspect import cleandoc, isasyncgenfunction, isgeneratorfunction
 from os import PathLike
 from typing import Any, Generic, Literal, overload
 
@@ -107,6 +107,10 @@ class Task(Generic[P, R]):
             report("not-a-function", f"@task on the class {name!r}", "Write a function that uses the class.")
         elif isinstance(function, (staticmethod, classmethod)):
             report("not-a-function", f"@task on the method {name!r}", top)
+        elif isinstance(function, partial):
+            fix = "Mark the function itself with @task, and use partial(TASK, ...) in the pipeline."
+            of = getattr(function.func, "__qualname__", type(function.func).__name__)
+            report("not-a-function", f"@task on a functools.partial of {of!r}", fix)
         elif not isinstance(name, str) or not callable(function):
             report("not-a-function", f"@task on {function!r}, which is not a function", top)
         elif "<lambda>" in name:
@@ -116,13 +120,7 @@ class Task(Generic[P, R]):
             report("closure-as-component", message + "import it", f"{top} What it captures becomes a parameter.")
         elif "." in name:
             report("not-a-function", f"@task on the method {name!r}", f"{top} The object becomes a parameter.")
-        elif iscoroutinefunction(function) or isasyncgenfunction(function):
-            report(
-                "async-function",
-                f"{name!r} is an async function",
-                "Write a plain one; asyncio.run(...) runs async code in it.",
-            )
-        elif isgeneratorfunction(function):
+        elif isgeneratorfunction(function) or isasyncgenfunction(function):
             fix = "Return a list, or write a file and return its Path."
             report("generator-function", f"{name!r} is a generator, whose values cannot be kept", fix)
         else:

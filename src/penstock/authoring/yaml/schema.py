@@ -193,7 +193,9 @@ _RECORDS: tuple[Record, ...] = (
         "map",
         "Once for each item of a list.",
         (
-            Key("over", VALUE, "The list.", required=True),
+            Key("over", VALUE, "The list; or INPUT: LIST for each of several.", required=True),
+            Key("combine", Choice(("step", "product")), "How several lists are gone over: in step, or in every combination.",
+                default="step"),
             Key("as", NAME, "The input that gets the item.", default="the first that is not given"),
             Key("index_as", NAME, "The input that gets the item's position, from 0."),
             Key("parallel_max", Plain("integer", 1), "So many at a time.", unset=True, default="as there is room"),

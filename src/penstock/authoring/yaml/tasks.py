@@ -28,6 +28,7 @@ from penstock.authoring.yaml.values import Values
 from penstock.base.diagnostics import Location
 from penstock.graph.bindings import Index, Item
 from penstock.graph.builder import GraphBuilder, NodeOptions, NodeRef, Scoped
+from penstock.graph.lists import combined_lists
 from penstock.graph.model import Command, Function, Graph, Policy, Trigger
 from penstock.graph.names import is_name, nearest
 from penstock.graph.sources import resolve
@@ -195,7 +196,12 @@ class Tasks:
             self._source.report(
                 "yaml-two-of-one", f"`{name}` has both `map` and `loop`", "Put one into the other.", part.key("loop")
             )
-        items = self._values.bound(over, listed_sources(over))
+        fields: dict[str, Scoped] = {}
+        if isinstance(over, Dictionary) and over.entries:
+            lists = {each: self._values.bound(value) for each, (_key, value) in over.entries.items()}
+            items, fields = combined_lists(self._builder, _combination(facts), lists, location)
+        else:
+            items = self._values.bound(over, listed_sources(over))
         item_type = items.type.item or ANY
         special = {"item": Scoped(None, Item(), item_type), "index": Scoped(None, Index(), INT)}
         values = self._inner_values(special)
@@ -208,7 +214,7 @@ class Tasks:
             if found is None:
                 return None
             component, bound = found
-            sources = self._bind_item(name, facts, component, bound=bound, special=special)
+            sources = self._bind_item(name, facts, component, fields, bound=bound, special=special)
             body, policy = self._around(component, part, location, sources), Policy()
             bound = {each: bound[each] for each in in_signature_order(component, bound)}
         parallel_max, failures_max = (
@@ -221,9 +227,18 @@ class Tasks:
         )
 
     def _bind_item(
-        self, name: str, facts: Dictionary, component: Any, *, bound: dict[str, Scoped], special: Mapping[str, Scoped]
+        self,
+        name: str,
+        facts: Dictionary,
+        component: Any,
+        fields: Mapping[str, Scoped],
+        *,
+        bound: dict[str, Scoped],
+        special: Mapping[str, Scoped],
     ) -> dict[str, Type]:
-        """Give the item and its position to inputs. The inputs whose item is a source that they take the content of."""
+        """Give the item, or the fields of one of several lists, and its position to inputs. The inputs whose item is a source
+        that they take the content of."""
+        bound.update({each: scoped for each, scoped in fields.items() if each not in bound})
         types = {spec.name: spec.type for spec in component.inputs}
         for key, what in (("index_as", "index"), ("as", "item")):
             written = facts.get(key)
@@ -233,7 +248,7 @@ class Tasks:
                     self._source.report("unknown-input", message, nearest(written.text, types), written)
                     continue
                 bound[written.text] = special[what]
-        if not any(holds_item(scoped) for scoped in bound.values()):
+        if not fields and not any(holds_item(scoped) for scoped in bound.values()):
             free = [each for each in types if each not in bound]
             if not free:
                 message = f"every input of `{component.name}` is given in `{name}`, so there is none for the item"
@@ -467,3 +482,9 @@ class Tasks:
         if isinstance(written, Scalar) and plain_value(written) is True:
             return None
         return self._refs(written)
+
+
+def _combination(facts: Dictionary) -> str:
+    """How several lists are gone over; another word has been reported."""
+    written = facts.get("combine")
+    return "product" if isinstance(written, Scalar) and written.text == "product" else "step"

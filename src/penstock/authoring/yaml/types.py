@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from penstock.graph.names import nearest
 from penstock.graph.sources import KINDS
-from penstock.graph.types import SOURCE, Type
+from penstock.graph.types import DICT, SOURCE, STRUCT, Type, dict_of
 
 _SIMPLE = ("int", "float", "str", "bool", "list", "struct", "json", "any", "path", "null")
 _FORMS = (*_SIMPLE, *KINDS, "enum", "source")
@@ -17,8 +17,8 @@ _ELSEWHERE = {
     "dict": "struct", "object": "struct", "map": "struct", "array": "list", "directory": "folder",
 }  # fmt: skip
 _TYPES = (
-    "The types are int, float, str, bool, list[...], struct, json, path, enum[...], file, folder, url, table, any, and classes "
-    "as module:Name."
+    "The types are int, float, str, bool, list[...], struct, dict[...], json, path, enum[...], file, folder, url, table, any, "
+    "and classes as module:Name."
 )
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OPTION = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^\s,"\[\]][^,"\[\]]*?)\s*(,|\])')
@@ -38,8 +38,8 @@ def type_of_text(text: str) -> Type:
 def text_of_type(type_: Type) -> str:
     """What `type_of_text` reads as this type (but for the names of a class's bases)."""
     text = type_.name
-    if text == "list" and type_.item is not None:
-        text = f"list[{text_of_type(type_.item)}]"
+    if text in ("list", DICT) and type_.item is not None:
+        text = f"{text}[{text_of_type(type_.item)}]"
     elif text == SOURCE and len(type_.options) == 1:
         text = type_.options[0]
     elif type_.options:
@@ -72,6 +72,11 @@ class _Reader:
             item = self.type()
             self._close()
             return Type("list", item=item)
+        if name == DICT and self.rest.startswith("["):
+            self.rest = self.rest[1:]
+            item = self.type()
+            self._close()
+            return STRUCT if item.is_parameter else dict_of(item)
         if name in ("enum", SOURCE):
             return Type(name, options=self._options(name))
         if name in KINDS:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from penstock.base.errors import ExpressionError
 from penstock.graph.expression.grammar import (
     ARITHMETIC,
+    COMBINATIONS,
     CONDITIONAL,
     CONVERSIONS,
     DEPTH_MAX,
@@ -26,6 +27,7 @@ from penstock.graph.expression.print import shown
 from penstock.graph.expression.shapes import (
     DYN,
     NUMBERS,
+    OPEN,
     Shape,
     comparable,
     joined,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from penstock.graph.bindings import Value
     from penstock.graph.types import Type
 
+_PASSING = frozenset({CONDITIONAL, INDEX, "size", "dyn", *COMBINATIONS})
+"""What passes artifacts on, or counts them."""
 _KEYS = frozenset({"bool", "int", "uint", "string"})
 _SIZED = frozenset({"string", "bytes", "list", "map"})
 _CONVERTIBLE = {
@@ -133,14 +137,13 @@ class _Typing:
         self._coerce = coerce
         self._variables: dict[str, Shape] = {}
 
-    def at(self, tree: Tree, *, artifact: bool = False) -> tuple[Tree, Shape]:
-        """The part and its shape. `artifact` allows a counted list of artifacts, whose size alone can be asked."""
+    def at(self, tree: Tree) -> tuple[Tree, Shape]:
+        """The part and its shape."""
         match tree:
             case Comprehension():
                 tree, shape = self._comprehension(tree)
-            case Operation(operator, arguments):
-                sized = operator == "size" and len(arguments) == 1
-                parts = [self.at(argument, artifact=sized) for argument in arguments]
+            case Operation(_, arguments):
+                parts = [self.at(argument) for argument in arguments]
                 tree, shape = self._operation(
                     replace(tree, arguments=tuple(p for p, _ in parts)), [s for _, s in parts]
                 )
@@ -151,13 +154,12 @@ class _Typing:
             case ListTree(items):
                 parts = [self.at(item) for item in items]
                 tree = ListTree(tuple(p for p, _ in parts))
-                shape = Shape("list", item=_together([s for _, s in parts]))
+                numbered = tuple([(str(index), s) for index, (_, s) in enumerate(parts)])
+                shape = Shape("list", item=_together([s for _, s in parts]), parts=numbered)
             case MapTree():
                 tree, shape = self._map(tree)
             case Literal() | Name() | Reference():
                 shape = self._checked(tree, self._leaf, tree)
-        if shape.kind in ("artifact", "list") and not artifact and _of_artifacts(shape):
-            shape = self._checked(tree, _refuse_artifact, shape)
         return tree, shape
 
     def _checked(self, tree: Tree, rule: Callable[..., Shape], *arguments: object) -> Shape:
@@ -188,7 +190,10 @@ class _Typing:
             if wrong := sorted(kinds - _KEYS - {"dyn"}):
                 raise ExpressionError(f"a {wrong[0]} can't be the key of a map")
             item = _together([shape for _, (_, shape) in entries])
-            return Shape("map", item=item, key=kinds.pop() if len(kinds) == 1 and "dyn" not in kinds else "")
+            key = next(iter(kinds)) if len(kinds) == 1 and "dyn" not in kinds else ""
+            named = [(part.value, shape) for (part, _), (_, shape) in entries if isinstance(part, Literal)]
+            parts = tuple([(name, shape) for name, shape in named if isinstance(name, str)])
+            return Shape("map", item=item, key=key, parts=parts if len(parts) == len(entries) else ())
 
         return rebuilt, self._checked(rebuilt, rule)
 
@@ -211,25 +216,38 @@ class _Typing:
         return tree, self._checked(tree, _call, tree, shapes)
 
 
-def _of_artifacts(shape: Shape) -> bool:
-    return shape.kind == "artifact" or (shape.kind == "list" and shape.item is not None and _of_artifacts(shape.item))
-
-
-def _refuse_artifact(shape: Shape) -> Shape:
-    raise ExpressionError(f"expressions read parameters; {shape} is an artifact")
+def _refuse_artifacts(operator: str, shapes: list[Shape]) -> None:
+    """Artifacts can be put into lists and maps, counted, picked and passed on; whatever reads them is refused."""
+    for number, shape in enumerate(shapes):
+        keys_only = operator == "_in_" and number == 1 and shape.kind == "map"
+        joins = operator == "_+_" and shape.kind == "list"
+        if shape.holds_artifacts and not keys_only and not joins:
+            raise ExpressionError(f"expressions read parameters; {shape} is an artifact")
 
 
 def _together(shapes: list[Shape]) -> Shape:
     found: Shape | None = shapes[0] if shapes else DYN
     for shape in shapes[1:]:
         found = joined(found, shape) if found else None
-    return found or DYN
+    return found or (OPEN if any(shape.of is not None or shape.holds_artifacts for shape in shapes) else DYN)
 
 
 def _select(tree: Select, operand: Shape) -> Shape:
     if operand.kind not in ("map", "dyn") or operand.key not in ("string", ""):
         raise ExpressionError(f"{operand} has no fields")
-    return Shape("bool") if tree.test_only else operand.item or DYN
+    return Shape("bool") if tree.test_only else _part(operand, tree.field)
+
+
+def _part(container: Shape, name: str) -> Shape:
+    """What a list or map is known to have at a position or under a key."""
+    if not container.parts:
+        return container.item or replace(container, optional=False)
+    known = dict(container.parts)
+    if name not in known:
+        if container.kind == "list":
+            raise ExpressionError(f"position {name} of a list with {len(known)} items")
+        raise ExpressionError(f"no key {name}; there are: {', '.join(known)}")
+    return known[name]
 
 
 def _macro(tree: Comprehension, over: Shape, item: Shape, steps: list[Shape]) -> Shape:
@@ -248,6 +266,8 @@ def _macro(tree: Comprehension, over: Shape, item: Shape, steps: list[Shape]) ->
 
 def _call(tree: Operation, shapes: list[Shape]) -> Shape:
     operator = tree.operator
+    if operator not in _PASSING:
+        _refuse_artifacts(operator, shapes)
     known = METHODS if tree.method else {**OPERATORS, **FUNCTIONS}
     if known.get(operator) != len(shapes):
         raise ExpressionError(f"there is no operation {operator} with {len(shapes)} arguments")
@@ -267,12 +287,14 @@ def _call(tree: Operation, shapes: list[Shape]) -> Shape:
     if operator == "_in_":
         return _membership(*shapes)
     if operator == INDEX:
-        return _index(*shapes)
+        return _index(shapes[0], shapes[1], tree.arguments[1])
+    if operator in COMBINATIONS:
+        return _combination(operator, shapes[0])
     if operator == "size":
         _needs(_SIZED, "size()", *shapes)
         return Shape("int")
     if operator == "dyn":
-        return DYN
+        return OPEN if shapes[0].holds_artifacts or shapes[0].of else DYN
     if operator in CONVERSIONS:
         _needs(_CONVERTIBLE[operator], f"{operator}()", *shapes)
         return Shape(operator)
@@ -336,10 +358,22 @@ def _membership(item: Shape, container: Shape) -> Shape:
     return Shape("bool")
 
 
-def _index(container: Shape, index: Shape) -> Shape:
+def _index(container: Shape, index: Shape, written: Tree) -> Shape:
     _needs({"list", "map"}, "[ ]", container)
     if container.kind == "list":
         _needs({"int", "uint"}, "[ ] of a list", index)
     elif container.key and not comparable(index, Shape(container.key)):
         raise ExpressionError(f"the keys are {container.key}, not {index}")
-    return container.item or DYN
+    known = written.value if isinstance(written, Literal) else None
+    if isinstance(known, (int, str)) and not isinstance(known, bool):
+        return _part(container, str(known))
+    return container.item or replace(container, optional=False)
+
+
+def _combination(function: str, lists: Shape) -> Shape:
+    """`zip({"x": xs, "y": ys})` and `product(...)`: a list of maps with an item of each list."""
+    _needs({"map"}, f"{function}()", lists)
+    for _, shape in lists.parts:
+        _needs({"list"}, f"{function}()", shape)
+    parts = tuple([(name, shape.item or replace(shape, optional=False)) for name, shape in lists.parts])
+    return Shape("list", item=Shape("map", item=_together([part for _, part in parts]), key="string", parts=parts))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.base.errors import ExpressionError
 from penstock.graph.expression.grammar import (
     ARITHMETIC,
+    COMBINATIONS,
     CONDITIONAL,
     CONVERSIONS,
     DEPTH_MAX,
@@ -33,6 +34,8 @@ from penstock.graph.expression.tree import (
 )
 from penstock.graph.expression.values import (
     arithmetic,
+    artifact_read,
+    combined,
     contained,
     converted,
     equal,
@@ -55,7 +58,7 @@ __all__ = ["evaluate", "text_of"]
 
 
 def evaluate(tree: Tree, resolve: Callable[[Value], Any]) -> Any:
-    """The value of `tree`: None, bool, int, UInt, float, str, bytes, or lists and dicts of them.
+    """The value of `tree`: None, bool, int, UInt, float, str, bytes, an Artifact, or lists and dicts of them.
 
     `resolve` gives the plain data of a value from the graph; it is asked only for what the evaluation comes to, left to
     right (the branch of `?:` not taken, the right side of a decided `&&` or `||`, are not). What it raises passes
@@ -177,6 +180,10 @@ class _Evaluation:
                 return indexed(*values)
             case "size", (value,):
                 return size(value)
+            case _ if operator in COMBINATIONS and len(values) == 1:
+                made = combined(operator, *values)
+                self._charge(len(made))
+                return made
             case "startsWith" | "endsWith" | "contains" | "matches", (str(text), str(other)):
                 if operator == "matches":
                     from penstock.graph.expression import regex  # seldom needed, slow to import
@@ -195,6 +202,8 @@ class _Evaluation:
     def _truth(self, tree: Tree, where: str) -> bool:
         value = self.at(tree)
         if type(value) is not bool:
+            if kind_of(value) == "artifact":
+                raise _Failed(artifact_read().message, tree)
             raise _Failed(f"`{where}` needs a bool, not a {kind_of(value)}", tree)
         return value
 

@@ -60,7 +60,10 @@ RESERVED = frozenset(
 )
 
 CONVERSIONS = frozenset({"bool", "bytes", "double", "dyn", "int", "string", "uint"})
-FUNCTIONS = {**dict.fromkeys(CONVERSIONS, 1), "size": 1, "matches": 2}
+COMBINATIONS = frozenset({"zip", "product"})
+"""Beyond CEL: lists by name as one list of maps, in step or each item with each."""
+
+FUNCTIONS = {**dict.fromkeys((*CONVERSIONS, *COMBINATIONS), 1), "size": 1, "matches": 2}
 """Function called as `f(x)` → how many arguments."""
 
 METHODS = {"size": 1, "startsWith": 2, "endsWith": 2, "contains": 2, "matches": 2}

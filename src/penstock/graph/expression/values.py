@@ -2,11 +2,13 @@
 kinds, conversions. Source: https://github.com/google/cel-spec doc/langdef.md, "Standard Definitions"; where its prose
 and its conformance vectors leave a choice open, the choice is said at the function.
 
-Kinds: null None, bool bool, int int, uint UInt, double float, string str, bytes bytes, list list or tuple, map dict."""
+Kinds: null None, bool bool, int int, uint UInt, double float, string str, bytes bytes, list list or tuple, map dict. Beyond
+CEL: artifact Artifact, which can be put into lists and maps, picked and passed on, not read."""
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import re
@@ -17,6 +19,7 @@ from penstock.base.errors import ExpressionError
 from penstock.base.limits import LIMITS
 from penstock.graph.expression.grammar import DEPTH_MAX, INT_MAX, INT_MIN, SIZE_MAX, UINT_MAX
 from penstock.graph.expression.tree import UInt
+from penstock.wire.values import Artifact
 
 _KINDS: dict[type, str] = {
     type(None): "null",
@@ -29,6 +32,7 @@ _KINDS: dict[type, str] = {
     list: "list",
     tuple: "list",
     dict: "map",
+    Artifact: "artifact",
 }
 _BASES = ((UInt, "uint"), *(pair for pair in _KINDS.items() if pair[0] is not UInt))
 NUMBERS = frozenset({"int", "uint", "double"})
@@ -41,11 +45,6 @@ _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 def kind_of(value: Any) -> str:
     """The CEL kind of a value. Raises ExpressionError for a Python value that is no CEL value."""
     kind = _KINDS.get(type(value)) or next((k for t, k in _BASES if isinstance(value, t)), None)
-    if kind is None and type(value).__name__ == "Artifact":
-        raise ExpressionError(
-            f"expressions read parameters of at most {LIMITS.parameter_bytes_max:,} bytes, not an artifact: raise the setting "
-            "parameter_bytes_max, or give what is read here an output of its own"
-        )
     if kind is None:
         raise ExpressionError(f"a {type(value).__name__} can't be used in an expression")
     if kind == "int" and not INT_MIN <= value <= INT_MAX:
@@ -53,8 +52,18 @@ def kind_of(value: Any) -> str:
     return kind
 
 
+def artifact_read() -> ExpressionError:
+    """What is wrong where an artifact would have to be read: a table, a model, a parameter that is too large for one."""
+    return ExpressionError(
+        f"expressions read parameters of at most {LIMITS.parameter_bytes_max:,} bytes, not an artifact: raise the setting "
+        "parameter_bytes_max, or give what is read here an output of its own"
+    )
+
+
 def no_overload(what: str, *values: Any) -> ExpressionError:
     kinds = [kind_of(value) for value in values]
+    if "artifact" in kinds:
+        return artifact_read()
     hint = ""
     if {"int", "double"} == set(kinds) and what in "+-*/":
         hint = "; write the whole number as a double (2.0) or convert it: double(x)"
@@ -69,6 +78,8 @@ def equal(left: Any, right: Any) -> bool:
     one, other = kind_of(left), kind_of(right)
     if one in NUMBERS and other in NUMBERS:
         return compare_numbers(left, right) == 0
+    if "artifact" in (one, other):
+        raise artifact_read()
     if one != other:
         return False
     if one == "list":
@@ -149,7 +160,11 @@ def indexed(container: Any, index: Any) -> Any:
 
 def field(mapping: Any, key: Any) -> Any:
     if kind_of(mapping) != "map":
-        raise ExpressionError(f"a {kind_of(mapping)} has no fields")
+        raise (
+            artifact_read()
+            if kind_of(mapping) == "artifact"
+            else ExpressionError(f"a {kind_of(mapping)} has no fields")
+        )
     if not has_key(mapping, key):
         there_are = ", ".join(sorted(text_of(k) for k in mapping)[:20])
         raise ExpressionError(f"no key {text_of(key)}; there are: {there_are}" if mapping else f"no key {text_of(key)}")
@@ -167,6 +182,27 @@ def map_of(entries: list[tuple[Any, Any]]) -> dict[Any, Any]:
             raise ExpressionError(f"key {text_of(key)} twice in a map" if twice else "true and 1 as keys of one map")
         made[key] = value
     return made
+
+
+def combined(function: str, lists: Any) -> list[dict[str, Any]]:
+    """`zip` (the lists in step) or `product` (every item with every other; the last list goes fastest) of lists by name.
+    Raises ExpressionError for lists of different lengths in step, and for more than SIZE_MAX items."""
+    if kind_of(lists) != "map" or not lists:
+        raise ExpressionError(
+            f"`{function}()` takes lists by name, not a {kind_of(lists)}" + (" of none" if lists == {} else "")
+        )
+    for name, items in lists.items():
+        if kind_of(items) != "list":
+            raise ExpressionError(f"`{function}()` takes lists by name; {text_of(name)} is a {kind_of(items)}")
+    lengths = {text_of(name): len(items) for name, items in lists.items()}
+    if function == "product":
+        if math.prod(lengths.values()) > SIZE_MAX:
+            raise ExpressionError(f"a list of more than {SIZE_MAX} parts")
+        return [dict(zip(lists, items, strict=True)) for items in itertools.product(*lists.values())]
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise ExpressionError(f"lists in step must have as many items as each other: {told}")
+    return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
 def size(value: Any) -> int:
@@ -331,6 +367,8 @@ def _json_text(value: Any, level: int) -> str:
             return json.dumps(base64.b64encode(value).decode())
         case "double" if not math.isfinite(value):
             return json.dumps(text_of(value))
+        case "artifact":
+            raise artifact_read()
         case _:
             return text_of(value)
 

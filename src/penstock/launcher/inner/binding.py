@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 from penstock.base.errors import PenstockError
 from penstock.base.scratch import is_scratch
+from penstock.values import data
 from penstock.values.datums import DeclaredType
 from penstock.values.names import class_name
 from penstock.values.parameters import option_of
@@ -20,6 +22,7 @@ from penstock.wire import FunctionRequest
 
 WRAPPERS_MAX = 20
 _LISTS = (list, Sequence, Iterable, Collection, MutableSequence)
+_DICTS = (dict, Mapping, MutableMapping)
 
 
 class ComponentMissing(PenstockError):
@@ -94,8 +97,8 @@ def _conversions(function: Callable[..., Any], inputs: Mapping[str, DeclaredType
 
 
 def _may_convert(declared: DeclaredType) -> bool:
-    """Enumerations travel as text, tuples as lists."""
-    return declared["name"] in ("enum", "list")
+    """Enumerations travel as text, tuples as lists, dataclasses and named tuples that are passed on whole as structs."""
+    return declared["name"] in ("enum", "list", "dict") or "parts" in declared
 
 
 def _conversion(annotation: Any) -> Conversion | None:
@@ -103,6 +106,9 @@ def _conversion(annotation: Any) -> Conversion | None:
     members = getattr(annotation, "__members__", None)
     if isinstance(annotation, type) and members is not None:
         return _to_member({option_of(member): member for member in members.values()})
+    fields = record_fields(annotation)
+    if fields is not None:
+        return _to_record(annotation, fields)
     origin = get_origin(annotation)
     inner = [_conversion(argument) for argument in get_args(annotation) if argument is not Ellipsis]
     if annotation is tuple or origin is tuple:
@@ -112,7 +118,51 @@ def _conversion(annotation: Any) -> Conversion | None:
         return None
     if origin is types.UnionType or getattr(origin, "__name__", "") in ("Union", "Annotated"):
         return some
+    if origin in _DICTS:
+        return _to_dict(inner[-1])
     return _to_list(some) if origin in _LISTS else None
+
+
+def record_fields(annotation: Any) -> dict[str, Any] | None:
+    """The annotations by name of a NamedTuple's or dataclass's fields; None for anything else."""
+    if not isinstance(annotation, type):
+        return None
+    if dataclasses.is_dataclass(annotation):
+        names = [field.name for field in dataclasses.fields(annotation)]
+    elif issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+        names = list(annotation._fields)
+    else:
+        return None
+    try:
+        hints = get_type_hints(annotation)
+    except Exception:  # noqa: BLE001 - as above
+        hints = {}
+    return {name: hints.get(name, Any) for name in names}
+
+
+def _to_record(cls: type, fields: Mapping[str, Any]) -> Conversion:
+    """An object of its fields, as it was when they were taken from one: without its `__init__`, as reading makes it."""
+
+    @cache
+    def conversion(name: str) -> Conversion | None:  # found late: a class may have a field of its own type
+        return _conversion(fields.get(name, Any))
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return data.record(cls, {name: _converted(conversion(name), item) for name, item in value.items()})
+
+    return convert
+
+
+def _converted(conversion: Conversion | None, value: Any) -> Any:
+    return value if conversion is None else conversion(value)
+
+
+def _to_dict(conversion: Conversion | None) -> Conversion | None:
+    if conversion is None:
+        return None
+    return lambda value: {k: conversion(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _to_member(member_by_option: Mapping[str | None, Any]) -> Conversion:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 from penstock.base.firstparty import is_first_party
@@ -146,6 +147,10 @@ class _Attempt:
             seed_all(request.seed)
             self._served.in_call = True
             returned = component.function(**values)
+            if isinstance(returned, CoroutineType):
+                from penstock.launcher.inner.awaiting import awaited  # slow to import, and few tasks are async
+
+                returned = awaited(returned)
             self._served.in_call = False
             self._opened.settle()
             values.clear()

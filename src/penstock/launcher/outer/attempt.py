@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from penstock.base.errors import PenstockError, StoreUnavailable
@@ -222,9 +223,10 @@ class Launcher:
                 return values
             seed_all(request.seed)
             self._verification.call(request)
-            returned = (
-                component.function(**values) if self.instead is None else self.instead(component.function, values)
-            )
+            function = component.function
+            returned = function(**values) if self.instead is None else self.instead(function, values)
+            if isinstance(returned, CoroutineType):
+                returned = _awaited(returned)
             self._verification.seal()
             values.clear()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
@@ -414,6 +416,12 @@ class Launcher:
 
 def _seeding(seeder: Any, launcher: Launcher) -> Any:
     return lambda: seeder(launcher._seed)
+
+
+def _awaited(coroutine: Any) -> Any:
+    from penstock.launcher.inner.awaiting import awaited  # asyncio is slow to import, and few tasks are async
+
+    return awaited(coroutine)
 
 
 def _failed(error: PenstockError, message: str) -> Failed:

@@ -14,7 +14,7 @@ from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, PenstockError
 from penstock.base.secrets import MARK, is_secret
 from penstock.graph.expression.values import text_of
 from penstock.values.refusals import ContentLost
-from penstock.wire import Artifact, CommandRequest, Counted, Datum, Inline
+from penstock.wire import Artifact, CommandRequest, Counted, Datum, Inline, Struct, artifacts_in, file_of, parts_of
 
 Materialize = Callable[[str, Path], None]
 """Puts the content of a digest at a path. Raises ArtifactMissing, ArtifactCorrupt, StoreUnavailable."""
@@ -49,7 +49,7 @@ class Given:
     inputs: Mapping[str, Datum]
     folder: Path
     materialize: Materialize
-    _places: dict[str, list[str]] = field(default_factory=dict)
+    _places: dict[str, Any] = field(default_factory=dict)
 
     def put_files(self) -> None:
         """Write the inputs that are given as files. Raises ContentLost, OSError."""
@@ -57,7 +57,7 @@ class Given:
             if name in self.inputs:
                 place = self.folder / path
                 place.parent.mkdir(parents=True, exist_ok=True)
-                self._put(name, self.inputs[name], place, path)
+                self._places[name] = self._put(name, self.inputs[name], path)
 
     def arguments(self) -> list[str]:
         """The words of the command. Raises Ungivable, ContentLost."""
@@ -117,47 +117,49 @@ class Given:
         return "" if value is None else text_of(value)
 
     def _plain(self, name: str) -> Any:
-        """A parameter as it is, an artifact as its path, a list of both as a list."""
-        datum = self.inputs.get(name, Inline(None))
-        if name in self._places:
-            paths = self._places[name]
-            return paths if isinstance(datum, Counted) else paths[0]
-        if _is_plain(datum):
-            return plain_of(datum)
-        paths = [self._put_below(name, item, path) for item, path in _numbered(datum, f"{INPUTS}/{name}")]
-        self._places[name] = paths
-        return paths if isinstance(datum, Counted) else paths[0]
+        """A parameter as it is, an artifact as its path, a list or struct of both as a list or dict."""
+        if name not in self._places:
+            self._places[name] = self._given(name, self.inputs.get(name, Inline(None)), f"{INPUTS}/{name}")
+        return self._places[name]
+
+    def _given(self, name: str, datum: Datum, path: str) -> Any:
+        if isinstance(datum, Inline):
+            return datum.value
+        if isinstance(datum, Counted):
+            return [self._given(name, item, f"{path}/{number:05}") for number, item in enumerate(datum.items)]
+        if isinstance(datum, Struct):
+            return {field: self._given(name, item, f"{path}/{file_of(field)}") for field, item in datum.fields.items()}
+        (self.folder / path).mkdir(parents=True, exist_ok=True)
+        return self._materialize(name, datum, f"{path}/{_file_name(datum)}")
 
     # -- files -----------------------------------------------------------------------------------------------------------
 
-    def _put_below(self, name: str, datum: Datum, path: str) -> str:
-        place = f"{path}/{_file_name(datum)}"
-        (self.folder / path).mkdir(parents=True, exist_ok=True)
-        self._materialize(name, datum, self.folder / place)
-        return place
-
-    def _put(self, name: str, datum: Datum, place: Path, path: str) -> None:
+    def _put(self, name: str, datum: Datum, path: str) -> Any:
+        """Write an input as a file, or as a folder of files where artifacts are in it; answers what `_plain` does."""
         if isinstance(datum, Artifact):
-            self._materialize(name, datum, place)
-            self._places[name] = [path]
-        elif _is_plain(datum):
+            return self._materialize(name, datum, path)
+        if next(artifacts_in(datum), None) is None:
             value = plain_of(datum)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            place.write_text(text, encoding="utf-8", errors="surrogatepass")
-        else:
-            place.mkdir()
-            items = [(item, f"{number:05}-{_file_name(item)}") for number, item in enumerate(_items(datum))]
-            for item, file in items:
-                self._materialize(name, item, place / file)
-            self._places[name] = [f"{path}/{file}" for _item, file in items]
+            (self.folder / path).write_text(text, encoding="utf-8", errors="surrogatepass")
+            return value
+        (self.folder / path).mkdir()
+        if isinstance(datum, Struct):
+            return {field: self._put(name, item, f"{path}/{file_of(field)}") for field, item in datum.fields.items()}
+        named = [(f"{number:05}", item) for number, item in enumerate(parts_of(datum))]
+        return [
+            self._put(
+                name, item, f"{path}/{number}-{_file_name(item)}" if isinstance(item, Artifact) else f"{path}/{number}"
+            )
+            for number, item in named
+        ]
 
-    def _materialize(self, name: str, datum: Datum, place: Path) -> None:
-        if not isinstance(datum, Artifact):
-            raise Ungivable(f"input {name!r} is a list of lists of files", fix="Give a flat list.")
+    def _materialize(self, name: str, artifact: Artifact, path: str) -> str:
         try:
-            self.materialize(datum.digest, place)
+            self.materialize(artifact.digest, self.folder / path)
         except (ArtifactMissing, ArtifactCorrupt) as error:
-            raise ContentLost(datum.digest, f"input {name!r}: {error.message}") from error
+            raise ContentLost(artifact.digest, f"input {name!r}: {error.message}") from error
+        return path
 
 
 def is_passed(name: str) -> bool:
@@ -172,29 +174,14 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 
 def plain_of(datum: Datum) -> Any:
+    """A value without artifacts in it, as plain data."""
+    if isinstance(datum, Struct):
+        return {field: plain_of(item) for field, item in datum.fields.items()}
     return [plain_of(item) for item in datum.items] if isinstance(datum, Counted) else getattr(datum, "value", None)
 
 
-def _is_plain(datum: Datum) -> bool:
-    return isinstance(datum, Inline) or (isinstance(datum, Counted) and all(map(_is_plain, datum.items)))
-
-
-def _items(datum: Datum) -> tuple[Datum, ...]:
-    return datum.items if isinstance(datum, Counted) else (datum,)
-
-
-def _numbered(datum: Datum, path: str) -> Iterator[tuple[Datum, str]]:
-    if not isinstance(datum, Counted):
-        yield datum, path
-        return
-    for number, item in enumerate(datum.items):
-        yield item, f"{path}/{number:05}"
-
-
-def _file_name(datum: Datum) -> str:
+def _file_name(datum: Artifact) -> str:
     """What a file is called: as its maker called it, else by the form that it is written in."""
-    if not isinstance(datum, Artifact):
-        return "content"
     name = datum.metadata.get("name", "")
     if isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name:
         return name

@@ -33,7 +33,9 @@ from penstock.wire import (
     Observed,
     Outcome,
     OutputInvalid,
+    Struct,
     Succeeded,
+    artifacts_in,
     observed_from_json,
     outcome_from_json,
     request_to_json,
@@ -108,7 +110,7 @@ class Isolation:
 
     def _digests(self, request: AttemptRequest) -> Iterator[str]:
         for name, datum in request.inputs.items():
-            for digest in _digests_in(datum):
+            for digest in (artifact.digest for artifact in artifacts_in(datum)):
                 if not self.artifacts.has(digest):
                     raise ContentLost(digest, f"input {name!r}: the store no longer has {digest}")
                 yield digest
@@ -156,6 +158,8 @@ class Isolation:
     def _stored(self, datum: Datum, folder: Path) -> Datum:
         if isinstance(datum, Counted):
             return Counted(tuple(self._stored(item, folder) for item in datum.items))
+        if isinstance(datum, Struct):
+            return Struct({name: self._stored(field, folder) for name, field in datum.fields.items()})
         return self._stored_one(datum, folder) if isinstance(datum, Artifact) else datum
 
     def _stored_one(self, artifact: Artifact, folder: Path) -> Artifact:
@@ -212,14 +216,6 @@ def _without_answer(ran: Ran) -> Failed:
 
 def _failed(name: str, message: str) -> Failed:
     return Failed(Failure(f"penstock:{name}", message, (name, f"penstock:{name}", "Exception")))
-
-
-def _digests_in(datum: Datum) -> Iterator[str]:
-    if isinstance(datum, Artifact):
-        yield datum.digest
-    elif isinstance(datum, Counted):
-        for item in datum.items:
-            yield from _digests_in(item)
 
 
 def _by_lines(told: Callable[[bytes], None]) -> Callable[[bytes], None]:

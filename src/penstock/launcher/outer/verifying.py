@@ -21,7 +21,7 @@ from penstock.launcher.outer.started import StartedPrograms
 from penstock.values.datums import NO_CODE, NamedCode
 from penstock.values.reads import zone_of
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, AttemptRequest, Counted, Datum, FunctionRequest
+from penstock.wire import AttemptRequest, Datum, FunctionRequest, artifacts_in
 
 _watches: tuple[FunctionWatch, StandingValues] | None = None
 
@@ -179,12 +179,9 @@ class Verification:
 
 def _names_in(datum: Datum) -> Iterator[str]:
     """The author's classes and functions that an input names."""
-    if isinstance(datum, Artifact):
-        if datum.code is not None:
-            yield from datum.metadata.get("names", ())
-    elif isinstance(datum, Counted):
-        for item in datum.items:
-            yield from _names_in(item)
+    for artifact in artifacts_in(datum):
+        if artifact.code is not None:
+            yield from artifact.metadata.get("names", ())
 
 
 def _defining(name: str) -> str | None:

@@ -35,15 +35,13 @@ from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot, Stage
 from penstock.launcher.outer.threads import limit_threads
 from penstock.wire import (
-    Artifact,
     AttemptEnded,
     AttemptRequest,
     Cancelled,
-    Counted,
-    Datum,
     LogSegment,
     Observed,
     Succeeded,
+    artifacts_in,
     observed_to_json,
     report_to_json,
     request_from_json,
@@ -431,11 +429,9 @@ def _take_file(path: str) -> bytes:
 
 
 def _has_artifacts(ended: AttemptEnded) -> bool:
-    return isinstance(ended.outcome, Succeeded) and any(map(_is_artifact, ended.outcome.outputs.values()))
-
-
-def _is_artifact(datum: Datum) -> bool:
-    return isinstance(datum, Artifact) or (isinstance(datum, Counted) and any(map(_is_artifact, datum.items)))
+    if not isinstance(ended.outcome, Succeeded):
+        return False
+    return any(next(artifacts_in(datum), None) is not None for datum in ended.outcome.outputs.values())
 
 
 def _has_room(stream: socket.socket) -> bool:

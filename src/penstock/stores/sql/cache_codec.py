@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock.base.instants import Instant
@@ -13,7 +13,7 @@ from penstock.effects import ArtifactLink, Nondeterminism
 from penstock.engine.rows import ArtifactUse, CacheEntry, TaskRunRow
 from penstock.engine.states import TaskState
 from penstock.stores.sql.codec import Values, data_of, data_text, json_text
-from penstock.wire import Artifact, Counted, Datum
+from penstock.wire import artifacts_in
 
 ENTRY_COLUMNS = (
     "key",
@@ -85,11 +85,11 @@ def decode_entry(values: Sequence[Any]) -> CacheEntry:
 def encode_made(key: int | str, rows: Iterable[TaskRunRow]) -> list[Values]:
     """Values of `ARTIFACT_COLUMNS` for what functions have made; `key` stands for the run."""
     return [
-        (key, row.path, MADE, name, digest)
+        (key, row.path, MADE, name, artifact.digest)
         for row in rows
         if row.outputs and row.state is TaskState.SUCCEEDED and ":" in row.component
         for name, datum in row.outputs.items()
-        for digest in digests_in(datum)
+        for artifact in artifacts_in(datum)
     ]
 
 
@@ -111,15 +111,6 @@ def encode_mark(mark: Nondeterminism) -> Values:
 def decode_mark(values: Sequence[Any]) -> Nondeterminism:
     component, at, detail = values
     return Nondeterminism(component, Instant(at), json.loads(detail))
-
-
-def digests_in(datum: Datum) -> Iterator[str]:
-    """The digests of the artifacts in a datum, each as often as it stands there."""
-    if isinstance(datum, Artifact):
-        yield datum.digest
-    elif isinstance(datum, Counted):
-        for item in datum.items:
-            yield from digests_in(item)
 
 
 def addresses_in(text: str) -> list[str]:

@@ -31,7 +31,7 @@ from penstock.testing.conformance.state_rows import (
     task_run,
 )
 from penstock.testing.conformance.state_store import OpenStore
-from penstock.wire import Counted, Datum, Exhibit, Inline, Observation, Progress
+from penstock.wire import Counted, Datum, Exhibit, Inline, Observation, Progress, Struct
 
 KEYS = tuple(digit * 64 for digit in "0123456789")
 LATER = Instant(NOW + LEASE_MS)
@@ -327,7 +327,7 @@ def artifacts_know_who_made_and_who_was_given_them(open_store: OpenStore) -> Non
     store = open_store()
     leases = begun(store, "run2"), begun(store, "run1")
     outputs: dict[str, Datum] = {
-        "each": Counted((table("a"), Inline(1), Counted((table("b"), table("a"))))),
+        "each": Counted((table("a"), Inline(1), Struct({"y": table("b"), "x": table("a")}))),
         "model": table("a"),
     }
     made = replace(task_run("split/3/fit", TaskState.SUCCEEDED), outputs=outputs)
@@ -369,7 +369,7 @@ def whatever_rows_name_is_in_use(open_store: OpenStore) -> None:
     assert lease is not None
     carried = {"carried": {"model": {"artifact": "tree:" + "3" * 64}}}
     row = replace(task_run("tune", TaskState.RUNNING), detail=carried)
-    done = replace(_done("fit", None), outputs={"model": table("4"), "each": Counted((table("5"),))})
+    done = replace(_done("fit", None), outputs={"model": table("4"), "each": Struct({"of": Counted((table("5"),))})})
     told = replace(_done("told", None), outputs={"text": Inline({"see": "blake3:" + "6" * 64})})
     odd = replace(_done("odd", None), outputs={"text": Inline("blake3:" + "d" * 65 + " blake3:" + "g" * 64)})
     run = replace(pinned, outputs={"best": table("7")})

@@ -11,7 +11,7 @@ from penstock.effects import Commit, Holder, Lease, Message, StateStore, Submiss
 from penstock.engine.events import Transition
 from penstock.engine.rows import NO_CAUSE, ArtifactUse, AttemptRow, CacheEntry, Cause, Claim, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, Origin, TaskState
-from penstock.wire import Artifact, Counted, Inline, LogSegment, Usage
+from penstock.wire import Artifact, Counted, Inline, LogSegment, Struct, Usage
 
 NOW = Instant(1_700_000_000_000)
 LEASE_MS = 30_000
@@ -104,7 +104,12 @@ def full_entry(key: str) -> CacheEntry:
     return replace(
         entry(key, path="split/3/fit"),
         attempt=3,
-        outputs={"model": table("a"), "each": Counted((Inline(-math.inf), table("b"))), "none": Inline(None)},
+        outputs={
+            "model": table("a"),
+            "each": Counted((Inline(-math.inf), table("b"))),
+            "none": Inline(None),
+            "both": Struct({"z": table("b"), "a": Inline([1])}),
+        },
         inputs={"rows": "1" * 64, "größe": "2" * 64},
         reads={"data/x.csv": "blake3:" + "3" * 64, "odd \ud800": "blake3:" + "4" * 64},
         expires_at=Instant(NOW + 1_000),

@@ -14,6 +14,7 @@ from penstock.graph.expression.evaluate import evaluate, text_of
 from penstock.graph.expression.grammar import DEPTH_MAX, SIZE_MAX, STEPS_MAX
 from penstock.graph.expression.parse import parse
 from penstock.graph.expression.tree import Literal, Name, Operation, Reference, Tree, UInt
+from penstock.wire import Artifact
 
 
 class Absent(Exception):
@@ -186,3 +187,50 @@ def test_the_text_of_a_double_reads_back_as_it(exponent: int) -> None:
 def test_bytes_that_are_no_text_have_no_text() -> None:
     with pytest.raises(ExpressionError, match="not UTF-8"):
         text_of(b"\xff")
+
+
+FRAME = Artifact("blake3:0", "pandas:DataFrame", "arrow", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x", FRAME),
+        ("[x, 1]", [FRAME, 1]),
+        ("{'a': [x]}", {"a": [FRAME]}),
+        ("{'a': [x]}.a[0]", FRAME),
+        ("true ? x : 1", FRAME),
+        ("[{'s': 0.7, 'f': x}, {'s': 0.2, 'f': 1}].filter(i, i.s > 0.5)[0].f", FRAME),
+        ("size([x] + [x])", 2),
+        ("'a' in {'a': x}", True),
+        ("zip({'a': [x, 2], 'b': [3, 4]})", [{"a": FRAME, "b": 3}, {"a": 2, "b": 4}]),
+        ("product({'a': [1, 2], 'b': [3, 4]}).map(i, i.a * 10 + i.b)", [13, 14, 23, 24]),
+        ("product({'a': [], 'b': [3]})", []),
+    ],
+)
+def test_artifacts_are_put_together_and_picked(text: str, expected: Any) -> None:
+    assert value_of(text, x=FRAME) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x == x", "[x] == [x]", "x < 1", "x + 1", "!x", "x && true", "size(x)", "x.rows", "x in [x]", "string(x)", "-x"],
+)
+def test_whatever_reads_an_artifact_names_the_setting_that_may_help(text: str) -> None:
+    with pytest.raises(ExpressionError, match="not an artifact: raise the setting parameter_bytes_max"):
+        value_of(text, x=FRAME)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("zip({'a': [1], 'b': [1, 2]})", "lists in step must have as many items as each other: a has 1, b has 2"),
+        ("zip({})", "takes lists by name, not a map of none"),
+        ("zip([1])", "takes lists by name, not a list"),
+        ("product({'a': 1})", "takes lists by name; a is a int"),
+        ("product({'a': [1].map(i, i), 'b': 'x'})", "b is a string"),
+    ],
+)
+def test_what_cannot_be_combined_says_why(text: str, says: str) -> None:
+    with pytest.raises(ExpressionError, match=says):
+        value_of(text, x=FRAME)
