@@ -14,7 +14,18 @@ from penstock.plan import make_plan
 from penstock.plan.model import CodeKey
 from penstock.testing.notation import graph
 from penstock.testing.transcript import START, Shelf, Transcript
-from penstock.wire import Artifact, Counted, Datum, Failed, Failure, Inline, Succeeded
+from penstock.wire import (
+    Artifact,
+    Counted,
+    Datum,
+    Failed,
+    Failure,
+    Inline,
+    Struct,
+    Succeeded,
+    datum_from_json,
+    datum_to_json,
+)
 
 A = CodeKey("code of a", "environment")
 ABC = {name: CodeKey(f"code of {name}", "environment") for name in "abc"}
@@ -575,3 +586,15 @@ def test_a_finally_node_is_run_every_time() -> None:
     first.ends("tidy")
     second = Transcript(graph("a; a => tidy!"), shelf=shelf, codes=codes)
     assert second.said() == ["start tidy#1"]
+
+
+def test_the_identity_of_a_struct_is_that_of_its_fields_in_their_order() -> None:
+    one, other = (Artifact(f"blake3:{digit * 64}", "pandas:DataFrame", "arrow", 1) for digit in "12")
+    made = [
+        Struct({"a": one, "b": Inline(1)}),
+        Struct({"b": Inline(1), "a": one}),
+        Struct({"a": other, "b": Inline(1)}),
+    ]
+    others = [Inline({"a": 1, "b": 1}), Counted((one, Inline(1))), Struct({"a": Struct({"b": one})})]
+    assert len({identity_of(datum) for datum in (*made, *others)}) == 6
+    assert identity_of(datum_from_json(datum_to_json(made[0]))) == identity_of(made[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass
 from enum import Enum
@@ -313,3 +314,22 @@ def test_files_are_returned_as_in_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert result.task("shares").state == "failed" and "scratch folder" in str(result.task("shares").error)
     assert owns(4).read_text() == "4"
     assert owns(5, tmp_path) == tmp_path / "own.txt"
+
+
+@task
+async def doubled(n: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * n
+
+
+@pipeline
+def doubling(n: int = 2):  # type: ignore[no-untyped-def]
+    return doubled(doubled(n))
+
+
+def test_async_tasks_run_also_where_a_loop_runs_already() -> None:
+    async def inside() -> Any:
+        return run_inline(doubling).outputs["output"]
+
+    assert run_inline(doubling, n=3).outputs["output"] == 12
+    assert asyncio.run(inside()) == 8

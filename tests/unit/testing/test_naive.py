@@ -21,7 +21,7 @@ from penstock.graph.bindings import (
     Text,
     Value,
 )
-from penstock.graph.expression.tree import Literal, Operation, Reference
+from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Reference, Select, Tree
 from penstock.graph.model import (
     Branch,
     Call,
@@ -50,6 +50,7 @@ from penstock.wire import (
     Inline,
     Outcome,
     Skipped,
+    Struct,
     Succeeded,
 )
 
@@ -184,6 +185,50 @@ def test_rule_4_s12_a_counted_list_is_counted_and_its_inline_items_are_read() ->
     )
     assert values(result, "b") == {"out": 3}
     assert values(result, "c") == {"out": 2}
+
+
+FRAME = Artifact("blake3:00", "pandas:DataFrame", "parquet", 10)
+
+
+def _framed(function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
+    return Succeeded({"out": FRAME}) if function.name == "a" else answer(function, inputs, path)
+
+
+FRAMES = ListTree((Reference(OUT["a"]),))
+NUMBERS = ListTree((Literal(3), Literal(4)))
+
+
+def struct(**fields: Tree) -> MapTree:
+    return MapTree(tuple((Literal(name), tree) for name, tree in fields.items()))
+
+
+def combination(function: str, **lists: Tree) -> Expression:
+    return Expression(Operation(function, (struct(**lists),)))
+
+
+def test_rule_4_s12_artifacts_put_together_are_counted_lists_and_structs() -> None:
+    named = struct(z=ListTree((Reference(OUT["a"]), Literal(1))), n=Literal(2))
+    result = run(
+        GOOD,
+        call("b", x=Expression(named)),
+        call("c", x=operation("_[_]", OUT["b"], "z")),
+        call("d", x=Expression(struct(n=Literal(2)))),
+        call("e", x=combination("zip", f=FRAMES)),
+        call_with=_framed,
+    )
+    given = {path: ended.outputs["out"] for path, ended in result.task_runs.items()}
+    assert given["b"] == Struct({"z": Counted((FRAME, Inline(1))), "n": Inline(2)})
+    assert given["c"] == Counted((FRAME, Inline(1)))
+    assert given["d"] == Inline({"n": 2})
+    assert given["e"] == Counted((Struct({"f": FRAME}),))
+
+
+def test_rule_11_s12_an_input_of_an_item_is_one_field_of_it() -> None:
+    field = {"x": Expression(Select(Reference(Item()), "n"))}
+    node = Map("m", body("double"), combination("product", f=FRAMES, n=NUMBERS), field)
+    assert values(run(GOOD, node, call_with=_framed), "m") == {"out": [6, 8], "indexes": [0, 1]}
+    unequal = Map("m", body("double"), combination("zip", f=FRAMES, n=NUMBERS), field)
+    assert states(run(GOOD, unequal, call_with=_framed))["m"] == "failed expression_error"
 
 
 # -- order, skipping, failing ------------------------------------------------------------------------------------------
