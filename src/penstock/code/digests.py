@@ -29,7 +29,7 @@ from penstock.code.linking import Linked, link
 from penstock.code.live_values import without_digest
 from penstock.code.model import ComponentCode, Unit, Unresolved
 from penstock.code.pins import Source
-from penstock.code.references import READS_SOURCE, READS_TEXT_OF_OBJECTS
+from penstock.code.references import READS_NAMES, READS_SOURCE, READS_TEXT_OF_OBJECTS, READS_WHAT_IS_TOLD
 from penstock.code.statements import facts_of
 from penstock.graph.codec import type_to_json
 from penstock.graph.model import Function
@@ -250,7 +250,7 @@ class _Table:
         self._nodes = [closure.node(key) for key in order]
         both = list(zip(self._counted, self._nodes, strict=True))
         flagged = [0 if counted.by_value or node is None else node.flags for counted, node in both]
-        readers = (READS_TEXT_OF_OBJECTS, READS_SOURCE)
+        readers = (READS_TEXT_OF_OBJECTS, READS_SOURCE, READS_NAMES, READS_WHAT_IS_TOLD)
         self._flag_bits = {flag: self._bits(flags & flag for flags in flagged) for flag in readers}
         self._more: dict[int, dict[str, str]] = {}
         for position, (key, counted, node) in enumerate(zip(order, self._counted, self._nodes, strict=True)):
@@ -288,11 +288,11 @@ class _Table:
         for position, (key, counted, node) in enumerate(zip(self._order, self._counted, self._nodes, strict=True)):
             digest = counted.digest
             if digest is None or node is None or node.kind in ("foreign", "module"):
-                lines.append("")
+                lines.append("" if digest is None else f"{without_digest(key)}\0{digest}\n")
                 units.append(None)
                 continue
             if flags and not counted.by_value:
-                form = node.raw if flags & READS_SOURCE else node.full
+                form = _form_of(node, flags)
                 digest = hashlib.sha256(f"{digest}\0{form}".encode()).hexdigest()
             reach = self._reach[key] if node.kind == "class" else 0
             units.append(self._digests.unit(key, digest, position=position, reach=reach))
@@ -365,6 +365,14 @@ class _Table:
             return True
         declared = (os.path.normpath(os.path.join(project, each)) for each in files)
         return any(full == each or full.startswith(each + os.sep) for each in declared)
+
+
+def _form_of(node: Linked, flags: int) -> str:
+    """What counts of a text beside its normal form, for those that read so much of it."""
+    if flags & READS_SOURCE:
+        return f"{node.raw}"
+    full = node.full if flags & READS_TEXT_OF_OBJECTS else ""
+    return f"{full}{node.named if flags & (READS_NAMES | READS_WHAT_IS_TOLD) else ''}"
 
 
 def _is_answered_for(function: Function) -> bool:

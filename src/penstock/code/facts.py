@@ -9,23 +9,25 @@ from typing import Any
 
 FACTS = "code"
 """The folder, next to that of compiled code, in which facts are kept."""
-VERSION = 6
+VERSION = 7
 """Part of what facts are kept under: raise it when the same source gives other facts."""
 
 
 @dataclass(slots=True)
 class Statement:
-    """A top-level statement. `plain` is the digest of its normal form, `full` that with docstrings and annotations,
-    `raw` that of its text. `refs` are chains (see `references`), `annotations` those of annotations that count in the
-    signature of a component only. `stores` are chains that it stores into at import, `calls` pairs of a chain that it
-    calls then and how (`alone`, `decorator`, `inside`), `mutates` what its functions change when they are called.
-    `has_effect`: it does something else at import. `readers` are decorators and bases, `bases` the bases alone."""
+    """A top-level statement. `plain` is the digest of its normal form, `named` that with the names and the order that were
+    written, `full` that with docstrings and annotations, `raw` that of its text. `refs` are chains (see `references`),
+    `annotations` those of annotations that count where something reads them. `stores` are chains that it stores into at
+    import, `calls` pairs of a chain that it calls then and how (`alone`, `decorator`, `inside`), `mutates` what its functions
+    change when they are called. `has_effect`: it does something else at import. `readers` are decorators and bases, `bases`
+    the bases alone."""
 
     kind: str
     first: int
     last: int
     binds: tuple[str, ...]
     plain: str
+    named: str
     full: str
     raw: str
     refs: tuple[str, ...]

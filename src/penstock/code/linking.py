@@ -10,7 +10,13 @@ from typing import Any
 from penstock.code.facts import Facts, Statement
 from penstock.code.happenings import is_registration, is_setting, is_shared
 from penstock.code.names import Names, Target, names_of
-from penstock.code.references import ASKS_SUBCLASSES, CHANGING, TELLS_SUBCLASSES
+from penstock.code.references import (
+    ASKS_SUBCLASSES,
+    CHANGING,
+    READS_WHAT_IS_TOLD,
+    TELLS_LITTLE,
+    TELLS_SUBCLASSES,
+)
 
 _CALLED_DEPTH = 4
 # Calls in a definition that compute nothing from outside of it.
@@ -29,6 +35,7 @@ class Linked:
     kind: str
     module: str
     plain: str | None = None
+    named: str | None = None
     full: str | None = None
     raw: str | None = None
     edges: tuple[str, ...] = ()
@@ -74,6 +81,8 @@ class Linker:
     # -- what happens at import --------------------------------------------------------------------------------------
 
     def look_at_imports(self) -> None:
+        statements = (each for module in self.active for each in self.facts[module].statements)
+        is_heard = any(each.flags & READS_WHAT_IS_TOLD for each in statements)
         for module in self.active:
             for position, statement in enumerate(self.facts[module].statements):
                 place = (module, position)
@@ -82,7 +91,7 @@ class Linker:
                     is_effect |= not self._touch(chain, place, statement)
                 for chain, how in statement.calls:
                     is_effect |= not self._call(chain, how, place, statement)
-                if is_effect:
+                if is_effect and (is_heard or not statement.flags & TELLS_LITTLE):
                     self.effects.setdefault(module, {})[place] = None
                 for chain in statement.bases:
                     for target in self.meaning(chain, module):
@@ -190,6 +199,8 @@ class Linker:
         linked.lasting = (lasting,)
         annotations = ((chain, module) for statement in mine for chain in statement.annotations)
         linked.annotations = tuple(self._edges_of(annotations, foreign))
+        if any(self._is_read(statement, module) for statement in mine):
+            linked.edges = (*linked.edges, *linked.annotations)
         linked.is_data = all(statement.kind == "data" for statement in mine)
         linked.is_decorated = not linked.is_data and any(statement.readers for statement in mine)
         linked.is_literal = len(places) == 1 and not (mine[0].refs if linked.is_data else self._computes(places[0]))
@@ -219,6 +230,7 @@ class Linker:
             kind,
             module,
             plain=_digest(plain),
+            named=_digest(statement.named for statement in statements),
             full=_digest(full),
             raw=_digest(statement.raw for statement in statements),
             flags=_either(statement.flags for statement in statements),
@@ -262,7 +274,10 @@ class Linker:
         edges = [f"{module}:{name}" for name in self.names.units[module]]
         own = f"{module}:**"
         imported = (edge for edge in self._edges_of(((chain, module) for chain in chains), foreign) if edge != own)
-        return Linked(own, "module", module, edges=tuple(dict.fromkeys((*edges, *imported, f"{module}:*"))))
+        names = _digest(f"{name} {chains}\n" for name, chains in sorted(facts.imports.items()))
+        return Linked(
+            own, "module", module, plain=names, edges=tuple(dict.fromkeys((*edges, *imported, f"{module}:*")))
+        )
 
     def _edges(self, places: Iterable[Place], foreign: dict[str, None]) -> Iterator[str]:
         for place in places:

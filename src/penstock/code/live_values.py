@@ -182,7 +182,7 @@ class _Walk:
             return self._refer(f"={function.__module__}|{function.__qualname__}")
         text = f"function({self._refer(chain)}"
         if function.__closure__:
-            text += f",{self._listed(_cell(cell) for cell in function.__closure__)}"
+            text += f",{function.__code__.co_freevars},{self._listed(_cell(cell) for cell in function.__closure__)}"
         if function.__defaults__ or function.__kwdefaults__:
             text += f",{self.text(function.__defaults__)},{self.text(function.__kwdefaults__)}"
         return f"{text},{function.__qualname__})"

@@ -93,6 +93,10 @@ class Names:
     def _of_star(self, star: str, name: str, rest: list[str], seen: set[tuple[str, str]]) -> list[Target]:
         if star in self.facts:
             found = self._of_name(star, name, rest, seen)
+            if not found and name in self.facts[star].imports:
+                found = [
+                    Target("module", star)
+                ]  # what it imports of the standard library goes by the name it has there
             listed = "__all__" in self.units[star] and found
             return [*found, Target("unit", f"{star}:__all__")] if listed else found
         return self._in_module(star, [name, *rest], seen) if star not in self.packages else []

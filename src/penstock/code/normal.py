@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def digest_of_syntax(node: ast.AST) -> str:
@@ -41,6 +43,60 @@ def never_counts(statement: ast.stmt) -> list[ast.stmt] | None:
     return statement.body if is_negated else statement.orelse
 
 
+def _is_unread(function: FunctionNode, *, in_class: bool) -> bool:
+    """Whether nobody reads annotations of a function, as far as can be told from where it stands. Who makes objects may read
+    those of `__init__`."""
+    return not function.decorator_list and not (in_class and function.name.startswith("__"))
+
+
+def unread_annotations(statement: ast.stmt, *, in_class: bool = False) -> Iterator[FunctionNode]:
+    """The functions of a statement whose annotations do not count."""
+    if isinstance(statement, FunctionNode):
+        if _is_unread(statement, in_class=in_class):
+            yield statement
+    elif isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            yield from unread_annotations(inner, in_class=True)
+
+
+def in_order(statement: ast.stmt) -> ast.stmt:
+    """Put the methods of a class in the order of their names, where nothing in the class depends on their order."""
+    if isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            in_order(inner)
+        used = Counter(_names_used(statement.body))
+        free = [each for each in statement.body if _is_free(each) and used[each.name] == 1]  # type: ignore[attr-defined]
+        rest = [each for each in statement.body if each not in free]
+        statement.body = [*rest, *sorted(free, key=lambda each: each.name)]  # type: ignore[attr-defined]
+    return statement
+
+
+def _is_free(statement: ast.stmt) -> bool:
+    """A method whose definition asks for nothing."""
+    if not isinstance(statement, FunctionNode) or statement.decorator_list:
+        return False
+    given = statement.args
+    annotations = [each.annotation for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    more = [each.annotation for each in (given.vararg, given.kwarg) if each is not None]
+    asked = [*given.defaults, *given.kw_defaults, *annotations, *more, statement.returns]
+    return all(each is None or isinstance(each, ast.Constant) for each in asked)
+
+
+def _names_used(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """Names that a class binds or asks for while it is made."""
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (*_DEFINITIONS, ast.ExceptHandler)) and node.name:
+            yield node.name
+        if isinstance(node, ast.Name):
+            yield node.id
+        if isinstance(node, FunctionNode):
+            pending += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+        else:
+            pending += ast.iter_child_nodes(node)
+
+
 class _Stripper:
     def __init__(self, is_ours: Callable[[ast.expr], bool]) -> None:
         self._is_ours = is_ours
@@ -71,7 +127,7 @@ class _Stripper:
         return statement
 
     def _function(self, function: FunctionNode, *, in_class: bool) -> None:
-        if not in_class and not function.decorator_list:
+        if _is_unread(function, in_class=in_class):
             function.returns = None
             given = function.args
             for each in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):

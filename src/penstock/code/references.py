@@ -29,6 +29,12 @@ READS_SOURCE = 2
 TELLS_SUBCLASSES = 4
 """A class that learns of its subclasses: `__init_subclass__`, a metaclass."""
 ASKS_SUBCLASSES = 8
+READS_NAMES = 16
+"""The statement may read the names of local variables, or the order of what stands in a class or module."""
+READS_WHAT_IS_TOLD = 32
+"""The statement may read what is logged or warned of."""
+TELLS_LITTLE = 64
+"""The statement sets up what is logged and warned of, and does nothing else."""
 
 _FLAG_BY_NAME = {
     "__doc__": READS_TEXT_OF_OBJECTS,
@@ -56,6 +62,21 @@ _FLAG_BY_NAME = {
     "__init_subclass__": TELLS_SUBCLASSES,
     "__subclasses__": ASKS_SUBCLASSES,
 }
+# fmt: off
+_FLAG_BY_NAME.update(dict.fromkeys((
+    "locals", "vars", "dir", "f_locals", "f_back", "_getframe", "_current_frames", "currentframe", "getclosurevars",
+    "getinnerframes", "getgeneratorlocals", "gi_frame", "cr_frame", "ag_frame", "tb_frame", "__closure__", "cell_contents",
+    "__dict__", "getmembers", "getmembers_static", "__set_name__", "__prepare__", "settrace", "setprofile", "capture_locals",
+    "query", "eval", "exec", "evaluate", "sql", "execute", "sqldf", "save_hyperparameters", "formula", "from_formula",
+    "dmatrix", "dmatrices", "model_matrix", "aes", "cloudpickle", "dill", "marshal", "inspect.stack", "inspect.trace",
+), READS_NAMES))
+_FLAG_BY_NAME.update(dict.fromkeys((
+    "catch_warnings", "showwarning", "formatwarning", "isEnabledFor", "getEffectiveLevel", "hasHandlers", "handlers",
+    "Handler", "StreamHandler", "FileHandler", "MemoryHandler", "QueueHandler", "Formatter", "Filter", "addHandler",
+    "addFilter", "LogRecord", "setLogRecordFactory", "setLoggerClass", "captureWarnings", "assertLogs", "caplog", "capsys",
+    "redirect_stdout", "redirect_stderr", "warnings.filters", "warnings.warn_explicit",
+), READS_WHAT_IS_TOLD))
+# fmt: on
 # Methods that change what they are called on, as far as their names tell.
 # fmt: off
 CHANGING = frozenset((
@@ -80,6 +101,7 @@ class Surroundings:
     texts: Mapping[str, str]
     stars: Sequence[str] = ()
     """The modules of which everything is imported."""
+    loggers: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -200,6 +222,7 @@ class Reader:
         self.found.refs.update(dict.fromkeys(chains))
         meanings = self.meanings(chains)
         for name in (*chains, *meanings):
+            self.found.flags |= _FLAG_BY_NAME.get(name, 0)
             for part in name.replace("|", ".").split("."):
                 self.found.flags |= _FLAG_BY_NAME.get(part, 0)
         for meaning in meanings:
@@ -249,6 +272,10 @@ class Reader:
         for argument in (*node.args, *node.keywords):
             self.read(argument)
         self.is_asked_about = before
+
+    def _read_keyword(self, node: ast.keyword) -> None:
+        self.found.flags |= _FLAG_BY_NAME.get(node.arg or "", 0)
+        self.read(node.value)
 
     def _read_compare(self, node: ast.Compare) -> None:
         if not suspects.judge_compare(self, node):
@@ -319,7 +346,7 @@ class Reader:
         for outer in (*node.decorator_list, *node.bases, *node.keywords):
             self.read(outer)
         if any(keyword.arg == "metaclass" for keyword in node.keywords):
-            self.found.flags |= TELLS_SUBCLASSES
+            self.found.flags |= TELLS_SUBCLASSES | READS_NAMES
         self._names.append(node.name)
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef):

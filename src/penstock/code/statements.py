@@ -5,15 +5,21 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import decode_source
 
 from penstock.code.facts import Facts, Statement
+from penstock.code.logged import LEVELS, without_log_lines
 from penstock.code.names import ALL_STARS
-from penstock.code.normal import digest_of_syntax, never_counts, normalise
-from penstock.code.references import Reader, Surroundings
+from penstock.code.normal import digest_of_syntax, in_order, never_counts, normalise, unread_annotations
+from penstock.code.references import TELLS_LITTLE, Reader, Surroundings
 from penstock.code.scopes import _own_nodes, bound_names, imported_modules, imported_names
+from penstock.code.spelling import respell
 
+_SHOWN = frozenset({"level", "format", "datefmt", "style"})
+_MUTED = frozenset({"ignore", "default", "once", "always", "module"})
 _BODIES = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -37,15 +43,17 @@ def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
             stars[next(imported_modules(node, package=package))] = None
     table = {name: tuple(chains) for name, chains in imports.items()}
     bound = frozenset(name for statement in top for name in _bound(statement, package)) | frozenset(table)
-    where = Surroundings(module, package, table, bound, _texts(top), tuple(stars))
+    where = Surroundings(module, package, table, bound, _texts(top), tuple(stars), _loggers(top))
     lines = text.splitlines(keepends=True)
     statements = []
     if isinstance(docs := (tree.body[0] if tree.body else None), ast.Expr) and isinstance(docs.value, ast.Constant):
         statements.append(_docstring(docs))
     often = _bound_often(top, package, len(stars) > 1)
+    imported = _imported_once(top, table, often, package)
+    copies = zip(top, _counting(ast.parse(text).body), _counting(ast.parse(text).body), strict=True)
     statements += [
-        _statement(statement, where, lines, often=often)
-        for statement in top
+        _statement(statement, where, lines, _Forms(named, full, imported), often=often)
+        for statement, named, full in copies
         if not _is_import(statement) or not often.isdisjoint(_bound(statement, package))
     ]
     dynamic = any(isinstance(node, ast.Name) and node.id in ("globals", "vars") for node in _own_nodes(top))
@@ -75,7 +83,7 @@ def _docstring(statement: ast.Expr) -> Statement:
     rest: tuple[tuple[str, ...], ...] = ((),) * 6
     refs, annotations, imports, stores, mutates, empty = rest
     return Statement(
-        "doc", statement.lineno, last, ("__doc__",), digest, digest, digest, refs, annotations, imports, stores, (),
+        "doc", statement.lineno, last, ("__doc__",), digest, digest, digest, digest, refs, annotations, imports, stores, (),
         mutates, False, 0, empty, empty, empty, (), (), empty,
     )  # fmt: skip
 
@@ -89,6 +97,18 @@ def _texts(top: Sequence[ast.stmt]) -> dict[str, str]:
             plain = isinstance(value, ast.Constant) and isinstance(value.value, str)
             found.setdefault(name, []).append(value.value if plain else "\0")  # type: ignore[union-attr]
     return {name: texts[0] for name, texts in found.items() if len(texts) == 1 and texts[0] != "\0"}
+
+
+def _loggers(top: Sequence[ast.stmt]) -> frozenset[str]:
+    """Names that are bound to what `logging.getLogger` answers, and nowhere else."""
+    counts = Counter(name for statement in top for name in _bound(statement, ""))
+    return frozenset(
+        each.targets[0].id
+        for each in top
+        if isinstance(each, ast.Assign) and len(each.targets) == 1 and isinstance(each.targets[0], ast.Name)
+        if isinstance(each.value, ast.Call) and ast.unparse(each.value.func) in ("logging.getLogger", "getLogger")
+        if counts[each.targets[0].id] == 1
+    )
 
 
 def _bound(statement: ast.stmt, package: str) -> Iterator[str]:
@@ -113,20 +133,41 @@ def _bound_often(top: Sequence[ast.stmt], package: str, several_stars: bool) -> 
     return frozenset({name for name in imported if counts[name] > 1} - {ALL_STARS} | stars)
 
 
-def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str], *, often: frozenset[str]) -> Statement:
+def _imported_once(
+    top: Sequence[ast.stmt], imports: Mapping[str, Sequence[str]], often: frozenset[str], package: str
+) -> dict[str, str]:
+    """What names mean that one import binds, and nothing else."""
+    bound = {name for each in top if isinstance(each, (ast.Import, ast.ImportFrom)) for name in _bound(each, package)}
+    return {name: imports[name][0] for name in bound - often if len(imports.get(name, ())) == 1}
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """Two more copies of a statement, to make its other forms of; `imported` is what `respell` is given."""
+
+    named: ast.stmt
+    full: ast.stmt
+    imported: Mapping[str, str]
+
+
+def _statement(
+    statement: ast.stmt, where: Surroundings, lines: Sequence[str], forms: _Forms, *, often: frozenset[str]
+) -> Statement:
     kind = "def" if isinstance(statement, _BODIES) else "class" if isinstance(statement, ast.ClassDef) else "data"
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     first = min([statement.lineno, *(each.lineno for each in decorators)])
     last = statement.end_lineno or statement.lineno
     raw = hashlib.sha256("".join(lines[first - 1 : last]).encode("utf-8", "surrogatepass")).hexdigest()
-    full = digest_of_syntax(statement)
+    respell(forms.full, forms.imported)
     signature = Reader(where)
-    if isinstance(statement, _BODIES) and not decorators:
-        signature._annotations(statement)
+    for function in unread_annotations(statement):
+        signature._annotations(function)
     binds = tuple(dict.fromkeys(_bound(statement, where.package)))
     if _is_import(statement):
         kind, binds = "import", tuple(name for name in binds if name in often)
-    statement = normalise(statement, is_ours=lambda node: _is_ours(node, where))
+    is_ours = partial(_is_ours, where=where)
+    named = digest_of_syntax(normalise(forms.named, is_ours=is_ours))
+    statement = in_order(without_log_lines(normalise(statement, is_ours=is_ours), partial(_is_log, where=where)))
     reader = Reader(where)
     reader.read(statement)
     found = reader.found
@@ -135,13 +176,16 @@ def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str], *
     outer = [each.func if isinstance(each, ast.Call) else each for each in decorators]
     bases = list(getattr(statement, "bases", ())) if kind == "class" else []
     keywords = [each.value for each in statement.keywords] if isinstance(statement, ast.ClassDef) else []
+    readers, below = _chains([*outer, *bases, *keywords], reader), _chains(bases, reader)
+    respell(statement, forms.imported)
     return Statement(
         kind=kind,
         first=first,
         last=last,
         binds=binds,
         plain=digest_of_syntax(statement),
-        full=full,
+        named=named,
+        full=digest_of_syntax(forms.full),
         raw=raw,
         refs=tuple(found.refs),
         annotations=tuple({**signature.found.annotations, **found.annotations}),
@@ -150,9 +194,9 @@ def _statement(statement: ast.stmt, where: Surroundings, lines: Sequence[str], *
         calls=tuple(done.calls),
         mutates=tuple(found.mutates),
         has_effect=done.has_effect,
-        flags=found.flags,
-        readers=_chains([*outer, *bases, *keywords], reader),
-        bases=_chains(bases, reader),
+        flags=found.flags | (TELLS_LITTLE if _tells_little(statement, reader) else 0),
+        readers=readers,
+        bases=below,
         variables=tuple(found.variables),
         suspects=tuple(found.suspects),
         natives=tuple(found.natives),
@@ -169,6 +213,27 @@ def _is_ours(node: ast.expr, where: Surroundings) -> bool:
         return False
     reader = Reader(where)
     return any(each.partition(".")[0] == "penstock" for each in reader.meanings(reader.chains_of(node) or ()))
+
+
+def _is_log(function: ast.expr, where: Surroundings) -> bool:
+    """`logger.info`, of a logger of this module, or `logging.info`."""
+    if not isinstance(function, ast.Attribute) or function.attr not in LEVELS:
+        return False
+    reader = Reader(where)
+    if reader.is_named(function.value, "logging"):
+        return True
+    return isinstance(function.value, ast.Name) and function.value.id in where.loggers
+
+
+def _tells_little(statement: ast.stmt, reader: Reader) -> bool:
+    """`logging.basicConfig(level=...)`, `warnings.filterwarnings("ignore")`: nothing that a result shows."""
+    if not isinstance(statement, ast.Expr) or not isinstance(call := statement.value, ast.Call):
+        return False
+    if reader.is_named(call.func, "logging.basicConfig"):
+        return not call.args and all(each.arg in _SHOWN for each in call.keywords)
+    if reader.is_named(call.func, "warnings.filterwarnings", "warnings.simplefilter") and call.args:
+        return isinstance(call.args[0], ast.Constant) and call.args[0].value in _MUTED
+    return False
 
 
 class _Import:

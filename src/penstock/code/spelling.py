@@ -1,0 +1,136 @@
+"""The names in a normal form (cache rule 7): local variables by number, names that imports bind by what they mean. Parameters,
+attributes, and the names of functions and classes stay as they are: others may ask for them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from penstock.code.scopes import COMPREHENSIONS, FunctionNode, scope_of_function
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_KEPT = ""
+"""Stands for a name that stays."""
+_GLOBAL = "global"
+_LOCAL = "local"
+
+
+def respell(statement: ast.stmt, imported: Mapping[str, str]) -> None:
+    """Change a statement in place. `imported` says what names mean that imports bind at the top of the module, and nothing
+    else."""
+    if any(getattr(node, "type_params", None) or type(node).__name__ == "TypeAlias" for node in ast.walk(statement)):
+        return  # their scopes are of a kind of their own
+    _Speller(imported).read(statement)
+
+
+class _Scope(dict[str, str]):
+    """What becomes of names: one of the above, or the new name."""
+
+    is_class = False
+
+
+class _Speller:
+    def __init__(self, imported: Mapping[str, str]) -> None:
+        self._imported = imported
+        self._scopes: list[_Scope] = []
+        self._count = 0
+
+    def _name(self, name: str) -> str:
+        for depth, scope in enumerate(reversed(self._scopes)):
+            if name not in scope or (scope.is_class and depth):
+                continue
+            if scope[name] == _LOCAL:
+                scope[name] = f"\0{self._count}"
+                self._count += 1
+            if scope[name] == _GLOBAL:
+                break
+            return scope[name] or name
+        return self._imported.get(name, name)
+
+    def read(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            node.id = self._name(node.id)
+        elif isinstance(node, _FUNCTIONS):
+            self._function(node)
+        elif isinstance(node, ast.ClassDef):
+            self._class(node)
+        elif isinstance(node, COMPREHENSIONS):
+            self._comprehension(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            self._import(node)
+        elif isinstance(node, ast.Nonlocal):
+            node.names = [self._name(name) for name in node.names]
+        else:
+            if isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+                node.name = self._name(node.name)
+            if isinstance(node, ast.MatchMapping) and node.rest:
+                node.rest = self._name(node.rest)
+            self._all(ast.iter_child_nodes(node))
+
+    def _all(self, nodes: Iterable[ast.AST | None]) -> None:
+        for node in nodes:
+            if node is not None:
+                self.read(node)
+
+    def _function(self, node: FunctionNode) -> None:
+        given = node.args
+        parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        self._all((*getattr(node, "decorator_list", ()), *given.defaults, *given.kw_defaults))
+        self._all([getattr(node, "returns", None), *(each.annotation for each in parameters if each is not None)])
+        scope = _Scope.fromkeys(scope_of_function(node, package="").local, _LOCAL)
+        scope.update((each.arg, _KEPT) for each in parameters if each is not None)
+        body = node.body if isinstance(node.body, list) else [node.body]
+        for inner in _inside(body):
+            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                scope[inner.name] = _KEPT
+            elif isinstance(inner, ast.Import):
+                scope.update((each.name.partition(".")[0], _KEPT) for each in inner.names if "." in each.name)
+            elif isinstance(inner, ast.Global):
+                scope.update(dict.fromkeys(inner.names, _GLOBAL))
+        self._within(_Scope(scope), body)
+
+    def _within(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
+        self._scopes.append(scope)
+        self._all(nodes)
+        self._scopes.pop()
+
+    def _class(self, node: ast.ClassDef) -> None:
+        self._all((*node.decorator_list, *node.bases, *node.keywords))
+        scope = _Scope()
+        scope.is_class = True
+        for inner in _inside(node.body):
+            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                scope[inner.name] = _KEPT
+            elif isinstance(inner, (ast.Import, ast.ImportFrom)):
+                scope.update(((each.asname or each.name).partition(".")[0], _KEPT) for each in inner.names)
+            elif isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
+                scope[inner.id] = _KEPT
+            elif isinstance(inner, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and inner.name:
+                scope[inner.name] = _KEPT
+            elif isinstance(inner, ast.MatchMapping) and inner.rest:
+                scope[inner.rest] = _KEPT
+        self._within(scope, node.body)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        first, *others = node.generators
+        self.read(first.iter)
+        targets = [name for each in node.generators for name in ast.walk(each.target) if isinstance(name, ast.Name)]
+        scope = _Scope((name.id, _LOCAL) for name in targets if isinstance(name.ctx, ast.Store))
+        parts = [first.target, *first.ifs, *(part for each in others for part in (each.iter, each.target, *each.ifs))]
+        self._within(scope, [*parts, *([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])])
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        """An import in a function: what it binds is a local name like any other."""
+        for each in node.names:
+            bound = each.asname or each.name
+            if self._scopes and bound != "*" and "." not in bound:
+                new = self._name(bound)
+                each.asname = new if new.startswith("\0") else each.asname
+
+
+def _inside(body: Iterable[ast.AST]) -> Iterable[ast.AST]:
+    """The nodes of a body that belong to its own scope."""
+    for node in body:
+        yield node
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, *COMPREHENSIONS)):
+            yield from _inside(ast.iter_child_nodes(node))
