@@ -203,7 +203,7 @@ class SimKeeper:
     def fileno(self) -> int:
         return self._ours.fileno()
 
-    def fork(self, worker: int, *, requests: socket.socket, reports: socket.socket, fresh: bool) -> None:
+    def fork(self, worker: int, *, requests: socket.socket, reports: socket.socket, fresh: bool, **others: Any) -> None:
         self.world.orders.append(("fork", worker, (requests.dup(), reports.dup())))
 
     def end_silent(self, worker: int) -> None:

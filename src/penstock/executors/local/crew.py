@@ -45,7 +45,19 @@ class Pool:
     """The socket that the workers of one pin share. The controller keeps both ends: it gives theirs to later workers,
     and reads from it to take requests back."""
 
-    __slots__ = ("_ours", "_theirs", "failures", "fresh", "key", "not_before", "sent", "used_at", "watch", "workers")
+    __slots__ = (
+        "_ours",
+        "_theirs",
+        "failures",
+        "fresh",
+        "key",
+        "not_before",
+        "parent",
+        "sent",
+        "used_at",
+        "watch",
+        "workers",
+    )
 
     def __init__(self, key: str, *, fresh: bool = False) -> None:
         self.key = key
@@ -53,6 +65,8 @@ class Pool:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, DATAGRAM)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         self.workers: dict[int, Hand] = {}
+        self.parent: int | None = None
+        """The preloaded worker that others are forked from; it takes no attempts."""
         self.sent: dict[str, Entry] = {}
         """Attempts given to the socket that have not ended, oldest first."""
         self.failures = 0
@@ -121,6 +135,8 @@ class Hand:
     """How much its slot said was recorded when it was last looked at."""
     leaving: bool = False
     describing: bool = False
+    preloaded: bool = False
+    """It has imported a target, and workers may be forked from it."""
     ended_count: int = 0
     error: str = ""
     pid: int | None = None

@@ -26,7 +26,7 @@ def describe_in(
     with lock:
         pool = Pool("")
         try:
-            hand = roster.hire(pool, watched=False)
+            hand = roster.hire(pool, describes=True)
         except OSError as error:
             pool.close()
             return Description(error=f"no worker could be started: {error}"), None
@@ -59,6 +59,7 @@ def _answer(hand: Hand, roster: Roster, hear: Callable[[], None]) -> Description
         has_ended = hand.exit is not None
         for said in roster.hear_hand(hand):
             if said.word["event"] == "described":
+                hand.preloaded = said.word["preloaded"]
                 return description_from_json(said.word["description"])
             if said.word["event"] == "unusable":
                 hand.error = said.word["error"]

@@ -93,7 +93,8 @@ class Dispatch:
         """Other pools that nothing has used for a while make room."""
         now = self._now()
         for pool in list(self._roster.pools.values()):
-            if pool.key != wanted and not pool.sent and pool.workers and now - pool.used_at > idle_s:
+            has_any = pool.workers or pool.parent is not None
+            if pool.key != wanted and not pool.sent and has_any and now - pool.used_at > idle_s:
                 for hand in pool.workers.values():
                     self.leaves(hand)
                 self._roster.dismiss(pool)

@@ -208,7 +208,8 @@ class LocalExecutor:
             self._pump()
 
     def _join(self, hand: Hand, pin: str) -> None:
-        """The worker that has described a target becomes the first of its pin's pool; where there is one, it leaves."""
+        """The worker that has described a target becomes the parent of its pin's pool or, where it cannot be forked, the first in
+        it; where there is a pool, it leaves."""
         hand.describing = False
         pool = hand.pool
         if hand.exit is not None:
@@ -221,6 +222,10 @@ class LocalExecutor:
             return
         pool.key = pin
         self._roster.pools[pin] = pool
+        if hand.preloaded:
+            pool.parent = hand.number
+            del pool.workers[hand.number]
+            return
         hand.leaving = False
         self._admission.hired(pin)
 

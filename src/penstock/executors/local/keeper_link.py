@@ -52,10 +52,21 @@ class KeeperLink:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def fork(self, worker: int, *, requests: socket.socket, reports: socket.socket, fresh: bool) -> None:
-        order = json.dumps({"order": "fork", "worker": worker, "fresh": fresh}).encode()
+    def fork(
+        self,
+        worker: int,
+        *,
+        requests: socket.socket,
+        reports: socket.socket,
+        fresh: bool,
+        parent: int | None,
+        describes: bool,
+    ) -> None:
+        """`parent` is the preloaded worker that it is forked from, if there is one; one that `describes` a target may become
+        such a parent."""
+        order = {"order": "fork", "worker": worker, "fresh": fresh, "parent": parent, "describes": describes}
         with suppress(BrokenPipeError, ConnectionResetError):  # `news` says when the keeper has gone
-            socket.send_fds(self._control, [order], [requests.fileno(), reports.fileno()])
+            socket.send_fds(self._control, [json.dumps(order).encode()], [requests.fileno(), reports.fileno()])
 
     def stop(self, worker: int, *, sequence: int, grace_ms: int) -> None:
         """End that attempt of that worker, if the worker is still at it."""

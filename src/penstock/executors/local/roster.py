@@ -113,17 +113,24 @@ class Roster:
             pool = self.pools[key] = Pool(key, fresh=fresh)
         return pool
 
-    def hire(self, pool: Pool, *, watched: bool = True) -> Hand:
-        """One more worker for a pool; it is there some milliseconds later, or news says that it couldn't be made.
-        Raises OSError."""
+    def hire(self, pool: Pool, *, describes: bool = False) -> Hand:
+        """One more worker for a pool; it is there some milliseconds later, or news says that it couldn't be made. Who waits for
+        one that `describes` a target hears it alone. Raises OSError."""
         link = self._keeper()
         self._numbers += 1
         hand, theirs = open_hand(self._numbers, pool, self._incarnation.slot(self._numbers))
         with theirs:
-            link.fork(hand.number, requests=pool.worker_end, reports=theirs, fresh=pool.fresh)
+            link.fork(
+                hand.number,
+                requests=pool.worker_end,
+                reports=theirs,
+                fresh=pool.fresh,
+                parent=pool.parent,
+                describes=describes,
+            )
         self.hands[hand.number] = hand
         pool.workers[hand.number] = hand
-        if watched:
+        if not describes:
             self.watch(hand)
         return hand
 
@@ -200,6 +207,8 @@ class Roster:
         self._unwatch(hand)
         del self.hands[hand.number]
         hand.pool.workers.pop(hand.number, None)
+        if hand.pool.parent == hand.number:
+            hand.pool.parent = None
         return [*last, Gone(hand)]
 
     def _lose_keeper(self) -> list[Said | Gone | Unforked]:

@@ -115,6 +115,10 @@ class Launcher:
         self._state = ProcessState(str(project))
         calls_from(Launcher._outcome.__code__)
 
+    def in_fork(self) -> None:
+        """This is a fork of the process that it was made in, and goes on in its place."""
+        self._pid = os.getpid()
+
     def _watch_kills(self) -> None:
         self._kills = Kills()
 

@@ -114,6 +114,10 @@ class Group:
         self._limits: tuple[int, int] = (0, 0)
         os.makedirs(folder, exist_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def enter(self) -> None:
         """Put this process, and all that it will start, into it."""
         _write(self._folder / "cgroup.procs", "0")

@@ -18,12 +18,14 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from penstock.launcher.outer.groups import Group, open_groups
 from penstock.launcher.outer.guard import NEVER, Guard
+from penstock.launcher.outer.preloaded import ForkOrder, send_order
 from penstock.launcher.outer.processes import (
     become_subreaper,
     children_of,
@@ -53,6 +55,9 @@ PRELOADED = (
 TOGETHER_S = 0.02
 """What is due so soon is looked at now: once awake, the keeper looks at all that it can."""
 
+PRELOADED_S = 5.0
+"""How long a preloaded parent may take to fork a worker; one that takes longer is ended."""
+
 FREEZE_S = 0.05
 """How long to wait for a process to stand still before it is killed all the same."""
 
@@ -66,6 +71,8 @@ class Kept:
     slot: Slot
     guard: Guard
     group: Group | None
+    orders: socket.socket | None = None
+    """Where it is ordered to fork others, should it become a preloaded parent."""
     stop: tuple[float, int] | None = None
 
 
@@ -148,7 +155,7 @@ class Keeper:
         order = json.loads(text)
         match order["order"]:
             case "fork":
-                self._fork(order["worker"], list(fds), fresh=order["fresh"])
+                self._fork(order, list(fds))
             case "stop":
                 self._stop(order["worker"], order["sequence"], order["grace_ms"])
             case "kill":
@@ -163,25 +170,47 @@ class Keeper:
                 raise AssertionError(f"the controller ordered {unknown!r}")
         return True
 
-    def _fork(self, number: int, fds: list[int], *, fresh: bool) -> None:
+    def _fork(self, order: Mapping[str, Any], fds: list[int]) -> None:
+        """A worker, forked from the preloaded parent that the order names, or else from this process."""
+        number, orders, theirs = order["worker"], None, None
         try:
+            if order["describes"]:
+                orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             slot = Slot(os.path.join(self._settings.folder, f"{number}.slot"))
             group = self._group_of(number)
             mark = self._births.mark()
-            pid = os.fork()
+            pid = self._fork_preloaded(order, fds, group)
+            if pid is None:
+                pid = os.fork()
         except OSError as error:
             self._tell({"event": "unforked", "worker": number, "error": str(error)})
         else:
             if pid == 0:
-                self._become_worker(number, fds, fresh=fresh, group=group)
+                self._become_worker(order, fds, group=group, orders=theirs)
             if self._births.mark() == mark:
                 self._births.distrust()
             guard = Guard(slot, pid, scratch=self._scratch, births=self._births)
-            self._kept[number] = Kept(number, pid, slot, guard, group)
+            self._kept[number] = Kept(number, pid, slot, guard, group, orders)
             self._tell({"event": "forked", "worker": number, "pid": pid})
         finally:
             for fd in fds:
                 os.close(fd)
+            if theirs is not None:
+                theirs.close()
+
+    def _fork_preloaded(self, order: Mapping[str, Any], fds: list[int], group: Group | None) -> int | None:
+        """The process of a worker forked from its preloaded parent; None where it has none that does it."""
+        parent = self._kept.get(order["parent"])
+        if parent is None or parent.orders is None:
+            return None
+        folder = "" if group is None else str(group.folder)
+        wanted = ForkOrder(order["worker"], order["fresh"], folder, (fds[0], fds[1]))
+        pid = send_order(parent.orders, wanted, patience_s=PRELOADED_S)
+        if pid is None:
+            parent.orders.close()
+            parent.orders = None
+            kill(parent.pid)
+        return pid
 
     def _group_of(self, number: int) -> Group | None:
         """A worker's own control group; None where none can be made."""
@@ -190,23 +219,29 @@ class Keeper:
         except OSError:
             return None
 
-    def _become_worker(self, number: int, fds: list[int], *, fresh: bool, group: Group | None) -> NoReturn:
+    def _become_worker(
+        self, order: Mapping[str, Any], fds: list[int], *, group: Group | None, orders: socket.socket | None
+    ) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         be_ordinary(self._nice)
         self._control.close()
+        for kept in self._kept.values():
+            if kept.orders is not None:
+                kept.orders.close()
         for fd in (self._woken, self._waker, self._poked):
             os.close(fd)
         begin_worker(
             self._settings,
-            number,
+            order["worker"],
             sockets=lambda: (socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])),
-            fresh=fresh,
+            fresh=order["fresh"],
             keeper_pid=self._pid,
             poker=self._poker,
             group=group,
+            orders=orders,
         )
 
     # -- stopping ------------------------------------------------------------------------------------------------------
@@ -271,6 +306,8 @@ class Keeper:
         for kept, wait_status, cpu_s in ended:
             kept.guard.ended(kept.group)
             kept.slot.close()
+            if kept.orders is not None:
+                kept.orders.close()
             self._sweep(kept.pid)
             code = os.waitstatus_to_exitcode(wait_status)
             self._tell({"event": "exited", "worker": kept.number, "exit": code, "cpu_ms": cpu_s * 1000})

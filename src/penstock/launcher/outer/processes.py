@@ -18,6 +18,9 @@ LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
+ADOPTED_S = 5.0
+"""How long a new worker waits until the keeper is its parent."""
+
 MARK = "PENSTOCK_INCARNATION"
 """Set in the environment of the keeper and so of everything that descends from it."""
 
@@ -37,8 +40,18 @@ def become_subreaper() -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def stop_being_subreaper() -> None:
+    """Undo `become_subreaper`."""
+    if LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
 def die_with_parent(parent_pid: int) -> None:
-    """SIGKILL for this process when its parent ends. Ends it now where the parent has already gone."""
+    """SIGKILL for this process when its parent ends. Ends it now where the parent has already gone. A process that has just
+    been orphaned waits until that parent has adopted it."""
+    until = time.monotonic() + ADOPTED_S
+    while os.getppid() != parent_pid and time.monotonic() < until and os.getppid() != 1:
+        time.sleep(0.0002)
     if LINUX:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:

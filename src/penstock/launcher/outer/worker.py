@@ -6,14 +6,12 @@ workers."""
 
 from __future__ import annotations
 
-import faulthandler
 import importlib
 import json
 import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
@@ -22,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Any, NoReturn, Protocol
 
 from penstock.base.errors import PenstockError
 from penstock.base.limits import set_limits
@@ -30,9 +28,11 @@ from penstock.launcher.inner.outcomes import Stopped
 from penstock.launcher.outer.bounds import Bounds
 from penstock.launcher.outer.devices import show_devices
 from penstock.launcher.outer.groups import Group
+from penstock.launcher.outer.preloaded import ForkOrder, fork_on_orders, open_files, why_not_forked
 from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot, Stage
+from penstock.launcher.outer.streams import StandardStreams
 from penstock.launcher.outer.threads import limit_threads
 from penstock.wire import (
     AttemptEnded,
@@ -85,6 +85,12 @@ class Launcher(Protocol):
 
     def settle(self, *, succeeded: bool) -> None: ...
 
+    def in_fork(self) -> None: ...
+
+
+Loaded = tuple[Launcher, Any]
+"""What a preloaded parent hands down: its launcher, and the artifact store."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -122,15 +128,19 @@ class Worker:
         fresh: bool,
         poker: int,
         group: Group | None = None,
+        orders: socket.socket | None = None,
     ) -> None:
-        """`poker` is a pipe on which the keeper is told to look at once."""
+        """`poker` is a pipe on which the keeper is told to look at once. `orders`: where the keeper would order this process to
+        fork others, if it becomes a preloaded parent."""
         self._settings = settings
         self._name = f"{settings.incarnation}.{number}"
         self._requests = requests
         self._reports = reports
         self._fresh = fresh
-        self._pid = os.getpid()
-        self._log = self._open_log(number)
+        self._poker = poker
+        self._orders = orders
+        self._pid, self._keeper_pid = os.getpid(), os.getppid()
+        self._streams = StandardStreams(os.path.join(settings.logs, f"{number}.log"))
         self._log_file = os.path.relpath(os.path.join(settings.logs, f"{number}.log"), settings.state)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._records = os.open(os.path.join(settings.folder, f"{number}.records"), flags, 0o600)
@@ -146,56 +156,11 @@ class Worker:
         self._main_tells = False
         self._stop_after_telling = False
 
-    # -- standard streams ----------------------------------------------------------------------------------------------
-
-    def _open_log(self, number: int) -> int:
-        """Both standard streams of this process, its children and its libraries go to the worker's log from here on."""
-        path = os.path.join(self._settings.logs, f"{number}.log")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        log = fd if fd > 2 else os.dup(fd)
-        self._log_identity = (os.fstat(log).st_dev, os.fstat(log).st_ino)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.set_inheritable(log, False)
-        faulthandler.enable(log)  # a crash in native code says where
-        self._set_streams()
-        return log
-
-    def _set_streams(self) -> None:
-        """Text is written line by line: a log can be followed, and what Python and its children print keeps its
-        order."""
-        sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[assignment,misc]
-        self._streams = (sys.stdout, sys.stderr)
-
-    def _restore_streams(self) -> int:
-        """Undo what an attempt did to the standard streams, and drop text that a full disk does not take. The size of
-        the log."""
-        for fd, stream in zip((1, 2), self._streams, strict=True):
-            try:
-                stream.flush()
-            except ValueError:
-                pass  # closed: opened again below
-            except OSError:
-                _drop_pending(fd, stream)
-            try:
-                now = os.fstat(fd)
-            except OSError:
-                now = None
-            if now is None or (now.st_dev, now.st_ino) != self._log_identity:
-                os.dup2(self._log, fd)
-        if self._streams[0].closed or self._streams[1].closed:
-            self._set_streams()
-        elif sys.stdout is not self._streams[0] or sys.stderr is not self._streams[1]:
-            sys.stdout, sys.stderr = self._streams
-        return os.fstat(self._log).st_size
-
     # -- signals -------------------------------------------------------------------------------------------------------
 
     def _listen_to_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._asked_to_stop)
-        forks = _Forks()
-        os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
+        _Forks.listen()
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         if self._in_attempt and self._slot.is_to_stop():
@@ -207,15 +172,10 @@ class Worker:
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
-    def serve(self) -> NoReturn:
+    def serve(self, loaded: Loaded | None = None) -> NoReturn:
         """Run attempts until nobody can send any more, or this worker is to be replaced."""
-        settings = self._settings
         limit_threads({})  # until an attempt says otherwise, also while a target is described
-        artifacts = named(settings.artifacts)(settings.artifacts_arguments)
-        scratch = Path(settings.state) / "scratch"
-        launcher: Launcher = named(settings.launcher)(
-            artifacts=artifacts, scratch=scratch, project=Path(settings.project)
-        )
+        launcher, artifacts = loaded or self._load()
         launcher.tell = partial(self._tell, launcher)
         self._listen_to_signals()
         while datagram := self._next_datagram():
@@ -225,13 +185,41 @@ class Worker:
             elif kind == REQUEST_FILE:
                 self._attempt(launcher, _take_file(datagram[1:].decode()))
             elif kind == DESCRIBE:
-                self._describe(datagram[1:], artifacts)
+                if self._describe(datagram[1:], artifacts) and self._orders is not None:
+                    self._send()
+                    fork_on_orders(self._orders, self._requests, begin=partial(self._begin_fork, (launcher, artifacts)))
             else:
                 break
             if self._leaving:
                 break
         self._send(retiring=True)
         os._exit(0)
+
+    def _load(self) -> Loaded:
+        settings = self._settings
+        artifacts = named(settings.artifacts)(settings.artifacts_arguments)
+        scratch = Path(settings.state) / "scratch"
+        launcher = named(settings.launcher)(artifacts=artifacts, scratch=scratch, project=Path(settings.project))
+        return launcher, artifacts
+
+    def _begin_fork(self, loaded: Loaded, order: ForkOrder) -> NoReturn:
+        """Be another worker, in a fork of this preloaded parent: with what it has imported and none of its files."""
+        assert self._orders is not None
+        self._streams.close()
+        os.close(self._records)
+        self._slot.close()
+        for end in (self._requests, self._reports, self._orders):
+            end.close()
+        begin_worker(
+            self._settings,
+            order.worker,
+            sockets=lambda: (socket.socket(fileno=order.fds[0]), socket.socket(fileno=order.fds[1])),
+            fresh=order.fresh,
+            keeper_pid=self._keeper_pid,
+            poker=self._poker,
+            group=Group(Path(order.group)) if order.group else None,
+            loaded=loaded,
+        )
 
     def _next_datagram(self) -> bytes:
         """The next request; b"" when there will be none. Reports go out before this process waits, and every 2 ms."""
@@ -256,7 +244,7 @@ class Worker:
     def _attempt(self, launcher: Launcher, text: bytes) -> None:
         request = request_from_json(json.loads(text))
         now_ms = time.time_ns() // 1_000_000
-        log_offset = os.fstat(self._log).st_size
+        log_offset = self._streams.size()
         sequence = self._bounds.begin(request, started_at=now_ms, log_offset=log_offset)
         show_devices(request.amounts)
         ended = self._run(launcher, request, now_ms)
@@ -264,7 +252,7 @@ class Worker:
             os._exit(0)  # a fork that user code forgot; it has nothing to say here
         if has_children() and kill_children():
             self._leaving = True  # what it started may have been shared with this process
-        log_bytes = self._restore_streams()
+        log_bytes = self._streams.restore()
         if signal.getsignal(signal.SIGTERM) != self._asked_to_stop:
             signal.signal(signal.SIGTERM, self._asked_to_stop)
         segment = LogSegment(self._log_file, log_offset, max(0, log_bytes - log_offset))
@@ -322,11 +310,13 @@ class Worker:
             self._leaving = True
         return is_recorded
 
-    def _describe(self, text: bytes, artifacts: Any) -> None:
+    def _describe(self, text: bytes, artifacts: Any) -> bool:
+        """Whether workers may be forked from this process, which has imported the target."""
         from penstock.launcher.outer.describe import describe
         from penstock.wire import DescribeRequest, Description, description_to_json
 
         self._slot.enter(Stage.BUSY)
+        files = open_files()
         request = DescribeRequest(**json.loads(text))
         try:
             answer = describe(request, artifacts=artifacts, scratch=Path(self._settings.state) / "scratch")
@@ -337,9 +327,12 @@ class Worker:
             os._exit(0)
         if has_children():
             kill_children()
-        self._restore_streams()
+        self._streams.restore()
         description["worker"] = self._name
-        self._unsent.append(_TO_JSON({"event": "described", "description": description}))
+        preloaded = bool(answer.pin) and not why_not_forked(files, own=(self._settings.folder,))
+        preloaded = preloaded and self._orders is not None
+        self._unsent.append(_TO_JSON({"event": "described", "description": description, "preloaded": preloaded}))
+        return preloaded
 
     def _send(self, *, retiring: bool = False) -> None:
         if retiring:
@@ -382,8 +375,18 @@ class _Forks:
     """In a fork of user code's making, SIGTERM ends it, as `multiprocessing` expects. It is held back while the fork is
     made: one that came before the handler is gone would be forgotten."""
 
+    _listening = False
+
     def __init__(self) -> None:
         self._masks: list[set[int]] = []
+
+    @classmethod
+    def listen(cls) -> None:
+        """Once for a process and all its forks."""
+        if not cls._listening:
+            cls._listening = True
+            forks = cls()
+            os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
 
     def before(self) -> None:
         self._masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})))
@@ -403,22 +406,10 @@ def _volunteer_for_oom() -> None:
             file.write(str(OOM_SCORE))
 
 
-def _text_stream(fd: int) -> TextIO:
-    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-
-
 def _complain(text: str) -> None:
     """Write to the log, if it takes anything."""
     with suppress(OSError):
         os.write(2, text.encode(errors="backslashreplace"))
-
-
-def _drop_pending(fd: int, stream: TextIO) -> None:
-    """Empty a stream's buffer into nothing; whoever looks after the descriptors points it to the log again."""
-    nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    os.dup2(nothing, fd)
-    os.close(nothing)
-    stream.flush()
 
 
 def _take_file(path: str) -> bytes:
@@ -454,8 +445,11 @@ def begin_worker(
     keeper_pid: int,
     poker: int,
     group: Group | None = None,
+    orders: socket.socket | None = None,
+    loaded: Loaded | None = None,
 ) -> NoReturn:
-    """Be a worker from here on, in a process just forked from the keeper. `sockets` gives (requests, reports)."""
+    """Be a worker from here on, in a process just forked from the keeper, or from a preloaded parent that has `loaded` a
+    target. `sockets` gives (requests, reports)."""
     requests, reports = sockets()
     try:
         die_with_parent(keeper_pid)
@@ -465,7 +459,11 @@ def begin_worker(
         set_limits(**settings.limits)
         if group is not None:
             group.enter()
-        Worker(settings, number, requests=requests, reports=reports, fresh=fresh, poker=poker, group=group).serve()
+        if loaded is not None:
+            loaded[0].in_fork()
+        Worker(
+            settings, number, requests=requests, reports=reports, fresh=fresh, poker=poker, group=group, orders=orders
+        ).serve(loaded)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the controller is told
         _complain(traceback.format_exc())
         word = {"event": "unusable", "error": f"{type(error).__name__}: {error}"}
