@@ -40,7 +40,7 @@ def plain(text: str) -> str:
     text = re.sub(r"(?m)^(real|user|sys)\t.*", r"\1 TIME", text)
     lines = [line.rstrip() for line in text.strip().split("\n")]
     # Whether an import takes long enough to be named is the machine's affair.
-    lines = [line for line in lines if not line.startswith("importing ")]
+    lines = [line for line in lines if not line.startswith("importing ") and " imported its code in " not in line]
     # What runs at the same time ends in any order.
     told = iter(sorted(line for line in lines if PROGRESS.match(line)))
     return "\n".join(next(told) if PROGRESS.match(line) else line for line in lines)

@@ -121,6 +121,7 @@ class Project:
         text = re.sub(r"^ *[~^]+\n", "", text, flags=re.MULTILINE)
         # Whether a short attempt is seen to start before it is seen to end is chance.
         text = re.sub(r"^ .* started\n", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^ .* imported its code in .*\n", "", text, flags=re.MULTILINE)
         # Where the time went is told of runs that took a second.
         text = re.sub(r"^  slowest\n(    .*\n|  (critical|waited|\d+ hits?).*\n)*", "", text, flags=re.MULTILINE)
         text = re.sub(r"\b1[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)

@@ -47,7 +47,7 @@ UNSOUND = {
     "a thread": "import threading; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
     "an open file": "handle = open(__file__)",
     "a socket": "import socket; here, there = socket.socketpair()",
-    "a database": "import sqlite3; connection = sqlite3.connect(str(IMPORTS) + '.db'); connection.execute('create table if not exists t (x)')",
+    "a database": "import sqlite3; connection = sqlite3.connect(f'{IMPORTS}.db'); connection.execute('pragma user_version = 1')",
     "shared memory": "import mmap; shared = mmap.mmap(-1, 4096)",
 }
 

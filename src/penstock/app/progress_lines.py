@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.failures import Alike, Failing, alike_line, headline, outcome_text, story
 from penstock.app.outlets import Outlet, progress_outlet
 from penstock.app.words import duration, indented, is_source
+from penstock.base.ids import split_attempt_id
+from penstock.wire import IMPORT_METRIC, Observation
 
 if TYPE_CHECKING:
     from penstock.app.progress import AttemptRow, Observed, Outlook, RunRow, Saved, Tail, TaskRunRow, Transition
@@ -119,7 +121,10 @@ class ProgressLines:
         self._counts_now_and_then()
 
     def observed(self, observations: Sequence[Observed]) -> None:
-        pass
+        for each in observations:
+            if isinstance(each, Observation) and each.name == IMPORT_METRIC:
+                run_id, path, _ = split_attempt_id(each.attempt_id)
+                self._news(f"{self._named(run_id, path)} imported its code in {duration(each.value * 1_000)}")
 
     def refresh(self) -> None:
         pass

@@ -9,6 +9,10 @@ from typing import Any
 
 from penstock.wire.values import Artifact, datum_from_json, datum_to_json
 
+IMPORT_METRIC = "import_s"
+"""Logged for an attempt whose worker had to import the task's module first: how long that took, in seconds. It is no part of the
+attempt's duration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

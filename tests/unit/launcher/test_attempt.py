@@ -8,6 +8,7 @@ import pytest
 
 from penstock.launcher.inner.outcomes import Stopped
 from penstock.wire import (
+    IMPORT_METRIC,
     Artifact,
     Cancelled,
     Counted,
@@ -16,6 +17,7 @@ from penstock.wire import (
     Inline,
     InputLost,
     NotYet,
+    Observation,
     OutOfMemory,
     OutputInvalid,
     Skipped,
@@ -412,3 +414,11 @@ def test_a_full_disk_is_a_failure_that_can_be_tried_again(bench: Bench, monkeypa
     assert not outcome.final
     assert outcome.failure.type == "StoreUnavailable"
     assert "No space left on device" in outcome.failure.message
+
+
+def test_importing_the_module_is_not_the_tasks_time(bench: Bench) -> None:
+    module = bench.module("import time\ntime.sleep(0.3)\ndef f(): time.sleep(0.05)\n")
+    first, second = bench.again(module), bench.again(module)
+    assert 50_000 <= first.duration_us < 250_000 and 50_000 <= second.duration_us < 250_000
+    (seen,) = bench.launcher.observations()
+    assert isinstance(seen, Observation) and seen.name == IMPORT_METRIC and seen.value >= 0.3

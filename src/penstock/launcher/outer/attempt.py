@@ -43,6 +43,7 @@ from penstock.values.origins import Beginning, file_clock_ns
 from penstock.values.refusals import ContentLost, ValueRefused, ValueUnreadable
 from penstock.values.store import ArtifactStore
 from penstock.wire import (
+    IMPORT_METRIC,
     AttemptEnded,
     AttemptRequest,
     Cancelled,
@@ -52,6 +53,7 @@ from penstock.wire import (
     Failure,
     FunctionRequest,
     InputLost,
+    Observation,
     Observed,
     Outcome,
     OutOfMemory,
@@ -73,6 +75,9 @@ TELL_NS = 100_000_000
 
 THREAD_WAIT_S = 0.1
 """How long an attempt waits for the threads that its function left behind."""
+
+IMPORT_NS_MIN = 100_000_000
+"""An import that took less is not worth a metric."""
 
 COMPILED = "compiled"
 
@@ -100,6 +105,7 @@ class Launcher:
         self._observations: deque[Observed] = deque(maxlen=OBSERVATIONS_MAX)
         self._pid = os.getpid()
         self._attempts_count = 0
+        self._imported_ns = self._imported_cpu_ns = 0
         self._seed = 0
         self._checkpoint: Checkpoint | None = None
         self._pinned = pins.served_pin() is not None
@@ -157,6 +163,7 @@ class Launcher:
         started_at = time.time_ns() // 1_000_000
         clock, cpu = time.perf_counter_ns(), _cpu_ns()
         self._attempts_count += 1
+        self._imported_ns = self._imported_cpu_ns = 0
         staging = self._staging(request)
         found, disk = NOTHING_FOUND, 0
         threads = threading.enumerate()
@@ -176,8 +183,8 @@ class Launcher:
             outcome=outcome,
             started_at=started_at,
             ended_at=time.time_ns() // 1_000_000,
-            duration_us=(time.perf_counter_ns() - clock) // 1_000,
-            usage=Usage(cpu_ms=(_cpu_ns() - cpu) / 1e6, disk_bytes_peak=disk),
+            duration_us=(time.perf_counter_ns() - clock - self._imported_ns) // 1_000,
+            usage=Usage(cpu_ms=(_cpu_ns() - cpu - self._imported_cpu_ns) / 1e6, disk_bytes_peak=disk),
             reads=found.reads,
             outside=found.outside,
         )
@@ -219,7 +226,7 @@ class Launcher:
                 return self._command(request.component, request.inputs, staging)
             if request.component.environment is not None:
                 return self._isolated(request, request.component.environment, staging)
-            component = self._component(request.component)
+            component = self._imported(request.attempt_id, request.component)
             if not isinstance(component, Component):
                 return component
             values = self._inputs(request, component, staging)
@@ -300,6 +307,16 @@ class Launcher:
             return to_datum(value, declared, artifacts=self._artifacts, staging=staging)
 
         return run_command(wanted, inputs, folder=folder, materialize=self._artifacts.materialize, seal=seal, path=path)
+
+    def _imported(self, attempt_id: str, wanted: FunctionRequest) -> Component | Refused | Failed:
+        """The component. Importing its module is the worker's time, not the task's."""
+        clock, cpu = time.perf_counter_ns(), _cpu_ns()
+        component = self._component(wanted)
+        self._imported_ns, self._imported_cpu_ns = time.perf_counter_ns() - clock, _cpu_ns() - cpu
+        if self._imported_ns >= IMPORT_NS_MIN:
+            now = time.time_ns() // 1_000_000
+            self._observe(Observation(attempt_id, IMPORT_METRIC, self._imported_ns / 1e9, None, now))
+        return component
 
     def _component(self, wanted: FunctionRequest) -> Component | Refused | Failed:
         """Raises what importing the module raises."""

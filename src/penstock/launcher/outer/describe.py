@@ -1,5 +1,6 @@
 """What stands behind TARGET: its module is imported here, in a worker, with every first-party source recorded and
-pinned, and its pipeline's graph is the answer (semantics 25). The process can then run attempts of that pin, or be forked into workers that do."""
+pinned, and its pipeline's graph is the answer (semantics 25). The process can then
+run attempts of that pin, or be forked into workers that do."""
 
 from __future__ import annotations
 
