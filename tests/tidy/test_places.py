@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PLACES = re.compile(r"/root/|/work/|/tmp/v/|/opt/|file://|--index-url|--find-links|py[p]i\.org|python[h]osted\.org")
+PLACES = re.compile(r"/root/|/work/|/tmp/v/|/opt/|file:///|--index-url|--find-links|py[p]i\.org|python[h]osted\.org")
 
 
 def test_no_machine_paths_and_no_package_hosts() -> None:

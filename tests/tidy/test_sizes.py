@@ -18,7 +18,7 @@ FILE_LINES_MAX = 500
 TEST_FILE_LINES_MAX = 700
 FUNCTION_LINES_MAX = 70
 # Code alone: rows and events are mostly docstrings.
-ENGINE_CODE_LINES_MAX = 2_450  # docs/decisions/size-of-the-engine.md
+ENGINE_CODE_LINES_MAX = 2_460  # docs/decisions/size-of-the-engine.md
 POSITIONAL_MAX = 5
 
 

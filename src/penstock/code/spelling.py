@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from penstock.code.scopes import COMPREHENSIONS, FunctionNode, scope_of_function
 
@@ -23,10 +24,12 @@ def respell(statement: ast.stmt, imported: Mapping[str, str]) -> None:
     _Speller(imported).read(statement)
 
 
-class _Scope(dict[str, str]):
+@dataclass(slots=True)
+class _Scope:
     """What becomes of names: one of the above, or the new name."""
 
-    is_class = False
+    names: dict[str, str]
+    is_class: bool = False
 
 
 class _Speller:
@@ -37,14 +40,15 @@ class _Speller:
 
     def _name(self, name: str) -> str:
         for depth, scope in enumerate(reversed(self._scopes)):
-            if name not in scope or (scope.is_class and depth):
+            names = scope.names
+            if name not in names or (scope.is_class and depth):
                 continue
-            if scope[name] == _LOCAL:
-                scope[name] = f"\0{self._count}"
+            if names[name] == _LOCAL:
+                names[name] = f"\0{self._count}"
                 self._count += 1
-            if scope[name] == _GLOBAL:
+            if names[name] == _GLOBAL:
                 break
-            return scope[name] or name
+            return names[name] or name
         return self._imported.get(name, name)
 
     def read(self, node: ast.AST) -> None:
@@ -77,17 +81,17 @@ class _Speller:
         parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
         self._all((*getattr(node, "decorator_list", ()), *given.defaults, *given.kw_defaults))
         self._all([getattr(node, "returns", None), *(each.annotation for each in parameters if each is not None)])
-        scope = _Scope.fromkeys(scope_of_function(node, package="").local, _LOCAL)
-        scope.update((each.arg, _KEPT) for each in parameters if each is not None)
+        names = dict.fromkeys(scope_of_function(node, package="").local, _LOCAL)
+        names.update((each.arg, _KEPT) for each in parameters if each is not None)
         body = node.body if isinstance(node.body, list) else [node.body]
         for inner in _inside(body):
             if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                scope[inner.name] = _KEPT
+                names[inner.name] = _KEPT
             elif isinstance(inner, ast.Import):
-                scope.update((each.name.partition(".")[0], _KEPT) for each in inner.names if "." in each.name)
+                names.update((each.name.partition(".")[0], _KEPT) for each in inner.names if "." in each.name)
             elif isinstance(inner, ast.Global):
-                scope.update(dict.fromkeys(inner.names, _GLOBAL))
-        self._within(_Scope(scope), body)
+                names.update(dict.fromkeys(inner.names, _GLOBAL))
+        self._within(_Scope(names), body)
 
     def _within(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
         self._scopes.append(scope)
@@ -96,26 +100,25 @@ class _Speller:
 
     def _class(self, node: ast.ClassDef) -> None:
         self._all((*node.decorator_list, *node.bases, *node.keywords))
-        scope = _Scope()
-        scope.is_class = True
+        names: dict[str, str] = {}
         for inner in _inside(node.body):
             if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                scope[inner.name] = _KEPT
+                names[inner.name] = _KEPT
             elif isinstance(inner, (ast.Import, ast.ImportFrom)):
-                scope.update(((each.asname or each.name).partition(".")[0], _KEPT) for each in inner.names)
+                names.update(((each.asname or each.name).partition(".")[0], _KEPT) for each in inner.names)
             elif isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
-                scope[inner.id] = _KEPT
+                names[inner.id] = _KEPT
             elif isinstance(inner, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and inner.name:
-                scope[inner.name] = _KEPT
+                names[inner.name] = _KEPT
             elif isinstance(inner, ast.MatchMapping) and inner.rest:
-                scope[inner.rest] = _KEPT
-        self._within(scope, node.body)
+                names[inner.rest] = _KEPT
+        self._within(_Scope(names, is_class=True), node.body)
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         first, *others = node.generators
         self.read(first.iter)
         targets = [name for each in node.generators for name in ast.walk(each.target) if isinstance(name, ast.Name)]
-        scope = _Scope((name.id, _LOCAL) for name in targets if isinstance(name.ctx, ast.Store))
+        scope = _Scope({name.id: _LOCAL for name in targets if isinstance(name.ctx, ast.Store)})
         parts = [first.target, *first.ifs, *(part for each in others for part in (each.iter, each.target, *each.ifs))]
         self._within(scope, [*parts, *([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])])
 
