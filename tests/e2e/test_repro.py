@@ -137,8 +137,9 @@ def test_pinned_code_repeats_and_current_code_shows_whether_it_is_mended(failed:
     assert "scores.py changed since: this is the code of the run; --code current runs what is on disk" in done.err
     assert "    > 15 │" in done.err and "if number % 2:" in done.err, "the source that ran is shown"
     done = failed.call("repro", "latest", "score/3/score", "--code", "current")
-    assert done.status == 1
-    assert "not reproduced: succeeded" in done.err and "in the run: ValueError: bad number 3" in done.err
+    assert done.status == 0
+    assert "fixed: with the code on disk it succeeded" in done.err and "in the run: ValueError: bad number 3" in done.err
+    assert "penstock retry" in done.err
     # A hit of a later run is repeated as well.
     failed.write("scores.py", SCORES)
     assert failed.call("run", "scores.py").status == 1
