@@ -138,7 +138,9 @@ def test_pinned_code_repeats_and_current_code_shows_whether_it_is_mended(failed:
     assert "    > 15 │" in done.err and "if number % 2:" in done.err, "the source that ran is shown"
     done = failed.call("repro", "latest", "score/3/score", "--code", "current")
     assert done.status == 0
-    assert "fixed: with the code on disk it succeeded" in done.err and "in the run: ValueError: bad number 3" in done.err
+    assert (
+        "fixed: with the code on disk it succeeded" in done.err and "in the run: ValueError: bad number 3" in done.err
+    )
     assert "penstock retry" in done.err
     # A hit of a later run is repeated as well.
     failed.write("scores.py", SCORES)

@@ -312,7 +312,7 @@ MUTANTS = (
     ),
     Mutant(
         "uncached-found",
-        "engine/progress.py",
+        "engine/caching.py",
         'return task.node.cache and task.scope.run.fixed.cache == "use"',
         "return task.node.cache",
         "--no-cache reads the cache",
@@ -320,8 +320,8 @@ MUTANTS = (
     Mutant(
         "nothing-claimed",
         "engine/attempts.py",
-        "if task.key is not None and turn.flights.leader_by_key.get(task.key) is task:",
-        'if task.attempt > 1 and turn.flights.leader_by_key.get(task.key or "") is task:',
+        "    if turn.flights.leads(task):\n        assert",
+        "    if task.attempt > 1 and turn.flights.leads(task):\n        assert",
         "other controllers do not hear who computes a key",
     ),
     Mutant(

@@ -13,7 +13,6 @@ import os
 import stat
 from functools import cache
 from pathlib import Path
-from secrets import token_bytes, token_hex
 from typing import Any
 
 SECRET = "secret"
@@ -84,7 +83,7 @@ def secret_of(folder: Path) -> bytes | None:
         if found is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder / SECRET)
-            _write(folder / SECRET, token_bytes(_SECRET_BYTES))
+            _write(folder / SECRET, os.urandom(_SECRET_BYTES))
             found = _read(folder / SECRET)
         return found
     except OSError:
@@ -113,7 +112,7 @@ def _read(file: Path) -> bytes | None:
 def _write(file: Path, secret: bytes) -> None:
     """Of several processes the first one writes it, whole."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = file.with_name(f"{file.name}.{token_hex(8)}")
+    unfinished = file.with_name(f"{file.name}.{os.urandom(8).hex()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as opened:
