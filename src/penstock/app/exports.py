@@ -79,9 +79,9 @@ class Exports:
 
 def _as_stored(artifact: Artifact, suffix: str, to: Path) -> bool:
     if artifact.form == "file":
-        # Its content is the author's; what has another name is not another format.
+        # Its content is the author's: another name is theirs to give, but nothing gets that of a format which it is not in.
         own = Path(str(artifact.metadata.get("name", ""))).suffix.lower()
-        if suffix and own and suffix != own:
+        if suffix in _CONVERTED and own and suffix != own:
             raise _refused(artifact, to)
         return True
     if artifact.form == "tree" and suffix in _CONVERTED:
