@@ -32,7 +32,6 @@ def test_every_kind_of_fault_happens(verdicts: list[sim.Verdict]) -> None:
     assert [fault for fault in HIGHEST if not counts[fault]] == []
     assert [how for how in ("hit", "miss", "claimed", "adopted") if not counts[f"answered {how}"]] == []
     assert counts["entries"]
-    assert counts["claim_lost"]
     assert counts["runs"] > SEEDS
     assert counts["controllers"] > 2 * SEEDS
 

@@ -85,7 +85,10 @@ def _equal_count(entry: CacheEntry, parts: Parts) -> int:
 
 def differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
     """Every part that differs, code first; one that is on one side only stands with an empty text on the other."""
-    return (*static_differences(before, after), *input_differences(before, after))
+    static = static_differences(before, after)
+    variables = {f"env:{change.name}" for change in static if change.by == "env"}
+    told_once = (each for each in input_differences(before, after) if each.kind != "read" or each.name not in variables)
+    return (*static, *told_once)
 
 
 def static_differences(before: Parts, after: Parts) -> tuple[Changed, ...]:

@@ -44,12 +44,12 @@ class MemoryCache:
             for key, owner in self.claims.items()
             if owner[0] not in over and (key, owner[0]) not in written | released
         }
-        lost = []
+        entered = [claim.key for claim in commit.claims if self._newest(claim.key, commit.at).newest != claim.newest]
+        lost = dict.fromkeys(entered)
         for claim in commit.claims:
             holder = claims.get(claim.key, (claim.run_id, ""))[0]
-            entered = self._newest(claim.key, commit.at).newest != claim.newest
-            if entered or (holder != claim.run_id and is_live(holder, commit.at)):
-                lost.append(claim.key)
+            if holder != claim.run_id and is_live(holder, commit.at):
+                lost[claim.key] = None
             else:
                 claims[claim.key] = (claim.run_id, claim.path)
         if lost:

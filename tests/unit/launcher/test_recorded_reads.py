@@ -253,7 +253,8 @@ def test_a_returned_path_that_was_there_before_is_a_read_and_one_that_was_made_i
     path = {"output": {"name": "path"}}
     assert reads(bench, "return Path('data.txt')", outputs=path) == {"data.txt": digest}
     assert reads(bench, "return Path('data.txt')", outputs=path) == {"data.txt": digest}
-    body = "subprocess.run(['cp', 'data.txt', 'native.txt']); return Path('native.txt')"
+    body = "from penstock import context\nmade = context().scratch / 'native.txt'\n"
+    body += "subprocess.run(['touch', str(made)]); return made"
     assert reads(bench, body, outputs=path) == {}
 
 

