@@ -155,7 +155,7 @@ def _newest_ms(settings: Settings) -> int | None:
         return None
     try:
         with closing(open_store(settings)) as store:
-            return next((run.created_at for run in store.runs(limit=1)), None)
+            return max((run.created_at for run in store.runs()), default=None)
     except PenstockError:
         return None  # the finding of the journal says more
 
