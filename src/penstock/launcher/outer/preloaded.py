@@ -7,7 +7,6 @@ other."""
 
 from __future__ import annotations
 
-import array
 import gc
 import json
 import os
@@ -121,15 +120,11 @@ def send_order(orders: socket.socket, order: ForkOrder, *, patience_s: float) ->
 
 def _next_order(orders: socket.socket) -> ForkOrder | None:
     try:
-        text, ancillary, _, _ = orders.recvmsg(ORDER_BYTES_MAX, socket.CMSG_SPACE(2 * 4))
+        text, fds, _, _ = socket.recv_fds(orders, ORDER_BYTES_MAX, 2)
     except OSError:
         return None
     if not text:
         return None
-    fds = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     for fd in fds:
         os.set_inheritable(fd, False)
     told: dict[str, Any] = json.loads(text)
