@@ -136,10 +136,7 @@ def kept_runs(runs: Sequence[RunRow], runs_kept: int) -> set[str]:
 
 
 def _delete_runs(store: StateStore, runs: Sequence[RunRow], now: Instant) -> set[str]:
-    gone: set[str] = set()
-    for run in runs:
-        gone.update(store.delete_runs([run.run_id], now=now))
-    return gone
+    return set(store.delete_runs([run.run_id for run in runs], now=now))
 
 
 def _delete_entries(store: StateStore, left: Sequence[RunRow], now: Instant) -> int:

@@ -7,11 +7,13 @@ ours may make (a transition without a lease, a message consumed twice), with not
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from sqlite3 import Connection
+from time import monotonic
 from typing import Any
 
 from penstock.base.errors import InvalidInput, LeaseLost
@@ -36,6 +38,9 @@ from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
 from penstock.stores.sql.sums import RowDamaged, checksum, decoded, with_sum
 from penstock.wire import Exhibit, Observation, Observed, Progress
+
+DELETING_S = 0.05
+"""So long at most one transaction that deletes runs holds the write lock, if the last run is not a large one."""
 
 PAST_ANY_ID = "\U0010ffff"
 
@@ -349,11 +354,21 @@ class SqlStateStore:
         )
 
     def delete_runs(self, run_ids: Sequence[str], *, now: Instant) -> Sequence[str]:
-        """One transaction for each run, so that nobody waits long; what is interrupted can be given again."""
-        gone = []
-        for run_id in dict.fromkeys(run_ids):
-            if self._database.write(partial(cache.delete_run, run_id=run_id, now=now)):
-                gone.append(run_id)
+        """As many runs in one transaction as go in a moment, so that nobody waits long, and not for a disk once a run; what is
+        interrupted can be given again."""
+        waiting, gone = deque(dict.fromkeys(run_ids)), list[str]()
+
+        def work(connection: Connection) -> list[str]:
+            until = monotonic() + DELETING_S
+            deleted: list[str] = []
+            while waiting and (not deleted or monotonic() < until):
+                run_id = waiting.popleft()
+                if cache.delete_run(connection, run_id, now):
+                    deleted.append(run_id)
+            return deleted
+
+        while waiting:
+            gone += self._database.write(work)
         self._keyed = None
         return gone
 
