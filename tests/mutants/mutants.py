@@ -8,23 +8,28 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`before` stands exactly once in `file` (below the package); `story` says what the mistake does."""
+    """`before` is exactly once in `file` (below the package); `story` says what the mistake does.
+    `by` is a test that notices it, where the simulator does not."""
 
     name: str
     file: str
     before: str
     after: str
     story: str
+    by: str = ""
+
+    def count(self, package: Path) -> int:
+        """How often the sources have the text."""
+        return (package / self.file).read_text().count(self.before)
 
     def apply(self, package: Path) -> None:
-        """Raises ValueError when the sources no longer have the text: then the mutant must be written anew."""
+        """Raises ValueError unless the sources have the text once: then the mutant must be written again."""
         if not self.before:
             return
+        if (count := self.count(package)) != 1:
+            raise ValueError(f"mutant {self.name}: {self.file} has its text {count} times, not once")
         path = package / self.file
-        text = path.read_text()
-        if text.count(self.before) != 1:
-            raise ValueError(f"mutant {self.name}: {self.file} has its text {text.count(self.before)} times, not once")
-        path.write_text(text.replace(self.before, self.after))
+        path.write_text(path.read_text().replace(self.before, self.after))
 
 
 MUTANTS = (
@@ -411,8 +416,8 @@ MUTANTS = (
     Mutant(
         "entered-since-ignored",
         "testing/memory_cache.py",
-        "entered = self._newest(claim.key, commit.at).newest != claim.newest",
-        "entered = False",
+        "if self._newest(claim.key, commit.at).newest != claim.newest]",
+        "if False]",
         "a key that was entered since the look-up is claimed",
     ),
     Mutant(
