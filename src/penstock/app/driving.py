@@ -19,8 +19,9 @@ from penstock.app.planning import plan_for
 from penstock.app.progress import Outlook, Progress
 from penstock.app.reading import is_live, result_of, shown_state
 from penstock.app.results import RunResult
+from penstock.app.resumptions import Resumptions
 from penstock.app.stops import Stops, counted_stops
-from penstock.base.errors import StoreUnavailable
+from penstock.base.errors import PenstockError, StoreUnavailable
 from penstock.base.ids import run_id
 from penstock.base.instants import Instant
 from penstock.controller import Controller, SystemClock, holder_of_this_process, is_provably_dead
@@ -56,6 +57,8 @@ class Driving:
     executor: LocalExecutor
     progress: Progress
     plans: dict[str, Plan] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
+    """Runs that were found interrupted and are driven alongside."""
 
     def plan_of(self, run: RunRow) -> Plan:
         """The plan of a stored run, made from its own graph and pin, and from what was known when it was submitted."""
@@ -119,20 +122,63 @@ def drive(driving: Driving, run: RunRow, *, how: str, cancel: bool = False, forc
     """Drive `run` and, unless it is only to be cancelled, every interrupted run of the project to their ends; answers
     how `run` ended."""
     settings, store, progress = driving.settings, driving.store, driving.progress
-    with counted_stops() as stops, _controller(driving) as controller:
+    with counted_stops() as stops, _controller(driving) as controller, _noted(driving, controller, run):
         try:
             _take(driving, controller, run, how=how)
             if cancel:
                 controller.request_cancel(run.run_id, force=force)
             else:
                 for other in _interrupted_runs(store, besides=run.run_id):
-                    _take(driving, controller, other, how="alongside")
+                    _resume(driving, controller, other)
             _turn_until_ended(controller, run.run_id, stops=stops, progress=progress)
         finally:
             progress.finished()
     ended = store.run(run.run_id)
     assert ended is not None, run.run_id
     return result_of(store, settings, ended)
+
+
+@contextmanager
+def _noted(driving: Driving, controller: Controller, main: RunRow) -> Iterator[None]:
+    """Keep what comes of the runs that are driven: after an exception of ours none of them is resumed alongside again, since
+    nobody can say which it was."""
+    notes = Resumptions(driving.settings.state)
+    try:
+        yield
+    except (PenstockError, KeyboardInterrupt):
+        for run_id in {main.run_id, *driving.resumed}:
+            notes.ended(run_id)
+        raise
+    except Exception as error:
+        for run_id in {main.run_id, *controller.active()}:
+            notes.failed(run_id, error)
+        raise
+    for run_id in {main.run_id, *driving.resumed}:
+        notes.ended(run_id)
+
+
+def _resume(driving: Driving, controller: Controller, run: RunRow) -> None:
+    """Resume an interrupted run alongside, unless that has ended a controller before: then it is named."""
+    notes = Resumptions(driving.settings.state)
+    refusal = notes.refusal(run.run_id)
+    if not refusal:
+        notes.begun(run.run_id)
+        try:
+            _take(driving, controller, run, how="alongside")
+            driving.resumed.append(run.run_id)
+            return
+        except StoreUnavailable as error:  # its rows are damaged; where it is the whole store, the next step says so
+            notes.ended(run.run_id)
+            controller.give_up(run.run_id)
+            refusal = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the run that was asked for goes on
+            notes.failed(run.run_id, error)
+            controller.give_up(run.run_id)
+            refusal = notes.refusal(run.run_id) or str(error)
+    driving.progress.said(
+        f"run {run.run_id} of {run.pipeline} was interrupted and is not resumed: {refusal}. "
+        f"`penstock retry {run.run_id}` resumes it."
+    )
 
 
 def _take(driving: Driving, controller: Controller, run: RunRow, *, how: str) -> None:

@@ -158,6 +158,13 @@ class Controller:
             executor = self._executors.get(name) or next(iter(self._executors.values()))
             executor.adopt(attempt_ids)
 
+    def give_up(self, run_id: str) -> None:
+        """Hold a run no longer, as far as it is held: somebody else may take it."""
+        lease = self._leases.get(run_id)
+        if lease is not None:
+            self._store.release([lease])
+        self._drop(run_id)
+
     def active(self) -> tuple[str, ...]:
         """The runs held now, in the order they were taken."""
         return tuple(self._leases)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.executors.local.incarnation import LOCAL, LOGS, remove_folder, sweep_scratch
+from penstock.executors.local.words import report_in
 from penstock.launcher.outer.judged import judged, usage_of
 from penstock.launcher.outer.processes import boot_id, kill_marked, started_ticks
-from penstock.launcher.outer.records import read_records
+from penstock.launcher.outer.records import Garbled, read_records, record_of
 from penstock.launcher.outer.slot import Begun, Slot
-from penstock.wire import AttemptEnded, Failed, LogSegment, Lost, OutOfMemory, Refused, Usage, report_from_json
+from penstock.wire import AttemptEnded, Failed, LogSegment, Lost, OutOfMemory, Refused, Usage
 
 GONE_S = 2.0
 """How long the keeper of a dead controller is given to end everything, before a later controller does it."""
@@ -142,16 +143,21 @@ def _is_locked(folder: Path) -> bool:
 
 
 def _read(folder: Path, state: Path, wanted: dict[bytes, str], past: Past) -> None:
-    for _, name in _numbered(folder, "records"):
+    recorded_by_number: dict[int, int] = {}
+    for number, name in _numbered(folder, "records"):
         for payload in read_records(folder / name):
+            recorded_by_number[number] = recorded_by_number.get(number, 0) + len(record_of(payload))
             match = _ATTEMPT_ID.search(payload)
             if match is not None and match[1] in wanted:
-                report = report_from_json(json.loads(payload))
-                if isinstance(report, AttemptEnded):
-                    past.records[report.attempt_id] = report
+                try:
+                    past.records[match[1].decode()] = report_in(payload)
+                except Garbled:
+                    past.certain = False
     for number, name in _numbered(folder, "slot"):
         slot = _slot(folder / name)
         begun = slot.begun() if slot is not None else None
+        if slot is not None and slot.recorded_bytes() > recorded_by_number.get(number, 0):
+            past.certain = False  # what was written there cannot be read
         if slot is not None and begun is not None and begun.attempt_id.encode() in wanted:
             log = state / LOGS / folder.name / f"{number}.log"
             size = log.stat().st_size if log.exists() else begun.log_offset

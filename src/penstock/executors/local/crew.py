@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock.executors.local.admission import Shape
 from penstock.executors.local.custody import Sight, Watch
 from penstock.executors.local.keeper_link import DATAGRAM
-from penstock.launcher.outer.records import Frames
+from penstock.launcher.outer.records import Frames, Garbled
 from penstock.launcher.outer.slot import Begun, Slot
 from penstock.wire import AttemptEnded, Cancelled, Lost, Outcome, OutOfMemory
 
@@ -29,6 +29,8 @@ class Entry:
     shape: Shape
     datagram: bytes
     fresh: bool
+    outputs: frozenset[str] = frozenset()
+    """The names of what it has to return."""
     complaint: str = ""
     """Why it cannot be taken."""
     sent: bool = False
@@ -37,6 +39,8 @@ class Entry:
     stop_grace_ms: int | None = None
     missing_at: float | None = None
     """Since when it is neither in its pool's socket nor in the slot of a worker."""
+    doubt: str = ""
+    """What a worker that may have begun it said that cannot be understood."""
     takes: int = 0
     """How many workers had taken it and ended before they began it."""
 
@@ -132,32 +136,44 @@ class Hand:
     frames: Frames = field(default_factory=Frames)
     recorded: int = 0
     shown: int = 0
-    """How much its slot said was recorded when it was last looked at."""
+    """How much its slot said was recorded when it was last looked at, and since when it says so."""
+    shown_at: float = 0.0
     leaving: bool = False
     describing: bool = False
     preloaded: bool = False
     """It has imported a target, and workers may be forked from it."""
     ended_count: int = 0
     error: str = ""
+    garbled: str = ""
+    """What it said that cannot be understood: it is ended, and not listened to any more."""
+    is_distrusted: bool = False
+    culprit: Begun | None = None
+    """The attempt that it had begun last when that was heard."""
+    trusted_bytes: int = 0
+    """How much of its records had been taken in then; the rest does not count."""
     pid: int | None = None
     exit: int | None = None
     """What it ended with: an exit status, or minus a signal."""
 
     def receive(self) -> list[bytes]:
-        """The frames that have arrived."""
+        """The frames that have arrived; with the first that is none, `garbled` is set."""
         arrived: list[bytes] = []
-        while True:
+        while not self.garbled:
             try:
                 data = self.reports.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
             except (BlockingIOError, ConnectionResetError):
                 return arrived
             if not data:
                 return arrived
-            for recorded, payload in self.frames.feed(data):
-                self.recorded = max(self.recorded, recorded)
-                arrived.append(payload)
+            try:
+                for recorded, payload in self.frames.feed(data):
+                    self.recorded = max(self.recorded, min(recorded, self.slot.recorded_bytes()))
+                    arrived.append(payload)
+            except Garbled as garbled:
+                self.garbled = str(garbled)
             if len(data) < RECEIVE_BYTES:
                 return arrived
+        return arrived
 
     def close(self) -> None:
         self.reports.close()

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from penstock.executors.local.crew import Hand, Pool
-from penstock.executors.local.roster import Roster
-from penstock.wire import DescribeRequest, Description, description_from_json
+from penstock.executors.local.roster import Nonsense, Roster, Said
+from penstock.executors.local.words import Described, Unusable
+from penstock.wire import DescribeRequest, Description
 
 _EXIT_WAIT = 200
 """How often news of a worker's end is waited for, 10 ms each, after its socket has closed."""
@@ -32,11 +33,16 @@ def describe_in(
             return Description(error=f"no worker could be started: {error}"), None
         hand.describing = hand.leaving = True
         pool.send(b"D" + json.dumps(asdict(request)).encode())
-    try:
-        answer = _answer(hand, roster, hear)
-    except BaseException:
+
+    def kill(hand: Hand) -> None:
         with lock:
             roster.kill(hand)
+
+    try:
+        answer = _answer(hand, roster, hear, kill)
+    except BaseException:
+        kill(hand)
+        with lock:
             hand.describing = False
             pool.close()
         raise
@@ -49,7 +55,7 @@ def describe_in(
     return description, None
 
 
-def _answer(hand: Hand, roster: Roster, hear: Callable[[], None]) -> Description | None:
+def _answer(hand: Hand, roster: Roster, hear: Callable[[], None], kill: Callable[[Hand], None]) -> Description | None:
     """The worker's description; None when it ended without one."""
     poller = select.poll()
     poller.register(hand.reports.fileno(), select.POLLIN)
@@ -58,11 +64,17 @@ def _answer(hand: Hand, roster: Roster, hear: Callable[[], None]) -> Description
         poller.poll(10 if waits else 200)
         has_ended = hand.exit is not None
         for said in roster.hear_hand(hand):
-            if said.word["event"] == "described":
-                hand.preloaded = said.word["preloaded"]
-                return description_from_json(said.word["description"])
-            if said.word["event"] == "unusable":
-                hand.error = said.word["error"]
+            match said:
+                case Said(_, Described(description, preloaded)):
+                    hand.preloaded = preloaded
+                    return description
+                case Said(_, Unusable(error)):
+                    hand.error = error
+                case Nonsense():
+                    hand.error = f"it said what cannot be understood: {hand.garbled}"
+                    kill(hand)
+                case _:
+                    pass  # nothing that is asked for here
         hear()
         if has_ended:
             return None

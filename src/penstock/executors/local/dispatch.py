@@ -11,7 +11,7 @@ from penstock.executors.local.crew import Entry, Hand, Pool, sight_of
 from penstock.executors.local.custody import ACKNOWLEDGED_S, TAKES_MAX, may_have
 from penstock.executors.local.devices import Leases
 from penstock.executors.local.roster import Roster
-from penstock.wire import Cancelled, Lost, Outcome
+from penstock.wire import AttemptEnded, Cancelled, Lost, Outcome, Succeeded
 
 START_FAILURES_MAX = 3
 """After so many workers in a row that could not be started, the attempts that wait for one are lost."""
@@ -164,6 +164,27 @@ class Dispatch:
             if overdue:  # only then: reading records takes ends in before the metrics that belong to them
                 self._reclaim(pool, overdue)
 
+    def may_end(self, hand: Hand, entry: Entry, report: AttemptEnded) -> bool:
+        """Whether a worker can have ended that attempt so: it took it, no other worker shows it, and the outputs are the
+        ones that were asked for."""
+        outcome = report.outcome
+        if isinstance(outcome, Succeeded) and outcome.outputs.keys() != entry.outputs:
+            return False
+        if not entry.sent or entry.pool != hand.pool.key:
+            return False
+        last = hand.slot.last()
+        if last is not None and last.attempt_id == entry.attempt_id:
+            return True
+        others = (other.slot.begun() for other in hand.pool.workers.values() if other is not hand)
+        shown = any(begun is not None and begun.attempt_id == entry.attempt_id for begun in others)
+        return last is not None and not shown and any(each is entry for each in hand.pool.in_hands())
+
+    def doubt(self, pool: Pool, said: str) -> None:
+        """A worker of this pool has ended that may have begun any attempt that no other worker shows, and nobody can say."""
+        shown = {begun.attempt_id for hand in pool.workers.values() if (begun := hand.slot.begun()) is not None}
+        for entry in pool.in_hands():
+            entry.doubt = said if entry.attempt_id not in shown else entry.doubt
+
     def _reclaim(self, pool: Pool, entries: list[Entry]) -> None:
         """No living worker has these attempts. Those that none has ended, none has begun."""
         for hand in list(pool.workers.values()):
@@ -172,7 +193,12 @@ class Dispatch:
         self._wait_again(pool, back)
         for entry in back:
             entry.takes += 1
-            if entry.stop_grace_ms is not None:
+            if entry.doubt:
+                self._finish(
+                    entry,
+                    Lost(f"a worker that may have begun it was ended for what cannot be understood: {entry.doubt}"),
+                )
+            elif entry.stop_grace_ms is not None:
                 self._finish(entry, Cancelled("stopped before it began"))
             elif entry.takes >= TAKES_MAX:
                 self._finish(

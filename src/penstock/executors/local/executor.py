@@ -5,13 +5,11 @@ lost: what has ended is in the records of the incarnation's folder, what was beg
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from penstock.engine.events import CapacityReported
 from penstock.executors.local.admission import Admission
@@ -24,12 +22,13 @@ from penstock.executors.local.gpus import OFF, GpuSource, NoGpus
 from penstock.executors.local.incarnation import Incarnation
 from penstock.executors.local.intake import FRESH, Intake
 from penstock.executors.local.ledger import Ledger, ledger_folder
-from penstock.executors.local.roster import Gone, Roster, Said, Unforked
+from penstock.executors.local.roster import Gone, Heard, Nonsense, Roster, Said, Unforked
 from penstock.executors.local.settings import LocalSettings, machine_amounts, worker_settings
 from penstock.executors.local.tally import Tally
+from penstock.executors.local.words import Described, Ended, Noted, Retiring, Unusable, Word, report_in
 from penstock.launcher.outer.groups import Kills
 from penstock.launcher.outer.judged import judged, usage_of
-from penstock.launcher.outer.records import read_records
+from penstock.launcher.outer.records import Garbled, read_records, record_of
 from penstock.launcher.outer.slot import Begun
 from penstock.launcher.outer.worker import named
 from penstock.wire import (
@@ -40,19 +39,20 @@ from penstock.wire import (
     Cancelled,
     DescribeRequest,
     Description,
+    Lost,
     Observed,
     Outcome,
     Refused,
     Report,
     Usage,
-    observed_from_json,
-    report_from_json,
 )
 
 SCAN_S = 0.02
 """How long an attempt runs before it is worth a report that it has started."""
 
 STOP_SCAN_S = 0.002
+UNSAID_S = 1.0
+"""How long a worker between two attempts may keep what it has recorded to itself."""
 
 
 class LocalExecutor:
@@ -246,39 +246,59 @@ class LocalExecutor:
 
     # -- what is heard -------------------------------------------------------------------------------------------------
 
-    def _take_in(self, heard: Iterable[Said | Gone | Unforked]) -> None:
+    def _take_in(self, heard: Iterable[Heard]) -> None:
         for each in heard:
             match each:
                 case Said(hand, word):
                     self._said(hand, word)
+                case Nonsense(hand):
+                    self._distrust(hand, hand.garbled)
                 case Gone(hand):
                     self._gone(hand)
                 case Unforked(hand, error):
                     hand.error = f"a worker could not be forked: {error}"
                     self._gone(hand)
 
-    def _said(self, hand: Hand, word: Mapping[str, Any]) -> None:
-        match word["event"]:
-            case "ended":
-                self._ended(hand, word)
-            case "observed":
-                self._observations.extend(observed_from_json(item) for item in word["items"])
-            case "retiring":
+    def _said(self, hand: Hand, word: Word) -> None:
+        match word:
+            case Ended(report):
+                self._ended(hand, report)
+            case Noted(items):
+                self._observations.extend(item for item in items if self._is_known(item.attempt_id))
+            case Retiring():
                 self._dispatch.leaves(hand)
-            case "unusable":
-                hand.error = word["error"]
-            case unknown:
-                raise AssertionError(f"worker {hand.number} said {unknown!r}")
+            case Unusable(error):
+                hand.error = error
+            case Described():
+                self._distrust(hand, "a description that nobody asked for")
 
-    def _ended(self, hand: Hand, word: Mapping[str, Any]) -> None:
-        report = report_from_json(word)
+    def _is_known(self, attempt_id: str) -> bool:
+        return attempt_id in self._active or self._tally.knows(attempt_id)
+
+    def _ended(self, hand: Hand, report: AttemptEnded) -> None:
+        if hand.culprit is not None and hand.culprit.attempt_id == report.attempt_id:
+            return  # it is Lost, whatever is said of it
         entry = self._active.get(report.attempt_id)
-        if entry is not None and isinstance(report, AttemptEnded):
-            hand.ended_count += 1
-            hand.pool.failures = 0
-            report = replace(report, usage=self._leases.used(entry.attempt_id, report.usage))
-            self._forget(entry)
-            self._tally.ended(report, worker=hand.number)
+        if entry is None and self._tally.knows(report.attempt_id):
+            return
+        if entry is None or not self._dispatch.may_end(hand, entry, report):
+            self._distrust(hand, f"the end of {report.attempt_id!r:.200}, which it was not given so")
+            return
+        hand.ended_count += 1
+        hand.pool.failures = 0
+        report = replace(report, usage=self._leases.used(entry.attempt_id, report.usage))
+        self._forget(entry)
+        self._tally.ended(report, worker=hand.number)
+
+    def _distrust(self, hand: Hand, why: str) -> None:
+        """A worker said what no worker of ours says: user code wrote to its socket, or broke what reports are made with. The
+        attempt that it is at is Lost, and the worker is ended; the others of its pool go on."""
+        if hand.is_distrusted:
+            return
+        hand.is_distrusted, hand.garbled = True, why
+        hand.trusted_bytes, hand.culprit = hand.recorded, hand.slot.last()
+        self._roster.kill(hand)
+        self._dispatch.leaves(hand)
 
     def _finish(self, entry: Entry, outcome: Outcome, *, begun: Begun | None = None, hand: Hand | None = None) -> None:
         """An attempt ended that no worker will report."""
@@ -313,6 +333,10 @@ class LocalExecutor:
         self._dispatch.leaves(hand)
         self._read_records(hand, end=None)
         begun = hand.slot.begun()
+        if hand.is_distrusted:
+            for each in (hand.culprit, begun):
+                self._lose(hand, each.attempt_id if each is not None else "", begun=each)
+            self._dispatch.doubt(hand.pool, hand.garbled)
         entry = self._active.get(begun.attempt_id) if begun is not None else None
         if entry is not None and begun is not None:
             stopped, oom = entry.stop_grace_ms is not None, self._kills.has_killed()
@@ -331,15 +355,36 @@ class LocalExecutor:
         self._tally.worker_left(hand.number)
         hand.close()
 
+    def _lose(self, hand: Hand, attempt_id: str, *, begun: Begun | None = None) -> None:
+        """An attempt of a worker that was ended for what it said is Lost."""
+        entry = self._active.get(attempt_id)
+        if entry is not None and entry.sent and entry.pool == hand.pool.key:
+            why = f"its worker was ended for what it said, which cannot be understood: {hand.garbled}"
+            self._finish(entry, Lost(why), begun=begun, hand=hand)
+
     def _take_in_recorded(self, hand: Hand) -> None:
         recorded = hand.slot.recorded_bytes()
         if recorded > hand.recorded:
             self._read_records(hand, end=recorded)
-            hand.recorded = recorded
 
     def _read_records(self, hand: Hand, *, end: int | None) -> None:
+        """Take in what a worker has recorded, up to `end`; None: all that is whole."""
+        reached = hand.recorded
         for payload in read_records(self._own.records(hand.number), offset=hand.recorded, end=end):
-            self._ended(hand, json.loads(payload))
+            is_trusted = not hand.is_distrusted or reached < hand.trusted_bytes
+            reached += len(record_of(payload))
+            try:
+                report = report_in(payload)
+            except Garbled as garbled:
+                self._distrust(hand, str(garbled))
+                continue
+            if is_trusted:
+                self._ended(hand, report)
+            else:
+                self._lose(hand, report.attempt_id)
+        if reached < (hand.slot.recorded_bytes() if end is None else end):
+            self._distrust(hand, "its file of records is not whole")
+        hand.recorded = max(hand.recorded, reached)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -372,13 +417,14 @@ class LocalExecutor:
         for hand in list(self._roster.hands.values()):
             if hand.describing:
                 continue
-            # What was recorded a scan ago and has still not been said is read; younger records are on their way, behind the
-            # metrics that belong to them.
-            if hand.shown > hand.recorded:
-                self._read_records(hand, end=hand.shown)
-                hand.recorded = max(hand.recorded, hand.shown)
-            hand.shown = hand.slot.recorded_bytes()
             begun = hand.slot.begun()
+            # What was recorded a scan ago and has still not been said by a worker that is at its next attempt is read; other
+            # records are on their way, behind the metrics that belong to them, unless that takes very long.
+            if hand.shown > hand.recorded and (begun is not None or now - hand.shown_at > UNSAID_S):
+                self._read_records(hand, end=hand.shown)
+            recorded = hand.slot.recorded_bytes()
+            if recorded != hand.shown:
+                hand.shown, hand.shown_at = recorded, now
             entry = self._active.get(begun.attempt_id) if begun is not None else None
             if begun is not None and entry is not None:
                 shown.add(entry.attempt_id)

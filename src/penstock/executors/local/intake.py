@@ -36,6 +36,7 @@ class Intake:
         threads = threads_for(request.amounts)
         key = FRESH + request.attempt_id if fresh else request.component.pin + f" {threads}" * (threads > 1)
         entry = Entry(request.attempt_id, key, shape, b"", fresh, complaint=self._complaint(request))
+        entry.outputs = frozenset(request.component.outputs)
         if not entry.complaint:
             data = _TO_JSON(request_to_json(request)).encode()
             try:

@@ -3,15 +3,16 @@ words; what they mean for attempts is decided in `executor`."""
 
 from __future__ import annotations
 
-import json
 import select
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from penstock.executors.local.crew import Hand, Pool, open_hand
 from penstock.executors.local.incarnation import Incarnation
 from penstock.executors.local.keeper_link import KeeperLink
+from penstock.executors.local.words import Word, words_in
+from penstock.launcher.outer.processes import kill, parent_of
+from penstock.launcher.outer.records import Garbled
 from penstock.launcher.outer.worker import WorkerSettings
 
 KEEPER_FAILURES_MAX = 3
@@ -22,10 +23,17 @@ KEEPER_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A word from a worker: `ended`, `observed`, `retiring`, `unusable` or `described`, with what belongs to it."""
+    """A word from a worker."""
 
     hand: Hand
-    word: dict[str, Any]
+    word: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Nonsense:
+    """A worker has said what cannot be understood (`hand.garbled`); nothing is heard of it after that."""
+
+    hand: Hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,9 @@ class Unforked:
 
     hand: Hand
     error: str
+
+
+Heard = Said | Nonsense | Gone | Unforked
 
 
 class Roster:
@@ -93,8 +104,12 @@ class Roster:
             self._link.stop(hand.number, sequence=sequence, grace_ms=grace_ms)
 
     def kill(self, hand: Hand) -> None:
-        if self._link is not None:
-            self._link.kill(hand.number)
+        """At once where its process is known, so that it takes nothing more; the keeper may be busy."""
+        if self._link is None:
+            return
+        if hand.pid is not None and hand.exit is None and parent_of(hand.pid) == self._link.pid:
+            kill(hand.pid)
+        self._link.kill(hand.number)
 
     def end_silent(self, hand: Hand) -> None:
         """End a worker unless it has begun an attempt."""
@@ -158,8 +173,8 @@ class Roster:
         """Who has something to say; waits for the first one."""
         return [fd for fd, _ in self._poller.poll(timeout_ms)]
 
-    def hear(self, ready: list[int]) -> list[Said | Gone | Unforked]:
-        heard: list[Said | Gone | Unforked] = []
+    def hear(self, ready: list[int]) -> list[Heard]:
+        heard: list[Heard] = []
         for fd in ready:
             hand = self._by_fd.get(fd)
             if hand is not None:
@@ -168,19 +183,31 @@ class Roster:
                 heard.extend(self.hear_keeper())
         return heard
 
-    def hear_hand(self, hand: Hand) -> list[Said]:
+    def hear_hand(self, hand: Hand) -> list[Said | Nonsense]:
         """What one worker has said, without waiting."""
-        return [Said(hand, word) for payload in hand.receive() for word in json.loads(payload)]
+        if hand.garbled:
+            return []
+        heard: list[Said | Nonsense] = []
+        for payload in hand.receive():
+            try:
+                heard += [Said(hand, word) for word in words_in(payload)]
+            except Garbled as garbled:
+                hand.garbled = str(garbled)
+                break
+        if hand.garbled:
+            self._unwatch(hand)
+            heard.append(Nonsense(hand))
+        return heard
 
-    def _words(self, hand: Hand) -> list[Said]:
+    def _words(self, hand: Hand) -> list[Said | Nonsense]:
         words = self.hear_hand(hand)
         if not words and hand.exit is None and _is_at_end(hand):
             self._unwatch(hand)  # its end comes as news from the keeper
         return words
 
-    def hear_keeper(self) -> list[Said | Gone | Unforked]:
+    def hear_keeper(self) -> list[Heard]:
         """The keeper's news, without waiting."""
-        heard: list[Said | Gone | Unforked] = []
+        heard: list[Heard] = []
         if self._link is None:
             return heard
         news = self._link.news()
@@ -201,9 +228,9 @@ class Roster:
                 heard[-1] = Unforked(hand, each["error"])
         return heard
 
-    def _part(self, hand: Hand) -> list[Said | Gone | Unforked]:
+    def _part(self, hand: Hand) -> list[Heard]:
         """The last words of a worker that has ended, and its end."""
-        last: list[Said | Gone | Unforked] = [] if hand.describing else [*self.hear_hand(hand)]
+        last: list[Heard] = [] if hand.describing else [*self.hear_hand(hand)]
         self._unwatch(hand)
         del self.hands[hand.number]
         hand.pool.workers.pop(hand.number, None)
@@ -211,7 +238,7 @@ class Roster:
             hand.pool.parent = None
         return [*last, Gone(hand)]
 
-    def _lose_keeper(self) -> list[Said | Gone | Unforked]:
+    def _lose_keeper(self) -> list[Heard]:
         """The keeper has gone, and its workers with it: end what is left of them."""
         link, self._link = self._link, None
         assert link is not None
@@ -222,7 +249,7 @@ class Roster:
             if self._failures >= KEEPER_FAILURES_MAX:
                 self._failures = 0
                 self._not_before = time.monotonic() + KEEPER_WAIT_S
-        heard: list[Said | Gone | Unforked] = []
+        heard: list[Heard] = []
         for hand in list(self.hands.values()):
             hand.exit = -9
             hand.error = hand.error or ("" if link.ready else f"the keeper ended: {self.keeper_log()}")

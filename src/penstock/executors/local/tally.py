@@ -56,6 +56,10 @@ class Tally:
             self.reports.append(known[0])
         return known is not None or attempt_id in self._done
 
+    def knows(self, attempt_id: str) -> bool:
+        """Whether this attempt has ended, as far as that is remembered."""
+        return attempt_id in self._ended or attempt_id in self._done
+
     def repeat_old(self, now: float) -> None:
         """Report again what has waited long for its acknowledgement."""
         if now < self.repeat_at:

@@ -27,6 +27,7 @@ from penstock.launcher.inner.allocators import lost_a_process
 from penstock.launcher.inner.arrivals import Arrivals
 from penstock.launcher.inner.binding import Component, load_component, named_outputs
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, Checkpoint
+from penstock.launcher.inner.originals import Originals
 from penstock.launcher.inner.outcomes import Stopped, out_of_memory, outcome_of
 from penstock.launcher.inner.resetting import ProcessState, show_logging
 from penstock.launcher.inner.seeds import SEEDERS, seed_all
@@ -234,10 +235,7 @@ class Launcher:
                 return values
             seed_all(request.seed)
             self._verification.call(request)
-            function = component.function
-            returned = function(**values) if self.instead is None else self.instead(function, values)
-            if isinstance(returned, CoroutineType):
-                returned = _awaited(returned)
+            returned = self._called(component, values)
             self._verification.seal()
             values.clear()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
@@ -247,6 +245,18 @@ class Launcher:
         if os.getpid() != self._pid:
             _leave_fork(None)
         return self._sealed(returned, component, staging)
+
+    def _called(self, component: Component, values: Mapping[str, Any]) -> Any:
+        """Call the function; what it replaced of the names that this process needs is put back before anything is made of
+        its answer, and the process is then not used again."""
+        originals = Originals()
+        try:
+            function = component.function
+            returned = function(**values) if self.instead is None else self.instead(function, values)
+            return _awaited(returned) if isinstance(returned, CoroutineType) else returned
+        finally:
+            if originals.restore():
+                self.retire = True
 
     def _isolated(self, request: AttemptRequest, asked: Mapping[str, Any], staging: Staging) -> Outcome:
         """In an interpreter of the task's own."""

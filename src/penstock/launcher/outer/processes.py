@@ -100,6 +100,12 @@ def stat_fields(pid: int) -> list[str] | None:
         return None
 
 
+def parent_of(pid: int) -> int | None:
+    """The parent of a process; None when there is none, or nobody can say."""
+    fields = stat_fields(pid)
+    return None if fields is None else int(fields[1])
+
+
 def started_ticks(pid: int) -> int:
     """When a process began, in clock ticks since boot; 0 when there is none, or it is a zombie, or nobody can say."""
     fields = stat_fields(pid)

@@ -1,7 +1,7 @@
 """Outcome records: one append-only file per worker, written before anything is reported (semantics 20). A record is
 the report's JSON behind its length and its CRC-32; a torn last record ends the file.
 
-Reports travel to the controller in frames of the same kind: length, how far the file of records reaches, JSON."""
+Reports travel to the controller in frames of the same kind: a mark, length, how far the file of records reaches, JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from pathlib import Path
 from zlib import crc32
 
 _RECORD = struct.Struct("<II")
-_FRAME = struct.Struct("<IQ")
+_FRAME = struct.Struct("<IIQ")
+_MARK = 0x4B545350
 FRAME_HEADER_BYTES = _FRAME.size
+
+
+class Garbled(Exception):
+    """A worker's socket or file holds what no worker of ours writes."""
 
 
 def record_of(payload: bytes) -> bytes:
@@ -41,10 +46,12 @@ def read_records(path: Path, *, offset: int = 0, end: int | None = None) -> list
 
 def append_record(fd: int, payload: bytes, *, end: int, durable: bool) -> int:
     """Append to the file of records, which is `end` bytes long; its new length. `durable`: it survives a power cut
-    from here on. Raises OSError (disk full), and the file is then as it was."""
+    from here on. What user code wrote to it goes first. Raises OSError (disk full), and the file is then as it was."""
     record = record_of(payload)
     written = 0
     try:
+        if os.fstat(fd).st_size != end:
+            os.ftruncate(fd, end)
         while written < len(record):
             written += os.write(fd, record[written:] if written else record)
         if durable:
@@ -65,7 +72,7 @@ def sync_folder(path: str) -> None:
 
 
 def frame_of(payload: bytes, *, recorded_bytes: int) -> bytes:
-    return _FRAME.pack(len(payload), recorded_bytes) + payload
+    return _FRAME.pack(_MARK, len(payload), recorded_bytes) + payload
 
 
 class Frames:
@@ -77,16 +84,18 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """(bytes recorded so far, JSON) of every frame that is whole now."""
+        """(bytes recorded so far, JSON) of every frame that is whole now. Raises Garbled where something else comes."""
         buffer = self._buffer
         if not buffer and len(data) >= FRAME_HEADER_BYTES:
-            length, recorded = _FRAME.unpack_from(data)
-            if len(data) == FRAME_HEADER_BYTES + length:
+            mark, length, recorded = _FRAME.unpack_from(data)
+            if mark == _MARK and len(data) == FRAME_HEADER_BYTES + length:
                 yield recorded, data[FRAME_HEADER_BYTES:]
                 return
         buffer += data
         while len(buffer) >= FRAME_HEADER_BYTES:
-            length, recorded = _FRAME.unpack_from(buffer)
+            mark, length, recorded = _FRAME.unpack_from(buffer)
+            if mark != _MARK:
+                raise Garbled(f"not a frame: {bytes(buffer[:40])!r}")
             until = FRAME_HEADER_BYTES + length
             if len(buffer) < until:
                 return

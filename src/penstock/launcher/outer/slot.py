@@ -181,12 +181,23 @@ class Slot:
                 return None
             attempt_id = self._map[_ID_AT : _ID_AT + length]
             if _BEGUN.unpack_from(self._map, 0) == (sequence, state, length, started_at, log_offset):
-                return Begun(sequence, attempt_id.decode(), started_at, log_offset)
+                return _begun(sequence, attempt_id, started_at, log_offset)
+        return None
+
+    def last(self) -> Begun | None:
+        """The attempt that was begun last, whether or not it has ended."""
+        for _ in range(100):
+            fields = _BEGUN.unpack_from(self._map, 0)
+            sequence, _, length, started_at, log_offset = fields
+            attempt_id = self._map[_ID_AT : _ID_AT + length]
+            if sequence and _BEGUN.unpack_from(self._map, 0)[0] == sequence:
+                return _begun(sequence, attempt_id, started_at, log_offset)
         return None
 
     def stage(self) -> Stage:
         """To be read before `begun`: then no attempt goes unseen between the two."""
-        return Stage(_STAGE.unpack_from(self._map, _STAGE_AT)[0])
+        stage: int = _STAGE.unpack_from(self._map, _STAGE_AT)[0]
+        return Stage(stage) if stage <= Stage.BUSY else Stage.BUSY
 
     def sequence(self) -> int:
         """How many attempts were begun so far."""
@@ -206,8 +217,14 @@ class Slot:
 
     def verdict_of(self, sequence: int) -> Verdict | None:
         of, kind, used, limit, at = _VERDICT.unpack_from(self._map, _VERDICT_AT)
-        return Verdict(VERDICTS[kind], used, limit, at) if of == sequence and kind else None
+        return Verdict(VERDICTS[kind], used, limit, at) if of == sequence and 0 < kind < len(VERDICTS) else None
 
     def _peak(self, at: int, sequence: int) -> int:
         of, peak = _PEAK.unpack_from(self._map, at)
         return int(peak) if of == sequence else 0
+
+
+def _begun(sequence: int, attempt_id: bytes, started_at: int, log_offset: int) -> Begun:
+    """User code may have written to the slot's file: numbers that no worker writes count as 0."""
+    started_at, log_offset = (number if number < 2**53 else 0 for number in (started_at, log_offset))
+    return Begun(sequence, attempt_id.decode(errors="replace"), started_at, log_offset)

@@ -66,6 +66,9 @@ DURABLE_US = 10_000
 RECORDS_BYTES_MAX = 64 * 1024 * 1024
 """A worker whose file of records has grown to this is replaced."""
 
+# Kept by reference: user code may have replaced them when nothing but a last word and the end are left.
+_exit, _write = os._exit, os.write
+
 OOM_SCORE = 500
 EXIT_UNUSABLE = 70
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -193,7 +196,7 @@ class Worker:
             if self._leaving:
                 break
         self._send(retiring=True)
-        os._exit(0)
+        _exit(0)
 
     def _load(self) -> Loaded:
         settings = self._settings
@@ -237,7 +240,13 @@ class Worker:
                     self._send()
                 return datagram
         slot.enter(Stage.WAITING)
-        datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1)
+        while True:
+            try:
+                datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1)
+            except BlockingIOError:  # an attempt of another worker of the pool has changed the socket that they share
+                os.set_blocking(self._requests.fileno(), True)
+            else:
+                break
         slot.enter(Stage.TAKEN)
         return datagram
 
@@ -248,8 +257,11 @@ class Worker:
         sequence = self._bounds.begin(request, started_at=now_ms, log_offset=log_offset)
         show_devices(request.amounts)
         ended = self._run(launcher, request, now_ms)
+        for stream in (self._requests, self._reports):
+            if not os.get_blocking(stream.fileno()):  # user code may reach them, and all workers of a pool share one
+                os.set_blocking(stream.fileno(), True)
         if os.getpid() != self._pid:
-            os._exit(0)  # a fork that user code forgot; it has nothing to say here
+            _exit(0)  # a fork that user code forgot; it has nothing to say here
         if has_children() and kill_children():
             self._leaving = True  # what it started may have been shared with this process
         log_bytes = self._streams.restore()
@@ -324,7 +336,7 @@ class Worker:
             answer = Description(error=error.message, fix=error.fix)
         description = description_to_json(answer)
         if os.getpid() != self._pid:
-            os._exit(0)
+            _exit(0)
         if has_children():
             kill_children()
         self._streams.restore()
@@ -409,7 +421,7 @@ def _volunteer_for_oom() -> None:
 def _complain(text: str) -> None:
     """Write to the log, if it takes anything."""
     with suppress(OSError):
-        os.write(2, text.encode(errors="backslashreplace"))
+        _write(2, text.encode(errors="backslashreplace"))
 
 
 def _take_file(path: str) -> bytes:
@@ -470,4 +482,5 @@ def begin_worker(
         with suppress(OSError):
             reports.sendall(frame_of(f"[{_TO_JSON(word)}]".encode(), recorded_bytes=0))
     finally:
-        os._exit(EXIT_UNUSABLE)
+        while True:
+            _exit(EXIT_UNUSABLE)

@@ -5,15 +5,20 @@ line to the file `note`, so that a check can count how often it began."""
 
 from __future__ import annotations
 
+import builtins
 import itertools
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 from penstock import Fail, NotYet, Skip, context
+from penstock.launcher.outer.records import frame_of
 
 
 def _begin(note: str) -> None:
@@ -115,6 +120,33 @@ def killed(note: str) -> int:
     _begin(note)
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
+
+
+def says(note: str, words: str) -> int:
+    """Writes a frame of its own making into every socket of its process, and goes on for a while."""
+    _begin(note)
+    frame = frame_of(words.encode(), recorded_bytes=0) if words else b"nonsense" * 100
+    for fd in range(3, 64):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as stream:
+                stream.setblocking(False)
+                stream.send(frame)
+        except OSError:
+            continue
+    time.sleep(0.3)
+    return 0
+
+
+def replaces_names(note: str) -> int:
+    """Leaves its process with other meanings of what reports are made with."""
+    _begin(note)
+    replaced: dict[str, Any] = {"len": lambda value: 7}
+    vars(builtins).update(replaced)
+    vars(os).update(write=None)
+    del os.fstat
+    vars(json).update(dumps=None)
+    vars(time).update(time_ns=lambda: 0)
+    return os.getpid()
 
 
 def kills_its_group(note: str) -> int:

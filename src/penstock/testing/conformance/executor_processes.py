@@ -3,6 +3,7 @@ functions of a `ProcessSubject`, to be run like those of `testing.conformance.ex
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from penstock.wire import (
     Progress,
     Refused,
     Succeeded,
+    report_to_json,
 )
 
 WAIT_S = 20.0
@@ -206,6 +208,58 @@ def a_fork_that_comes_back_says_nothing(subject: ProcessSubject) -> None:
         still_works(executor, subject)
 
 
+def _nonsense(own: str, other: str) -> list[str]:
+    """Frames that no worker sends: `own` is the attempt that sends them, `other` runs elsewhere."""
+    ended = AttemptEnded(own, Succeeded({"output": Inline(1)}), started_at=1, ended_at=2, worker="w")
+    whole = report_to_json(ended)
+    wrong: list[object] = [
+        [{"event": "ended"}],
+        [{"event": "no such event"}],
+        ["ended"],
+        {"event": "ended"},
+        [{**whole, "started_at": "yesterday"}],
+        [{**whole, "ended_at": 2**80}],
+        [{**whole, "usage": [1, 2, 3, 4, 5, 6]}],
+        [{**whole, "outcome": {"kind": "splendid"}}],
+        [{**whole, "outcome": {"kind": "succeeded", "outputs": {"another": {"value": 1}}}}],
+        [{**whole, "attempt_id": "run9/nobody#1"}],
+        [{**whole, "attempt_id": other}],
+        [{"event": "observed", "items": [["metric", own, "loss"]]}],
+        [{"event": "described", "description": {}}],
+    ]
+    return ["", "[", "7", *map(json.dumps, wrong)]
+
+
+def a_worker_that_says_nonsense_is_ended(subject: ProcessSubject) -> None:
+    """Its attempt is Lost; others go on, each once, and so does the executor."""
+    with closing(subject.open()) as executor:
+        executor.start([subject.request("slow", name(900))])
+        wait_for_start(executor, [name(900)])
+        for number, words in enumerate(_nonsense("run1/says#1", name(900))):
+            own = f"run1/says/{number}#1"
+            executor.start([subject.request("says", own, words=words.replace("run1/says#1", own))])
+            executor.start([subject.request("ok", f"run1/next/{number}#1")])
+            ends = ends_of(executor, [own, f"run1/next/{number}#1"])
+            outcome = ends[own].outcome
+            assert isinstance(outcome, Lost), (words, outcome)
+            assert "cannot be understood" in outcome.why
+            assert subject.begun(own) == 1
+            after = ends[f"run1/next/{number}#1"].outcome
+            assert (
+                isinstance(after, Lost) or value_of(after) == 42
+            )  # the same worker may have taken it before it was ended
+            assert subject.begun(f"run1/next/{number}#1") == 1 or isinstance(after, Lost)
+            still_works(executor, subject)
+        executor.stop(name(900), grace_ms=20_000)
+        assert isinstance(ends_of(executor, [name(900)])[name(900)].outcome, Cancelled)
+
+
+def names_that_an_attempt_replaced_are_put_back(subject: ProcessSubject) -> None:
+    with closing(subject.open()) as executor:
+        pid = value_of(run_one(executor, subject.request("replaces_names", name(1))).outcome)
+        assert value_of(run_one(executor, subject.request("process", name(2))).outcome) != pid
+
+
 def children_left_behind_end(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         for number, behaviour in enumerate(("leaves_child", "leaves_daemon")):
@@ -366,6 +420,8 @@ CHECKS: tuple[Callable[[ProcessSubject], None], ...] = (
     a_death_takes_nobody_along,
     a_signal_to_its_own_group_reaches_nobody_else,
     a_fork_that_comes_back_says_nothing,
+    a_worker_that_says_nonsense_is_ended,
+    names_that_an_attempt_replaced_are_put_back,
     children_left_behind_end,
     children_of_the_dead_end,
     threads_left_behind_are_not_met_again,
