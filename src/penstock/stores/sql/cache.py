@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from sqlite3 import Connection
 
@@ -13,6 +13,7 @@ from penstock.effects import ArtifactLink, Commit, Found, Nondeterminism
 from penstock.engine.rows import ArtifactUse, CacheEntry, Claim, TaskRunRow
 from penstock.stores.sql import cache_codec, codec
 from penstock.stores.sql import cache_statements as sql
+from penstock.stores.sql.statements import DATA_VERSION
 from penstock.stores.sql.sums import RowDamaged, decoded, with_sum
 
 # -- commit ------------------------------------------------------------------------------------------------------------
@@ -27,10 +28,39 @@ def check_owners(commit: Commit) -> None:
             raise ValueError(f"a commit writes of {one.path} in run {one.run_id} without its lease")
 
 
-def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int], *, ended: Iterable[int]) -> None:
+class Absent:
+    """Keys that have been looked up and had neither an entry nor a claim. This holds until another connection commits, so
+    that a key of which nobody else can know anything yet is not searched for again when its task run starts."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._seen: tuple[Connection, int] | None = None
+
+    def known(self, connection: Connection) -> Set[str]:
+        """Those that are absent now. For use within a transaction of this connection."""
+        seen = (connection, connection.execute(DATA_VERSION).fetchone()[0])
+        if seen != self._seen:
+            self._seen, self._keys = seen, set()
+        return self._keys
+
+    def add(self, keys: Iterable[str]) -> None:
+        self._keys.update(keys)
+
+    def forget(self, keys: Iterable[str] | None = None) -> None:
+        """These keys (default: all) are asked for again."""
+        if keys is None:
+            self._keys.clear()
+        else:
+            self._keys.difference_update(keys)
+
+
+def write(
+    connection: Connection, commit: Commit, key_by_run: Mapping[str, int], absent: Absent, *, ended: Iterable[int]
+) -> None:
     """What a commit says of the cache. `key_by_run`: of the runs whose lease it holds; `ended`: keys of those that it
     ends. Raises ClaimLost."""
-    entered = _entered_since(connection, commit)
+    entered = _entered_since(connection, commit, absent.known(connection)) if commit.claims else ()
+    absent.forget([*(entry.key for entry in commit.entries), *(claim.key for claim in commit.claims)])
     if commit.entries:
         rows = [with_sum(cache_codec.encode_entry(entry)) for entry in commit.entries]
         connection.executemany(sql.INSERT_ENTRY, rows)
@@ -48,10 +78,10 @@ def write(connection: Connection, commit: Commit, key_by_run: Mapping[str, int],
         connection.executemany(sql.INSERT_ARTIFACT, uses)
 
 
-def _entered_since(connection: Connection, commit: Commit) -> list[str]:
+def _entered_since(connection: Connection, commit: Commit, absent: Set[str]) -> list[str]:
     """Keys that are claimed, and that somebody has entered since they were looked up."""
     found: dict[str, Found] = {}
-    for some in _portions([claim.key for claim in commit.claims]):
+    for some in _portions([claim.key for claim in commit.claims if claim.key not in absent]):
         found.update(_newest(connection, some, commit.at))
     return [claim.key for claim in commit.claims if found.get(claim.key, _UNKNOWN).newest != claim.newest]
 
@@ -69,8 +99,13 @@ def _claim(connection: Connection, commit: Commit, key_by_run: Mapping[str, int]
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def look_up(connection: Connection, keys: Sequence[str], now: Instant, *, ahead: int = 0) -> dict[str, Found]:
-    wanted = list(dict.fromkeys(keys))
+def look_up(
+    connection: Connection, keys: Sequence[str], now: Instant, absent: Absent, *, ahead: int = 0
+) -> dict[str, Found]:
+    known_absent = absent.known(connection)
+    wanted = [key for key in dict.fromkeys(keys) if key not in known_absent]
+    if not wanted:
+        return {}
     if ahead:
         following = connection.execute(sql.SELECT_NEXT_KEYS, (wanted[-1], ahead))
         wanted = list(dict.fromkeys([*wanted, *(key for (key,) in following)]))
@@ -82,6 +117,7 @@ def look_up(connection: Connection, keys: Sequence[str], now: Instant, *, ahead:
         for key, run_id in claimed:
             known = found.get(key, _UNKNOWN)
             found[key] = Found(known.entry, run_id, known.has_expired)
+    absent.add(key for key in wanted if key not in found)
     return found
 
 

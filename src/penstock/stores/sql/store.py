@@ -62,6 +62,7 @@ class SqlStateStore:
         submitted."""
         self._keyed: tuple[Connection, int] | None = None
         self._adoptable = cache.Adoptable()
+        self._absent = cache.Absent()
 
     def close(self) -> None:
         self._database.close()
@@ -118,6 +119,7 @@ class SqlStateStore:
                 epoch = stored.epoch if held and stored.holder == holder else stored.epoch + 1
             values = codec.encode_lease(epoch, holder, now + lease_ms)
             connection.execute(sql.UPSERT_LEASE, (key, *values))
+            self._absent.forget()
             return codec.decode_lease(run_id, values)
 
         return self._database.write(work)
@@ -128,6 +130,7 @@ class SqlStateStore:
             for lease in leases:
                 changes = (now + lease_ms, self._key(connection, lease.run_id), lease.epoch)
                 if connection.execute(sql.RENEW_LEASE, changes).rowcount:
+                    self._absent.forget()
                     kept.append(Lease(lease.run_id, lease.epoch, lease.holder, Instant(now + lease_ms)))
             return kept
 
@@ -167,7 +170,7 @@ class SqlStateStore:
                 sequences = (last_sequence + 1, last_sequence + len(transitions))
                 connection.execute(sql.INSERT_JOURNAL, with_sum((key, *sequences, commit.at, entries)))
             learning.write(connection, commit.transitions)
-            cache.write(connection, commit, key_by_run, ended=ended)
+            cache.write(connection, commit, key_by_run, self._absent, ended=ended)
             for message_id in commit.consumed:
                 _consume(connection, message_id, commit.at, set(key_by_run.values()))
 
@@ -288,7 +291,9 @@ class SqlStateStore:
     # -- the cache
 
     def look_up(self, keys: Sequence[str], *, now: Instant, ahead: int = 0) -> Mapping[str, Found]:
-        return self._database.read(lambda link: cache.look_up(link, keys, now, ahead=ahead)) if keys else {}
+        if not keys:
+            return {}
+        return self._database.read(lambda link: cache.look_up(link, keys, now, self._absent, ahead=ahead))
 
     def entries(self, key: str, *, limit: int = 16) -> Sequence[CacheEntry]:
         return self._database.read(lambda c: cache.entries(c, cache_statements.SELECT_ENTRIES, (key, limit)))

@@ -285,6 +285,26 @@ def a_claim_fails_once_its_key_was_entered(open_store: OpenStore) -> None:
     assert _claimed(store, KEYS[3]) == "run1"
 
 
+def what_was_absent_is_found_once_it_is_there(open_store: OpenStore) -> None:
+    store, other = open_store(), open_store()
+    ada, bob = begun(store, "run1"), begun(other, "run2", BOB)
+    for _ in range(2):
+        assert store.look_up(KEYS[:4], now=NOW) == {}
+    commit(other, bob, entries=(entry(KEYS[0], run_id="run2"),), claims=(Claim(KEYS[1], "run2", "fit"),))
+    theirs = {KEYS[0]: Found(entry(KEYS[0], run_id="run2")), KEYS[1]: Found(None, "run2")}
+    assert store.look_up(KEYS[:4], now=NOW) == theirs
+    commit(store, ada, entries=(entry(KEYS[2]),), claims=(Claim(KEYS[3], "run1", "fit"),))
+    assert store.look_up(KEYS[:4], now=NOW) == {**theirs, KEYS[2]: Found(entry(KEYS[2])), KEYS[3]: Found(None, "run1")}
+    # A claim counts again once its run has a lease again.
+    assert [_claimed(store, KEYS[3], now=LATER) for _ in range(2)] == [None, None]
+    renewed = store.renew([ada], now=LATER, lease_ms=LEASE_MS)
+    assert _claimed(store, KEYS[3], now=LATER) == "run1"
+    store.release(renewed)
+    assert [_claimed(store, KEYS[3], now=LATER) for _ in range(2)] == [None, None]
+    assert store.acquire("run1", ADA, now=LATER, lease_ms=LEASE_MS) is not None
+    assert _claimed(store, KEYS[3], now=LATER) == "run1"
+
+
 # -- adoption, nondeterminism ------------------------------------------------------------------------------------------
 
 
@@ -442,6 +462,7 @@ CHECKS: tuple[Callable[[OpenStore], None], ...] = (
     a_claim_lasts_as_long_as_its_runs_lease,
     claims_end_with_release_entry_and_run,
     a_claim_fails_once_its_key_was_entered,
+    what_was_absent_is_found_once_it_is_there,
     succeeded_task_runs_are_adopted_by_key,
     the_last_mark_of_a_component_counts,
     artifacts_know_who_made_and_who_was_given_them,
