@@ -416,6 +416,16 @@ def pinned_source(module: str) -> bytes | None:
     return None
 
 
+def pinned_at(path: str) -> tuple[str, bytes] | None:
+    """(module, source) that is served in this process for the file at an absolute path."""
+    for finder in sys.meta_path:
+        if isinstance(finder, PinnedFinder):
+            for module, source in finder.sources.items():
+                if source.path == path:
+                    return module, source.data
+    return None
+
+
 def is_pinned(module: str) -> bool:
     return any(isinstance(finder, PinnedFinder) and module in finder.sources for finder in sys.meta_path)
 

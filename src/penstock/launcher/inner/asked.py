@@ -68,7 +68,6 @@ class Asked:
         self._in_attempt = False
         self.complaints: list[str] = []
         self.told: Callable[[], None] | None = None
-        """Called when there is something new."""
         listening.to = self  # modules may be imported before the first attempt
 
     @property
@@ -89,15 +88,23 @@ class Asked:
 
     def facts(self) -> Facts:
         """All that was asked in this process so far."""
-        found = dict(self._facts)
-        for facts in self._import_facts.values():
+        found = {(ENVIRONMENT, name): UNSET for name in self._unset}
+        for facts in (self._facts, *self._import_facts.values()):
             found.update(facts)
         return found
+
+    def in_fork(self, told: Callable[[], None]) -> None:
+        """What is asked from here on is told to another process: `told` is called when there is something new."""
+        self._facts, self._known, self._import_facts, self._unset = {}, set(), {}, {}
+        self.told = told
 
     def add(self, facts: Mapping[tuple[str, str], str]) -> None:
         """What another process of this attempt asked."""
         for name, answer in facts.items():
-            self._facts.setdefault(name, answer)
+            if name[0] == ENVIRONMENT and answer == UNSET:
+                self._unset[name[1]] = None
+            elif name[0] == ENVIRONMENT or not self._places.is_made(name[1]):
+                self._facts.setdefault(name, answer)
 
     def end(self, modules: Collection[str] | None, reads: Collection[str]) -> dict[str, str]:
         """What counts, by name: of the attempt, and of the modules of its closure (None: all). `reads` are the absolute paths of
@@ -174,7 +181,7 @@ class Asked:
             self._unset[key[1]] = None
         elif key[0] == ENVIRONMENT:
             self._import_facts.setdefault(module, {}).setdefault(key, now)
-        if self.told is not None and module != "":
+        if self.told is not None:
             self.told()
 
 

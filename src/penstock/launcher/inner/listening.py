@@ -10,7 +10,7 @@ from __future__ import annotations
 import dis
 import os
 import sys
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any, Protocol
@@ -82,6 +82,18 @@ def install() -> None:
         replacement.__doc__ = original.__doc__
         setattr(os, name, replacement)
     Arrivals({"tempfile": _hear_tempfile}).install()
+
+
+def set_here() -> tuple[str, ...]:
+    """Variables that are not what they were when this process began."""
+    now: dict[bytes, bytes] = getattr(os.environ, "_data")  # noqa: B009
+    return tuple(os.fsdecode(name) for name in {*now, *_at_start} if now.get(name) != _at_start.get(name))
+
+
+def disregard(names: Iterable[str]) -> None:
+    """These variables are not what they were where this process was started: they do not count."""
+    for name in names:
+        _at_start[os.fsencode(name)] = b"\0"
 
 
 def variables_at_start() -> dict[str, str]:

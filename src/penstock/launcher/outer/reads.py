@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from types import FrameType
@@ -20,6 +20,8 @@ from typing import Any
 from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner import listening
 from penstock.launcher.inner.asked import Asked, absolute
+from penstock.launcher.outer import children
+from penstock.launcher.outer.children import Joining
 from penstock.launcher.outer.forks import ForkedReads
 from penstock.values.reads import MISSING, WAL, digest_of_read, escaped
 
@@ -66,16 +68,21 @@ def _in_fork() -> None:
         _recorder.in_fork()
 
 
+def _joining() -> Joining | None:
+    return _recorder.joining() if _recorder is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """`reads` by path relative to the project, and facts by name; `changed` are files that were not the same to the end;
     `unheard` is what was read without being recorded; `loaded` are sources of the project that Python imported from where
-    they stand, not from the pin."""
+    they stand, not from the pin, `loaded_elsewhere` those that another process of the attempt did (absolute paths)."""
 
     reads: dict[str, str]
     changed: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
+    loaded_elsewhere: tuple[str, ...] = ()
 
 
 NOTHING_RECORDED = Recorded({})
@@ -108,6 +115,8 @@ class ReadRecorder:
         self.forks = ForkedReads(os.path.join(state, "scratch"))
         listening.install()
         self._asked = Asked(self._prefixes, self)
+        self._project, self._state = project, state
+        self._loaded_elsewhere: tuple[str, ...] = ()
 
     def begin(self) -> None:
         """Record from here on."""
@@ -124,6 +133,7 @@ class ReadRecorder:
         if not _installed:
             _installed = True
             sys.addaudithook(_hear)
+            children.install(_joining)
             os.register_at_fork(before=_forking, after_in_child=_in_fork)
 
     def abandon(self) -> None:
@@ -148,7 +158,10 @@ class ReadRecorder:
         global _recorder
         _recorder = None
         self._add_forked()
-        if self._asked.is_empty and not (self._reads or self._loaded or self._import_reads or self._failed):
+        loaded_elsewhere, self._loaded_elsewhere = self._loaded_elsewhere, ()
+        if self._asked.is_empty and not (
+            loaded_elsewhere or self._reads or self._loaded or self._import_reads or self._failed
+        ):
             self._asked.abandon()
             return NOTHING_RECORDED
         reads: dict[str, str] = {}
@@ -170,19 +183,43 @@ class ReadRecorder:
             else:
                 reads[escaped(name)] = digest
         loaded = [name for path in self._loaded if (name := self.relative(path)) is not None]
-        return Recorded({**reads, **facts}, tuple(changed), tuple(self._asked.complaints), tuple(loaded))
+        unheard = tuple(self._asked.complaints)
+        return Recorded({**reads, **facts}, tuple(changed), unheard, tuple(loaded), loaded_elsewhere)
 
     def in_fork(self) -> None:
         """What is heard from here on is told to the process that made this fork."""
         self._reads, self._import_reads = {}, {}
         self.forks.in_fork(self._written)
+        self._asked.in_fork(self._tell)
+
+    def joining(self) -> Joining:
+        """What a process that is started anew is to know."""
+        self.forks.forking()
+        written = tuple(self._written)
+        return Joining(self._project, self._state, self.forks.file, written, listening.set_here())
+
+    def join(self, asked: Mapping[str, Any]) -> None:
+        """Record in this process, which another one's attempt has started, until it ends."""
+        listening.disregard(asked["set_here"])
+        self.begin()
+        self._written = set(asked["written"])
+        self.forks.file = asked["file"]
+        self.in_fork()
+
+    def _tell(self) -> None:
+        imported = (path for paths in self._import_reads.values() for path in paths)
+        self.forks.tell((*self._reads, *imported), self._written, self._loaded, self._asked.facts())
 
     def _add_forked(self) -> None:
-        """What forks have read, unless one of them, or the task itself, had made it."""
-        read, written = self.forks.heard()
-        for path in read:
-            if path not in written and not self.is_made(path):
+        """What other processes have read, unless one of them, or the task itself, had made it."""
+        heard = self.forks.heard()
+        for path in heard.read:
+            if path not in heard.written and not self.is_made(path):
                 self._reads.setdefault(path, self._began_ns)
+        self._asked.add({name: answer for name, answer in heard.facts.items() if name[1] not in heard.written})
+        self._loaded_elsewhere = heard.loaded
+        for complaint in heard.complaints:
+            self._asked.unheard(complaint)
 
     # -- hearing -------------------------------------------------------------------------------------------------------
 
@@ -206,8 +243,7 @@ class ReadRecorder:
             else:
                 self._listed(arguments[0])
             if self.forks.is_fork:
-                imported = (path for paths in self._import_reads.values() for path in paths)
-                self.forks.tell((*self._reads, *imported), self._written)
+                self._tell()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here must not become the task's affair
             self._failed = f"reads could not be recorded ({type(error).__name__})"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from penstock.base.errors import PenstockError
 from penstock.code import pins
+from penstock.launcher.outer.children import sources_of
 from penstock.launcher.outer.covered import Closures, Covered
 from penstock.launcher.outer.functions import FunctionWatch
 from penstock.launcher.outer.reads import ReadRecorder
@@ -134,6 +135,8 @@ class Verification:
             self._recorder.abandon()
             return Found(changed=changed) if changed else NOTHING_FOUND
         recorded = self._recorder.end(modules)
+        if recorded.loaded_elsewhere:
+            self._judge_loaded_elsewhere(recorded.loaded_elsewhere)
         outside: tuple[str, ...] = ()
         if started and covered is not None and not covered.is_answered_for:
             self._complaints += started
@@ -146,6 +149,14 @@ class Verification:
                 *self._complaints,
             )
         return Found({**recorded.reads, **self._reads_elsewhere, **self._zone}, outside, changed)
+
+    def _judge_loaded_elsewhere(self, paths: tuple[str, ...]) -> None:
+        """The author's sources that another process of the attempt has imported."""
+        modules, others = sources_of(paths, pins.pinned_at)
+        self._complaints += [f"{path} (imported by another process, not as it is pinned)" for path in others]
+        covered = self._closure
+        if covered is not None:
+            self._complaints += [module for module in modules if not covered.covers_module(module)]
 
     # -- code ------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,115 @@
+"""Processes that a task starts anew through `multiprocessing` (spawn, forkserver) or loky (joblib) record what they read as
+forks do: what prepares such a process also has it join the attempt (recorded reads, cache rule 12)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import penstock
+from penstock.launcher.inner import readers
+from penstock.launcher.inner.arrivals import Arrivals
+
+SPAWNING = (
+    "joblib.externals.loky.backend.spawn",
+    "loky.backend.spawn",
+    "multiprocess.spawn",
+    "multiprocessing.spawn",
+)
+"""Modules whose `get_preparation_data` answers what a new process is sent before anything else."""
+
+# Runs in the new process, where nothing of ours may be importable, and nothing may fail.
+_JOIN = """
+import json, sys
+_asked = json.loads({asked!r})
+try:
+    try:
+        import penstock
+    except ImportError:
+        from importlib.util import module_from_spec, spec_from_file_location
+        _spec = spec_from_file_location(
+            "penstock", _asked["ours"] + "/__init__.py", submodule_search_locations=[_asked["ours"]]
+        )
+        sys.modules["penstock"] = penstock = module_from_spec(_spec)
+        _spec.loader.exec_module(penstock)
+    from penstock.launcher.outer.children import join
+    join(_asked)
+except Exception as error:
+    with open(_asked["file"], "ab") as _file:
+        _file.write(("cwhat a process of the task reads (" + type(error).__name__ + ")\\0").encode())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What a new process is to know of the attempt that it belongs to: unpickling it is joining."""
+
+    project: str
+    state: str
+    file: str
+    written: tuple[str, ...]
+    set_here: tuple[str, ...]
+    """Variables of the environment that the attempt has set."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        asked = {
+            "ours": os.path.dirname(os.path.abspath(penstock.__file__)),
+            "project": self.project,
+            "state": self.state,
+            "file": self.file,
+            "written": self.written,
+            "set_here": self.set_here,
+        }
+        return exec, (_JOIN.format(asked=json.dumps(asked)), {})
+
+
+def install(joining: Callable[[], Joining | None]) -> None:
+    """Have new processes join; `joining` answers None while no attempt runs."""
+    Arrivals({module: functools.partial(_wrap, module, joining) for module in SPAWNING}).install()
+
+
+def join(asked: Mapping[str, Any]) -> None:
+    """Be a process of another one's attempt."""
+    from penstock.launcher.outer.reads import ReadRecorder
+
+    readers.install()
+    ReadRecorder(project=asked["project"], state=asked["state"]).join(asked)
+
+
+def _wrap(module: str, joining: Callable[[], Joining | None]) -> None:
+    spawn: Any = sys.modules[module]
+    plain = spawn.get_preparation_data
+
+    @functools.wraps(plain)
+    def get_preparation_data(*given: Any, **named: Any) -> Any:
+        data = plain(*given, **named)
+        joins = joining()
+        if joins is not None:
+            data["penstock"] = joins
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
+
+
+def sources_of(paths: Iterable[str], pinned: Callable[[str], tuple[str, bytes] | None]) -> tuple[list[str], list[str]]:
+    """(modules, paths) of the author's sources that other processes imported from where they stand: the modules of those that
+    are as they are pinned, the paths of the others."""
+    modules: list[str] = []
+    others: list[str] = []
+    for path in paths:
+        known = pinned(path)
+        try:
+            with open(path, "rb") as file:
+                is_same = known is not None and file.read() == known[1]
+        except OSError:
+            is_same = False
+        if known is not None and is_same:
+            modules.append(known[0])
+        else:
+            others.append(path)
+    return modules, others
