@@ -1,8 +1,7 @@
-"""What an attempt starts besides Python code: other programs and native libraries (cache rules 12 and 13), under whatever
-name it calls what starts them.
+"""Which other programs an attempt starts (cache rules 12 and 13), under whatever name it calls what starts them.
 
-A library, and a file of the project that a program is given by name, counts as read. A program that looks for files
-itself, or is the author's own, cannot be followed: the result is used, and not kept."""
+A file of the project that a program is given by name counts as read. A program that looks for files itself, or is the
+author's own, cannot be followed: the result is used, and not kept."""
 
 from __future__ import annotations
 
@@ -24,7 +23,6 @@ _PLACES: Mapping[str, tuple[int, int]] = {
     "os.system": (0, -1),
 }
 """Events (https://docs.python.org/3/library/audit_events.html), and where they have the arguments and the folder."""
-_LIBRARY = "ctypes.dlopen"
 
 Note = Callable[[str, tuple[Any, ...]], None]
 """Hears of a file that is opened, as the event `open` tells."""
@@ -34,11 +32,8 @@ _installed = False
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watch is not None and (event in _PLACES or event == _LIBRARY):
-        if event != _LIBRARY:
-            _watch.started(event, arguments)
-        elif isinstance(arguments[0], (str, bytes)) and os.sep in os.fsdecode(arguments[0]):
-            _watch.note("open", (arguments[0], "rb", 0))
+    if _watch is not None and event in _PLACES:
+        _watch.started(event, arguments)
 
 
 class StartedPrograms:
