@@ -84,6 +84,8 @@ def join(asked: Mapping[str, Any]) -> None:
 def _wrap(module: str, joining: Callable[[], Joining | None]) -> None:
     spawn: Any = sys.modules[module]
     plain = spawn.get_preparation_data
+    if hasattr(plain, "_penstock"):
+        return
 
     @functools.wraps(plain)
     def get_preparation_data(*given: Any, **named: Any) -> Any:
@@ -93,6 +95,7 @@ def _wrap(module: str, joining: Callable[[], Joining | None]) -> None:
             data["penstock"] = joins
         return data
 
+    get_preparation_data._penstock = True  # type: ignore[attr-defined]
     spawn.get_preparation_data = get_preparation_data
 
 

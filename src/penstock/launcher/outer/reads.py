@@ -114,6 +114,7 @@ class ReadRecorder:
         self._began_ns = 0
         self.forks = ForkedReads(os.path.join(state, "scratch"))
         listening.install()
+        children.install(_joining)
         self._asked = Asked(self._prefixes, self)
         self._project, self._state = project, state
         self._loaded_elsewhere: tuple[str, ...] = ()
@@ -133,7 +134,6 @@ class ReadRecorder:
         if not _installed:
             _installed = True
             sys.addaudithook(_hear)
-            children.install(_joining)
             os.register_at_fork(before=_forking, after_in_child=_in_fork)
 
     def abandon(self) -> None:
