@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.app.examining import Finding
     from penstock.app.logged import GotExhibit, TaskShown
     from penstock.app.logs import AttemptLog
+    from penstock.app.parameter_files import Data
     from penstock.app.previewing import Preview
     from penstock.app.progress import Progress
     from penstock.app.reading import Got
@@ -43,7 +44,7 @@ def check_target(target: str, *, say: Say = in_silence) -> Checked:
 
 def run_target(
     target: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | Data],
     *,
     progress: Progress | None = None,
     cache: str = "use",
@@ -148,7 +149,7 @@ def pipeline_schema() -> dict[str, Any]:
 
 
 def plan_target(
-    target: str, parameters: Mapping[str, str], *, asked: Asked | None = None, say: Say = in_silence
+    target: str, parameters: Mapping[str, str | Data], *, asked: Asked | None = None, say: Say = in_silence
 ) -> Preview:
     """What a run of a target would do: hit, run or maybe for each task run, and why. Nothing is written. Raises what
     `run_target` raises for input that cannot be run."""
@@ -186,7 +187,7 @@ def collect_garbage(*, dry_run: bool = False) -> Reclaimed:
     return reclaiming.collect_garbage(dry_run=dry_run)
 
 
-def check_twice(target: str, task: str, parameters: Mapping[str, str], *, say: Say = in_silence) -> Twice:
+def check_twice(target: str, task: str, parameters: Mapping[str, str | Data], *, say: Say = in_silence) -> Twice:
     """Run one task of a pipeline twice on the same inputs, and compare what it gives."""
     from penstock.app import twice
 

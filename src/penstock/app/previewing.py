@@ -31,6 +31,7 @@ from penstock.engine.rows import RunRow
 from penstock.graph.codec import graph_digest
 
 if TYPE_CHECKING:
+    from penstock.app.parameter_files import Data
     from penstock.base.instants import Instant
     from penstock.controller.controller import Answer
     from penstock.engine.events import LookedUp, LookUp
@@ -73,7 +74,9 @@ class Preview:
         }
 
 
-def plan_target(text: str, texts: Mapping[str, str], *, asked: Asked = NOTHING_ASKED, say: Say = in_silence) -> Preview:
+def plan_target(
+    text: str, texts: Mapping[str, str | Data], *, asked: Asked = NOTHING_ASKED, say: Say = in_silence
+) -> Preview:
     """Raises what is wrong with the target, its parameters or what is asked of it, as a run would. Nothing is written into
     the project."""
     import tempfile

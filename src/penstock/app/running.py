@@ -24,6 +24,7 @@ from penstock.app.places import (
 from penstock.app.targets import Target, diagnostics_of, parse_target
 
 if TYPE_CHECKING:
+    from penstock.app.parameter_files import Data
     from penstock.app.progress import Progress
     from penstock.app.results import RunResult
     from penstock.graph.model import Graph
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def run_target(
     text: str,
-    texts: Mapping[str, str],
+    texts: Mapping[str, str | Data],
     *,
     progress: Progress,
     cache: str = "use",
@@ -72,10 +73,14 @@ def _progress_here(*, tells_stories: bool) -> Progress:
     return ProgressLines(tells_stories=tells_stories)
 
 
-def bind_texts(graph: Graph, texts: Mapping[str, str]) -> dict[str, Datum]:
+def bind_texts(graph: Graph, given: Mapping[str, str | Data]) -> dict[str, Datum]:
+    """A Datum for every input, from texts of a command line, in which `@FILE` names a file for what is no text itself, and
+    from data of files. Raises InvalidInput."""
+    from penstock.app.parameter_files import with_files
     from penstock.graph.parameters import bind_parameters
 
-    return bind_parameters(graph, texts=texts)
+    texts, values = with_files(graph, given)
+    return bind_parameters(graph, texts=texts, values=values)
 
 
 def bind_values(graph: Graph, values: Mapping[str, Any]) -> dict[str, Datum]:

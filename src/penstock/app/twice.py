@@ -29,6 +29,7 @@ from penstock.graph.codec import graph_digest
 from penstock.wire import AttemptEnded, AttemptRequest, Failed, Outcome, Skipped, Succeeded
 
 if TYPE_CHECKING:
+    from penstock.app.parameter_files import Data
     from penstock.controller.controller import Answer
     from penstock.engine.events import LookedUp, LookUp
     from penstock.executors.local.executor import LocalExecutor
@@ -62,7 +63,7 @@ class Twice:
         }
 
 
-def check_twice(text: str, task: str, texts: Mapping[str, str], *, say: Say = in_silence) -> Twice:
+def check_twice(text: str, task: str, texts: Mapping[str, str | Data], *, say: Say = in_silence) -> Twice:
     """Raises InvalidInput for a task that there is not, TwiceFailed where an attempt did not succeed."""
     import tempfile
 

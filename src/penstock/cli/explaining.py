@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from penstock.app.outlets import err, out
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.reading import Json, print_json
-from penstock.cli.running import Given, Only, Until, Verbose, asked_of, parameters_by_name
+from penstock.cli.running import Given, Only, Params, Until, Verbose, asked_of, parameters_by_name
 from penstock.cli.words import count, duration, indented, is_source, moment, shortened, table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def plan(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
     ] = None,
+    params: Params = None,
     until: Until = "",
     only: Only = "",
     given: Given = None,
@@ -48,7 +49,8 @@ def plan(
     from penstock import app
 
     asked = asked_of(until, only, given)
-    preview = app.plan_target(target, parameters_by_name(parameters or []), asked=asked, say=err)
+    values = parameters_by_name(parameters or [], params)
+    preview = app.plan_target(target, values, asked=asked, say=err)
     if json:
         return print_json(preview.to_json())
     for diagnostic in preview.diagnostics:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json as json_text
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -38,6 +38,9 @@ Verbose = Annotated[
 Force = Annotated[bool, Parameter(negative="", help="Kill at once: no grace, no finally tasks.", show_default=False)]
 
 
+Params = Annotated[
+    str | None, Parameter(help="A file of parameters: YAML, TOML or JSON. What -p gives replaces what it says.")
+]
 Until = Annotated[str, Parameter(help="Run only what this task needs, and this task.", show_default=False)]
 Only = Annotated[
     str, Parameter(help="Run this task alone, on what the cache has for the tasks before it.", show_default=False)
@@ -60,6 +63,7 @@ def check(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="With --twice: a parameter, as NAME=VALUE."),
     ] = None,
+    params: Params = None,
     json: Json = False,
 ) -> int:
     """Say everything that is wrong with a pipeline, without running it.
@@ -72,7 +76,9 @@ def check(
     from penstock import app
 
     if twice is not None:
-        return _check_twice(app.check_twice(target, twice, parameters_by_name(parameters or []), say=err), json=json)
+        return _check_twice(
+            app.check_twice(target, twice, parameters_by_name(parameters or [], params), say=err), json=json
+        )
     try:
         checked = app.check_target(target, say=err)
     except InvalidPipeline as invalid:
@@ -123,6 +129,7 @@ def run(
         list[str] | None,
         Parameter(name=["-p", "--parameter"], negative="", help="A parameter, as NAME=VALUE; repeatable."),
     ] = None,
+    params: Params = None,
     until: Until = "",
     only: Only = "",
     given: Given = None,
@@ -147,7 +154,7 @@ def run(
     """
     from penstock import app
 
-    values = parameters_by_name(parameters or [])
+    values = parameters_by_name(parameters or [], params)
     asked, labelled = asked_of(until, only, given), labels_by_name(labels)
     cache = "write" if no_cache else "use"
 
@@ -204,9 +211,10 @@ def cancel(
     return SUCCEEDED
 
 
-def parameters_by_name(texts: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts by name. Raises InvalidInput naming all that are not of that form, or given twice."""
-    wrong = [text for text in texts if not text.partition("=")[1] or not text.partition("=")[0].isidentifier()]
+def parameters_by_name(texts: list[str], file: str | None = None) -> dict[str, Any]:
+    """NAME=VALUE and NAME.FIELD=VALUE texts by name, laid over the parameters of a file. Raises InvalidInput naming all that
+    are not of that form, or given twice."""
+    wrong = [text for text in texts if not _is_parameter(text)]
     if wrong:
         raise InvalidInput(f"not a parameter: {', '.join(map(repr, wrong))}", fix="Write -p NAME=VALUE.")
     given: dict[str, str] = {}
@@ -215,7 +223,16 @@ def parameters_by_name(texts: list[str]) -> dict[str, str]:
         if name in given:
             raise InvalidInput(f"parameter {name!r} is given twice", fix="Give it once.")
         given[name] = written
-    return given
+    if file is None:
+        return given
+    from penstock.app.parameter_files import parameters_in
+
+    return {**parameters_in(file), **given}
+
+
+def _is_parameter(text: str) -> bool:
+    name, equals, _ = text.partition("=")
+    return bool(equals) and all(part.isidentifier() for part in name.split("."))
 
 
 def asked_of(until: str, only: str, given: list[str] | None) -> Asked | None:

@@ -192,7 +192,7 @@ class ValueChecker:
         what, wanted, value = f"input {spec.name!r}", spec.type, constant.value
         if not self._check_constant(constant, what, place):
             return
-        if wanted.is_parameter or wanted.name == "any" or value is None:
+        if wanted.is_given or value is None:
             complaint = check_parameter(wanted, value)
             if complaint:
                 message = f"{what} of {place.node!r} {complaint}"

@@ -51,7 +51,7 @@ from penstock.graph.model import (
     Work,
 )
 from penstock.graph.policies import policy_from_json, policy_to_json
-from penstock.graph.types import Type
+from penstock.graph.types import Field, Type
 from penstock.wire import parameter_from_json, parameter_to_json
 
 GRAPH_VERSION = 1
@@ -97,6 +97,8 @@ def type_to_json(type_: Type) -> Json:
         data["parts"] = [[name, type_to_json(part)] for name, part in type_.parts]
     if type_.item is not None:
         data["item"] = type_to_json(type_.item)
+    if type_.fields is not None:
+        data["fields"] = [[each.name, type_to_json(each.type), each.required] for each in type_.fields]
     return data
 
 
@@ -110,7 +112,12 @@ def type_from_json(data: Mapping[str, Any]) -> Type:
         bases=tuple(data.get("bases", ())),
         form=data.get("form", ""),
         parts=tuple([(name, type_from_json(part)) for name, part in data.get("parts", ())]),
+        fields=_fields_from(data["fields"]) if "fields" in data else None,
     )
+
+
+def _fields_from(data: list[list[Any]]) -> tuple[Field, ...]:
+    return tuple(Field(name, type_from_json(type_), required) for name, type_, required in data)
 
 
 def value_to_json(value: Value) -> Json:

@@ -12,8 +12,9 @@ from penstock.base.errors import InvalidInput
 from penstock.base.limits import LIMITS
 from penstock.graph.model import Graph, InputSpec
 from penstock.graph.names import nearest
+from penstock.graph.records import record_of
 from penstock.graph.sources import plain_source, source_complaint, source_from_text, words_for
-from penstock.graph.types import SOURCE, Type
+from penstock.graph.types import ANY, DICT, SOURCE, Field, Type
 from penstock.wire import Datum, Inline, parameter_to_json
 
 AS_PARAMETER = "__penstock_parameter__"
@@ -40,7 +41,7 @@ def parse_parameter(type_: Type, text: str) -> Any:
         value = _json_or_text(text)
     elif name == SOURCE:
         value = plain_source(type_, source_from_text(type_, stripped))
-    elif type_.is_parameter:
+    elif type_.is_given:
         value = _json(type_, stripped)
     else:
         raise ValueError(_not_a_parameter(type_))
@@ -58,7 +59,9 @@ def check_parameter(type_: Type, value: Any) -> str | None:
         return None if type_.optional or name in ("null", "json", "any") else f"must be {_article(type_)}, not null"
     if name in ("any", "json"):
         return _json_complaint(value)
-    if not type_.is_parameter:
+    if type_.fields is not None:
+        return _fields_complaint(type_, type_.fields, value)
+    if not type_.is_given:
         return _not_a_parameter(type_)
     if name == "enum":
         options = ", ".join(type_.options)
@@ -67,6 +70,8 @@ def check_parameter(type_: Type, value: Any) -> str | None:
         return source_complaint(type_, value)
     if name == "list" and isinstance(value, (list, tuple)):
         return _list_complaint(type_, value)
+    if name == DICT and type_.item is not None and isinstance(value, dict):
+        return next((f"field {key} {c}" for key, each in value.items() if (c := check_parameter(type_.item, each))), None)
     if name == "struct" and isinstance(value, dict):
         return _json_complaint(value)
     if type(value) in _CLASSES_BY_NAME.get(name, ()):
@@ -97,6 +102,15 @@ def plain_parameter(value: Any) -> Any:
 
 def given_parameter(type_: Type, value: Any) -> Any:
     """`plain_parameter` of a value that is given for a type: what stands for a source there becomes one."""
+    if type_.fields is not None:
+        value = record_of(type_, value)
+        if isinstance(value, Mapping):
+            types = type_.known_parts
+            return {str(name): given_parameter(types.get(name, ANY), each) for name, each in value.items()}
+    elif type_.item is not None and type_.item.is_given and isinstance(value, (list, tuple)):
+        return [given_parameter(type_.item, item) for item in value]
+    elif type_.item is not None and type_.item.is_given and type_.name == DICT and isinstance(value, Mapping):
+        return {plain_parameter(key): given_parameter(type_.item, each) for key, each in value.items()}
     plain = plain_parameter(value)
     if type_.name == SOURCE:
         return plain_source(type_, plain)
@@ -135,21 +149,86 @@ def bind_parameters(
                 bound[name] = Inline(parse_parameter(specs[name].type, text))
             except ValueError as error:
                 complaints.append(f"parameter {name!r} {error}")
+    inner = {name: text for name, text in (texts or {}).items() if is_inner(name, specs)}
     for name, given in (values or {}).items():
-        if name in specs:
+        if name in specs and name not in bound:
             value = given_parameter(specs[name].type, given)
             bound[name] = Inline(value)
             complaint = check_parameter(specs[name].type, value)
             if complaint:
                 complaints.append(f"parameter {name!r} {complaint}")
     for name in dict.fromkeys((*(texts or ()), *(values or ()))):
-        if name not in specs:
+        if name not in specs and name not in inner:
             complaints.append(f"{graph.name!r} has no parameter {name!r}. {nearest(name, specs)}")
     given_names = {*(texts or ()), *(values or ())}
-    complaints += _missing([spec for spec in graph.inputs if spec.name not in given_names], bound) + _too_large(bound)
+    complaints += _with_inner(inner, specs, bound)
+    complaints += _missing([spec for spec in graph.inputs if spec.name not in (*given_names, *bound)], bound)
+    complaints += _too_large(bound)
     if complaints:
         raise InvalidInput("\n".join(complaints), fix=_signature(graph))
     return {spec.name: bound[spec.name] for spec in graph.inputs}
+
+
+def is_inner(name: str, specs: Mapping[str, InputSpec]) -> bool:
+    """Whether a name stands for a field of an input: `config.lr`."""
+    return name not in specs and "." in name and name.partition(".")[0] in specs
+
+
+def _with_inner(texts: Mapping[str, str], specs: Mapping[str, InputSpec], bound: dict[str, Datum]) -> list[str]:
+    """Lay fields that are given by themselves over what an input is given, or over its default. Complaints."""
+    complaints: list[str] = []
+    changed: dict[str, Any] = {}
+    for name, text in texts.items():
+        head, *path = name.split(".")
+        spec = specs[head]
+        if head not in changed:
+            base = (
+                bound[head].value if isinstance(bound.get(head), Inline) else spec.default.value if spec.default else {}
+            )  # type: ignore[union-attr]
+            changed[head] = json.loads(json.dumps(base)) if isinstance(base, Mapping) else {}
+        try:
+            _lay(changed[head], spec.type, path, text)
+        except ValueError as error:
+            complaints.append(f"parameter {name!r} {error}")
+    for head, value in changed.items():
+        complaint = None if complaints else check_parameter(specs[head].type, value)
+        if complaint:
+            complaints.append(f"parameter {head!r} {complaint}")
+        bound[head] = Inline(value)
+    return complaints
+
+
+def _lay(value: dict[str, Any], type_: Type, path: list[str], text: str) -> None:
+    """Set the field at a path to what a text says for its type."""
+    for position, name in enumerate(path):
+        if type_.fields is None and type_.name not in ("struct", "json", "any"):
+            raise ValueError(f"names a field, but {type_} has none")
+        types = type_.known_parts
+        if type_.fields is not None and name not in types:
+            raise ValueError(f"has no field {name!r}. {nearest(name, types)}")
+        type_ = types.get(name, ANY)
+        if position == len(path) - 1:
+            value[name] = parse_parameter(type_, text)
+        else:
+            inner = value.get(name)
+            value[name] = dict(inner) if isinstance(inner, Mapping) else {}
+            value = value[name]
+
+
+def _fields_complaint(type_: Type, fields: tuple[Field, ...], value: Any) -> str | None:
+    """What is wrong with a configuration; fields of fields are named with a dot."""
+    if not isinstance(value, Mapping):
+        names = ", ".join(each.name for each in fields)
+        return f"must be a {type_.name.rpartition(':')[2]} (a struct with the fields {names}), not {_shown(value)}"
+    known = {each.name: each for each in fields}
+    for name, each in value.items():
+        if name not in known:
+            return f"has no field {name!r}. {nearest(str(name), known)}"
+        if complaint := check_parameter(known[name].type, each):
+            inner = complaint.removeprefix("field ")
+            return f"field {name}.{inner}" if inner != complaint else f"field {name} {complaint}"
+    missing = [f"{each.name} ({each.type})" for each in fields if each.required and each.name not in value]
+    return f"has no value for the field {', '.join(missing)}: give it" if missing else None
 
 
 def _missing(specs: list[InputSpec], bound: dict[str, Datum]) -> list[str]:
@@ -158,7 +237,7 @@ def _missing(specs: list[InputSpec], bound: dict[str, Datum]) -> list[str]:
     for spec in specs:
         if spec.default is not None:
             bound[spec.name] = Inline(spec.default.value)
-        elif spec.type.is_parameter or spec.type.name == "any":
+        elif spec.type.is_given:
             words = words_for(spec.type) if spec.type.name == SOURCE else spec.type
             complaints.append(f"parameter {spec.name!r} ({words}) must be given")
         else:

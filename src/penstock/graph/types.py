@@ -14,6 +14,15 @@ PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "e
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a configuration; one that is not `required` has a default, which its class knows."""
+
+    name: str
+    type: Type
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Type:
     """A parameter type by its short name, `list` with its item type, `dict` with the type of its values (a struct that may
     hold artifacts), `path` (a file or folder), `source` (where data stands outside, of the kinds in `options`; see
@@ -21,8 +30,10 @@ class Type:
     Python class under the shortest public module (`pandas:DataFrame`).
 
     `bases` holds the names of the class's bases, so that a value may go where a base is asked for; `parts` what is known of
-    the items of a tuple (by position: "0", "1") and the fields of a dict, dataclass or NamedTuple. Both are knowledge
-    about the type, not part of its identity. `form` is how an artifact is to be stored, empty for the usual way.
+    the items of a tuple (by position: "0", "1") and the fields of a dict, dataclass or NamedTuple; `fields` those of a
+    configuration (a TypedDict, a dataclass, a model of pydantic), whose values may be given as structs, None for any
+    other type. All three are knowledge about the type, not part of its identity. `form` is how an artifact is to be stored,
+    empty for the usual way.
     """
 
     name: str
@@ -32,12 +43,30 @@ class Type:
     bases: tuple[str, ...] = field(default=(), compare=False)
     form: str = ""
     parts: tuple[tuple[str, Type], ...] = field(default=(), compare=False)
+    fields: tuple[Field, ...] | None = field(default=None, compare=False)
 
     @property
     def is_parameter(self) -> bool:
         if self.name == "list":
             return self.item is None or self.item.is_parameter
         return self.name in PARAMETER_NAMES
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a value may be given from outside or as a constant, as JSON data."""
+        if self.name in ("list", DICT) and self.item is not None:
+            return self.item.is_given
+        return self.is_parameter or self.name == "any" or self.fields is not None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether this is a configuration, or a list or dict of them."""
+        return self.fields is not None or (self.item is not None and self.item.is_configured)
+
+    @property
+    def known_parts(self) -> dict[str, Type]:
+        """What is known of fields, by name."""
+        return {each.name: each.type for each in self.fields} if self.fields is not None else dict(self.parts)
 
     @property
     def is_counted(self) -> bool:
@@ -58,6 +87,8 @@ class Type:
             return other.name == DICT and self._accepts_items(other)
         if self.name == "struct" and other.name == DICT:
             return True  # looked at when it comes
+        if self.fields is not None and other.name in (DICT, "struct"):
+            return self._accepts_fields(self.fields, other)
         if self.parts and ":" in self.name and other.name in (DICT, "struct") and other.parts:
             return self._accepts_parts(other)  # the worker makes the object of its fields
         if self.name == "enum":
@@ -73,6 +104,15 @@ class Type:
 
     def _accepts_items(self, other: Type) -> bool:
         return self.item is None or other.item is None or self.item.accepts(other.item)
+
+    def _accepts_fields(self, fields: tuple[Field, ...], other: Type) -> bool:
+        """Whether a struct may be made into a configuration, as far as is known: what comes is looked at again."""
+        known = dict(other.parts)
+        if not known:
+            return other.name == "struct" or self._accepts_items(other)
+        types = self.known_parts
+        given = all(name in types and types[name].accepts(type_) for name, type_ in known.items())
+        return given and all(each.name in known for each in fields if each.required)
 
     def _accepts_parts(self, other: Type, *, exactly: bool = False) -> bool:
         """Whether what is known of both agrees; `exactly`: they must have as many parts, as tuples do."""

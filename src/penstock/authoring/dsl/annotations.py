@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
+from penstock.authoring.dsl.configurations import fields_of
 from penstock.authoring.dsl.forms import Form
 from penstock.authoring.dsl.places import function_location, importable_module, unwrapped
 from penstock.authoring.dsl.sources import KIND_BY_CLASS
@@ -116,7 +117,7 @@ def _generic_type(origin: Any, annotation: Any) -> Type:
     arguments = typing.get_args(annotation)
     if origin is typing.Annotated:
         return _annotated_type(type_of_annotation(arguments[0]), arguments[1:])
-    if origin in (typing.Final, typing.ClassVar):
+    if origin in (typing.Final, typing.ClassVar, typing.Required, typing.NotRequired):
         return type_of_annotation(arguments[0])
     if origin is typing.Literal:
         return _literal_type(arguments)
@@ -150,6 +151,13 @@ def without_form(type_: Type) -> Type:
     parts = tuple([(name, without_form(part)) for name, part in type_.parts])
     same = item is type_.item and all(new is old for (_, new), (_, old) in zip(parts, type_.parts, strict=True))
     return replace(type_, item=item, form="", parts=parts) if type_.form or not same else type_
+
+
+def _stored(type_: Type) -> Type:
+    """A type as outputs have it: an object that a task returns is an artifact, whose fields no expression reads."""
+    item = type_.item if type_.item is None else _stored(type_.item)
+    given = type_.fields if ":" not in type_.name else None
+    return type_ if item is type_.item and given is type_.fields else replace(type_, item=item, fields=given)
 
 
 def _literal_type(options: tuple[Any, ...]) -> Type:
@@ -186,14 +194,15 @@ def _new_class_type(class_: type) -> Type:
     if issubclass(class_, PurePath):
         return PATH
     if typing.is_typeddict(class_):
-        return STRUCT
+        return replace(STRUCT, fields=fields_of(class_))
     if getattr(class_, "_is_protocol", False) or class_.__module__ in ("typing", "numbers", "collections.abc"):
         return ANY  # what satisfies it does not inherit from it
     bases = [base for base in class_.__mro__[1:-1] if base.__module__ not in ("typing", "abc")]
     plain = Type(public_name(class_), bases=tuple(public_name(base) for base in bases))
     _TYPE_BY_CLASS[class_] = plain  # a field of its own type has none of its parts
     named = output_fields(class_) or {}
-    return replace(plain, parts=tuple([(name, type_of_annotation(hint)) for name, hint in named.items()]))
+    parts = tuple([(name, type_of_annotation(hint)) for name, hint in named.items()])
+    return replace(plain, parts=parts, fields=fields_of(class_))
 
 
 def public_name(class_: type) -> str:
@@ -289,14 +298,14 @@ class _Reader:
         if named is not None:
             for field_annotation in named.values():
                 self._check_form(field_annotation)
-            return tuple(OutputSpec(name, type_of_annotation(a)) for name, a in named.items()), annotation
+            return tuple(OutputSpec(name, _stored(type_of_annotation(a))) for name, a in named.items()), annotation
         if typing.get_origin(annotation) in _STREAMS or annotation in _STREAMS:
             self.report(
                 "generator-function",
                 f"{self.name!r} returns a generator, which cannot be kept",
                 "Return a list, or write a file and return its Path.",
             )
-        return (OutputSpec("output", type_of_annotation(annotation)),), None
+        return (OutputSpec("output", _stored(type_of_annotation(annotation))),), None
 
     def _check_form(self, annotation: Any) -> None:
         for note in _forms_in(annotation):

@@ -17,7 +17,7 @@ from penstock.graph.bindings import Constant
 from penstock.graph.builder import UNKNOWN_SCOPED, NodeRef, Scoped
 from penstock.graph.expression.tree import ListTree, Literal, MapTree, Operation, Select, Tree
 from penstock.graph.names import nearest
-from penstock.graph.parameters import given_parameter, plain_parameter
+from penstock.graph.parameters import check_parameter, given_parameter, plain_parameter
 from penstock.graph.sources import source_of
 from penstock.graph.types import DICT, SOURCE, Type
 from penstock.graph.value_types import type_of_constant
@@ -360,10 +360,13 @@ def as_scoped(value: Any, wanted: Type | None = None) -> Scoped:
         return _settled(constant, wanted)
     if wanted is not None and (wanted.item or wanted).name == SOURCE and not _holds_handles(value, sources=False):
         return Scoped(None, Constant(given_parameter(wanted, value)), wanted)
+    if wanted is not None and wanted.is_configured:
+        value = given_parameter(wanted, value)
     if _holds_handles(value):
         return text_with_tokens(value) if isinstance(value, str) else _collection(value, wanted)
     plain = plain_parameter(value)
-    return Scoped(None, Constant(plain), type_of_constant(plain))
+    fits = wanted is not None and wanted.is_configured and check_parameter(wanted, plain) is None
+    return Scoped(None, Constant(plain), wanted if wanted is not None and fits else type_of_constant(plain))
 
 
 def _whole(handle: Handle, wanted: Type) -> Scoped | None:
@@ -408,7 +411,7 @@ def operate(operator: str, *operands: Any, method: bool = False) -> Handle:
 def _select(handle: Handle, field: str) -> Handle:
     scoped = value_of(handle)
     name = scoped.type.name
-    if name not in ("struct", DICT, "json", "any"):
+    if name not in ("struct", DICT, "json", "any") and scoped.type.fields is None:
         what = f"{handle!r} has no field {field!r}"
         fix = "Only structs (a dict, a TypedDict) have fields; read an artifact in a task that returns what is needed."
         ref = handle._ref
@@ -451,7 +454,7 @@ def _holds_handles(value: Any, *, sources: bool = True) -> bool:
 def _collection(value: Any, wanted: Type | None) -> Scoped:
     """A list or dict with handles in it."""
     if isinstance(value, dict):
-        known = dict(wanted.parts) if wanted is not None else {}
+        known = wanted.known_parts if wanted is not None else {}
         item = wanted.item if wanted is not None and wanted.name == DICT else None
         pairs = [(as_scoped(name), as_scoped(part, known.get(name, item))) for name, part in value.items()]
         parts = [part for pair in pairs for part in pair]

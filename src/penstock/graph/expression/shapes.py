@@ -53,10 +53,10 @@ _TYPES = {"null": NULL, "bool": BOOL, "int": INT, "uint": INT, "double": FLOAT, 
 
 def shape_of(given: Type) -> Shape:
     """The shape of values of a graph type."""
-    parts = tuple([(name, shape_of(part)) for name, part in given.parts])
+    parts = tuple([(name, shape_of(part)) for name, part in given.known_parts.items()])
     if given.name == "list":
         found = Shape("list", item=shape_of(given.item) if given.item else DYN, parts=parts)
-    elif given.name in (DICT, "struct"):
+    elif given.name in (DICT, "struct") or given.fields is not None:
         found = Shape("map", item=shape_of(given.item) if given.item else DYN, key="string", parts=parts)
     elif given.name == "enum":
         found = Shape("string", options=given.options)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapp
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 from penstock.base.errors import PenstockError
 from penstock.base.scratch import is_scratch
+from penstock.launcher.inner.configurations import is_configuration, to_configuration
 from penstock.values import data
 from penstock.values.datums import DeclaredType
 from penstock.values.names import class_name
@@ -92,25 +94,34 @@ def _conversions(function: Callable[..., Any], inputs: Mapping[str, DeclaredType
         hints = get_type_hints(function)
     except Exception:  # noqa: BLE001 - whatever an author's annotation raises; it was a diagnostic when the graph was made
         return {}
-    found = {name: _conversion(hints[name]) for name in inputs if name in hints}
+    found = {name: _conversion(hints[name], given=_is_given(inputs[name])) for name in inputs if name in hints}
     return {name: conversion for name, conversion in found.items() if conversion is not None}
 
 
 def _may_convert(declared: DeclaredType) -> bool:
-    """Enumerations travel as text, tuples as lists, dataclasses and named tuples that are passed on whole as structs."""
-    return declared["name"] in ("enum", "list", "dict") or "parts" in declared
+    """Enumerations travel as text, tuples as lists, configurations, and dataclasses and named tuples that are passed on
+    whole, as structs."""
+    return declared["name"] in ("enum", "list", "dict") or "parts" in declared or "fields" in declared
 
 
-def _conversion(annotation: Any) -> Conversion | None:
-    """What makes the JSON of a parameter into what an annotation says; None: it is that already."""
+def _is_given(declared: DeclaredType) -> bool:
+    """Whether a type is a configuration, or a list or dict of them."""
+    return "fields" in declared or ("item" in declared and _is_given(declared["item"]))
+
+
+def _conversion(annotation: Any, *, given: bool = False) -> Conversion | None:
+    """What makes the JSON of a parameter into what an annotation says; None: it is that already. `given`: its classes are
+    configurations, made by calling them; the objects of others are made as reading makes them."""
     members = getattr(annotation, "__members__", None)
     if isinstance(annotation, type) and members is not None:
         return _to_member({option_of(member): member for member in members.values()})
+    if given and isinstance(annotation, type) and is_configuration(annotation):
+        return to_configuration(annotation, _field_conversion)
     fields = record_fields(annotation)
     if fields is not None:
         return _to_record(annotation, fields)
     origin = get_origin(annotation)
-    inner = [_conversion(argument) for argument in get_args(annotation) if argument is not Ellipsis]
+    inner = [_conversion(argument, given=given) for argument in get_args(annotation) if argument is not Ellipsis]
     if annotation is tuple or origin is tuple:
         return _to_tuple(inner)
     some = next((conversion for conversion in inner if conversion is not None), None)
@@ -121,6 +132,20 @@ def _conversion(annotation: Any) -> Conversion | None:
     if origin in _DICTS:
         return _to_dict(inner[-1])
     return _to_list(some) if origin in _LISTS else None
+
+
+def _field_conversion(annotation: Any) -> Conversion | None:
+    """As `_conversion`, for a field of a configuration: it may be a path, which travels as text, or a float that was
+    written without a dot."""
+    if annotation is float:
+        return lambda value: float(value) if type(value) is int else value
+    if isinstance(annotation, type) and issubclass(annotation, Path):
+        return lambda value: annotation(value) if isinstance(value, str) else value
+    if get_origin(annotation) in (Required, NotRequired):
+        return _field_conversion(get_args(annotation)[0])
+    if Path in get_args(annotation) and type(None) in get_args(annotation):
+        return _field_conversion(Path)
+    return _conversion(annotation, given=True)
 
 
 def record_fields(annotation: Any) -> dict[str, Any] | None:
