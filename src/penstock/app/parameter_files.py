@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,22 +42,33 @@ def read_data(path: str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InvalidInput(f"{path} cannot be read: {why}", fix="Paths are relative to the current folder.") from None
+    if suffix in (".yaml", ".yml"):
+        return _data_of_yaml(path, content)
     try:
-        return _parsed(content, suffix)
-    except Exception as error:  # noqa: BLE001 - whatever a parser raises says what is wrong with the text
+        return json.loads(content) if suffix == ".json" else tomllib.loads(content)
+    except ValueError as error:
         raise InvalidInput(f"{path} is not valid {suffix[1:].upper()}: {error}", fix="Correct the file.") from None
 
 
-def _parsed(content: str, suffix: str) -> Any:
-    if suffix == ".json":
-        return json.loads(content)
-    if suffix == ".toml":
-        import tomllib
+def _data_of_yaml(path: str, content: str) -> Any:
+    """As files of pipelines are read: YAML 1.2, with their limits."""
+    from penstock.authoring.yaml.reading import read
+    from penstock.authoring.yaml.tree import Dictionary, Part, Sequence, Source, plain_value
 
-        return tomllib.loads(content)
-    from ruamel.yaml import YAML
+    def data(part: Part) -> Any:
+        if isinstance(part, Sequence):
+            return [data(item) for item in part.items]
+        if isinstance(part, Dictionary):
+            return {name: data(value) for name, (_, value) in part.entries.items()}
+        return plain_value(part)
 
-    return YAML(typ="safe", pure=True).load(content)
+    source = Source(path, content, [])
+    part = read(source)
+    errors = [each for each in source.diagnostics if each.severity == "error"]
+    if errors:
+        first = errors[0]
+        raise InvalidInput(f"{first.location}: {first.message}", fix=first.fix)
+    return None if part is None else data(part)
 
 
 def with_files(graph: Graph, given: Mapping[str, str | Data]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -42,7 +42,7 @@ def run_target(
 ) -> RunResult:
     """Run a target with parameters as texts, until it ends. Raises what is wrong with the input, having created
     nothing. `cache`: "use", or "write" to read nothing of it."""
-    bind = partial(bind_texts, texts=texts)
+    bind = partial(bind_texts, given=texts)
     return run_new(parse_target(text), bind, progress=progress, cache=cache, asked=asked, labels=labels)
 
 

@@ -71,7 +71,9 @@ def check_parameter(type_: Type, value: Any) -> str | None:
     if name == "list" and isinstance(value, (list, tuple)):
         return _list_complaint(type_, value)
     if name == DICT and type_.item is not None and isinstance(value, dict):
-        return next((f"field {key} {c}" for key, each in value.items() if (c := check_parameter(type_.item, each))), None)
+        return next(
+            (f"field {key} {c}" for key, each in value.items() if (c := check_parameter(type_.item, each))), None
+        )
     if name == "struct" and isinstance(value, dict):
         return _json_complaint(value)
     if type(value) in _CLASSES_BY_NAME.get(name, ()):
@@ -182,9 +184,8 @@ def _with_inner(texts: Mapping[str, str], specs: Mapping[str, InputSpec], bound:
         head, *path = name.split(".")
         spec = specs[head]
         if head not in changed:
-            base = (
-                bound[head].value if isinstance(bound.get(head), Inline) else spec.default.value if spec.default else {}
-            )  # type: ignore[union-attr]
+            given = bound.get(head)
+            base = given.value if isinstance(given, Inline) else spec.default.value if spec.default else {}
             changed[head] = json.loads(json.dumps(base)) if isinstance(base, Mapping) else {}
         try:
             _lay(changed[head], spec.type, path, text)

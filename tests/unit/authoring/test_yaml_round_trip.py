@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from penstock.authoring.dsl.pipelines import Pipeline
 from penstock.authoring.yaml.components import Found
 from penstock.authoring.yaml.load import load
+from penstock.authoring.yaml.types import text_of_type, type_of_text
 from penstock.authoring.yaml.write import write
 from penstock.graph.codec import graph_digest
 from penstock.graph.model import Call, Finally, Function, Graph, bodies_of
@@ -79,3 +80,21 @@ def test_an_authored_pipeline_survives_being_written(path: Path) -> None:
             assert again.description == graph.description
     finally:
         sys.modules.pop(path.stem, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "struct{rate:float, layers?:list[int]}",
+        "training:Config{kind?:enum[fast, slow], inner:training:Inner{n:int?}, more?:dict[m:Other{}]}?",
+        "list[struct{a:str}]",
+    ],
+)
+def test_a_type_with_fields_survives_being_written(text: str) -> None:
+    assert text_of_type(type_of_text(text)) == text
+
+
+@pytest.mark.parametrize("text", ["struct{rate}", "struct{rate:float", "struct{:int}", "struct{a:int b:int}"])
+def test_fields_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="names a type"):
+        type_of_text(text)

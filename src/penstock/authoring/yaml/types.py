@@ -1,4 +1,5 @@
-"""Types as text: `int`, `list[int]`, `enum[a, b]`, `pandas:DataFrame`, `source[file, url]`; `?` at the end: or null."""
+"""Types as text: `int`, `list[int]`, `enum[a, b]`, `pandas:DataFrame`, `source[file, url]`,
+`struct{rate:float, layers?:list[int]}`; `?` at the end: or null; after the name of a field: it need not be given."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import replace
 
 from penstock.graph.names import nearest
 from penstock.graph.sources import KINDS
-from penstock.graph.types import DICT, SOURCE, STRUCT, Type, dict_of
+from penstock.graph.types import DICT, SOURCE, STRUCT, Field, Type, dict_of
 
 _SIMPLE = ("int", "float", "str", "bool", "list", "struct", "json", "any", "path", "null")
 _FORMS = (*_SIMPLE, *KINDS, "enum", "source")
@@ -22,6 +23,8 @@ _TYPES = (
 )
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OPTION = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^\s,"\[\]][^,"\[\]]*?)\s*(,|\])')
+_EXAMPLE = "Write struct{rate:float, layers?:list[int]}."
+_FIELD = re.compile(r"([^\W\d]\w*)\s*(\??)\s*:")
 _BARE = re.compile(r'[^\s,"\[\]]([^,"\[\]]*[^\s,"\[\]])?')
 
 
@@ -44,7 +47,13 @@ def text_of_type(type_: Type) -> str:
         text = type_.options[0]
     elif type_.options:
         text = f"{text}[{', '.join(_option(option) for option in type_.options)}]"
+    if type_.fields is not None:
+        text += "{" + ", ".join(map(_text_of_field, type_.fields)) + "}"
     return f"{text}?" if type_.optional else text
+
+
+def _text_of_field(field: Field) -> str:
+    return f"{field.name}{'' if field.required else '?'}:{text_of_type(field.type)}"
 
 
 def _option(option: str) -> str:
@@ -56,11 +65,13 @@ class _Reader:
         self.rest = text
 
     def type(self) -> Type:
-        match = re.match(r"\s*([^\s\[\],?]+)", self.rest)
+        match = re.match(r"\s*([^\s\[\]{},?]+)", self.rest)
         if match is None:
             raise ValueError("names no type", _TYPES)
         name, self.rest = match[1], self.rest[match.end() :]
         found = self._named(name)
+        if self.rest.startswith("{") and (found.name == "struct" or ":" in found.name):
+            found = replace(found, fields=self._fields())
         if self.rest.startswith("?"):
             self.rest = self.rest[1:]
             found = replace(found, optional=True)
@@ -91,6 +102,22 @@ class _Reader:
         if not self.rest.startswith("]"):
             raise ValueError("names a type with a `[` and no `]`", "Write list[int].")
         self.rest = self.rest[1:]
+
+    def _fields(self) -> tuple[Field, ...]:
+        self.rest = self.rest[1:].lstrip()
+        fields: list[Field] = []
+        while not self.rest.startswith("}"):
+            match = _FIELD.match(self.rest)
+            if match is None:
+                raise ValueError("names a type with fields that cannot be read", _EXAMPLE)
+            self.rest = self.rest[match.end() :]
+            fields.append(Field(match[1], self.type(), not match[2]))
+            self.rest = self.rest.lstrip()
+            if not self.rest.startswith((",", "}")):
+                raise ValueError("names a type with a `{` and no `}`", _EXAMPLE)
+            self.rest = self.rest.removeprefix(",").lstrip()
+        self.rest = self.rest[1:]
+        return tuple(fields)
 
     def _options(self, name: str) -> tuple[str, ...]:
         example = "enum[small, large]" if name == "enum" else "source[file, url]"
