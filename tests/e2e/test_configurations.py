@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_file_or_field_is_named(project) -> None:
     for given, words in [
         (("--params", "no.yaml"), "no.yaml cannot be read: No such file"),
         (("--params", "bad.json"), "bad.json is not valid JSON"),
-        (("--params", "bad.yaml"), "bad.yaml:1:"),
+        (("--params", "bad.yaml"), "bad.yaml:2:1: a list in [ ] is not closed"),
         (("--params", "list.yaml"), "list.yaml must hold parameters by name"),
         (("--params", "training.py"), "training.py must end with .json, .toml, .yaml, .yml"),
         (("-p", "config=@bad.json"), "bad.json is not valid JSON"),
