@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from itertools import combinations
 from typing import Any
 
@@ -94,3 +97,33 @@ def test_more_than_the_machine_has_is_refused_before_anything_runs(project: Any)
     assert not (project.folder / ".penstock" / "state.db").exists()
     without = project.call("run", "many.py", PENSTOCK_GPUS="off", **environment(project))
     assert "there is no GPU" in without.err
+
+
+def test_a_stopped_process_that_holds_the_ledgers_lock_is_named_and_ctrl_c_works(project: Any) -> None:
+    project.write(
+        "plain.py",
+        TRAIN.replace("@task(gpu=SHARE, cpu=0.1)", "@task").replace("allocate(TAKEN << 30, percent=30.0)", "'0'"),
+    )
+    project.write("whole.py", TRAIN.replace("SHARE", "1").replace("TAKEN", "5"))
+    variables = environment(project)
+    ledger = project.folder / "runtime" / "penstock" / "ledger.json"
+    ledger.parent.mkdir(mode=0o700)
+    ledger.touch()
+    program = f"import fcntl; file = open({str(ledger)!r}); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+    try:
+        holder.send_signal(signal.SIGSTOP)
+        assert project.call("run", "plain.py", **variables).status == 0
+        run = project.start("run", "whole.py", **variables)
+        said = ""
+        for line in run.stderr:
+            said += line
+            if f"process {holder.pid}, which is stopped, holds the lock of" in line:
+                break
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 3, said + err
+    finally:
+        holder.kill()
+        holder.communicate()

@@ -60,9 +60,9 @@ class Leases:
             return ""
         lease = Lease(shares)
         live = [each for each in self._leases.values() if not each.ended]
-        taken = self._ledger.lease(_sum([*live, lease]), noted=_sum([*self._leases.values(), lease]))
-        if taken:
-            return f"{taken} is leased by another controller"
+        refusal = self._ledger.lease(_sum([*live, lease]), noted=_sum([*self._leases.values(), lease]))
+        if refusal:
+            return refusal
         lease.before = {name: self._use(name).memory_bytes for name in shares}
         self._leases[attempt_id] = lease
         self.sample_at = min(self.sample_at, time.monotonic() + SAMPLE_S)

@@ -112,6 +112,21 @@ def started_ticks(pid: int) -> int:
     return 0 if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
+def holder_of_lock(path: Path) -> tuple[int, bool] | None:
+    """The process that has the flock of a file, and whether it is stopped; None: nobody can say. See proc_locks(5)."""
+    try:
+        inode = path.stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return None
+    for fields in locks:
+        if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            state = stat_fields(int(fields[4]))
+            if state is not None and int(fields[4]) > 0:
+                return int(fields[4]), state[0] in "Tt"
+    return None
+
+
 def boot_id() -> str:
     """Which start of the machine this is; "" where nobody can say."""
     try:

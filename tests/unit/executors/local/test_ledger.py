@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -124,7 +128,7 @@ def test_devices_are_leased_not_advised(tmp_path: Path) -> None:
     two = Ledger(tmp_path, entry="two", total=total)
     assert one.lease({"gpu:A": 600}, noted={"gpu:A": 600}) == ""
     assert (two.left()["gpu:A"], two.left()["gpu_memory:A"], one.left()["gpu:A"]) == (400, 80, 1000)
-    assert two.lease({"gpu:A": 500}, noted={"gpu:A": 500}) == "gpu:A"
+    assert two.lease({"gpu:A": 500}, noted={"gpu:A": 500}) == "gpu:A is leased by another controller"
     assert one.left()["gpu:A"] == 1000, "what was refused is not noted"
     assert two.lease({"gpu:A": 400}, noted={"gpu:A": 400}) == ""
     one.publish({"cpu": 1000})
@@ -136,3 +140,40 @@ def test_devices_are_leased_not_advised(tmp_path: Path) -> None:
     assert (one.left()["gpu:A"], two.left()["gpu:A"]) == (1000, 600)
     one.close()
     assert two.left()["gpu:A"] == 1000
+
+
+HOLDS = "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); input()"
+
+
+@contextmanager
+def held_by_a_stopped_process(folder: Path) -> Iterator[int]:
+    """Somebody has the ledger's lock and was stopped there, as by Ctrl-Z; its process."""
+    command = [sys.executable, "-c", HOLDS, str(folder / "ledger.json")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        holder.send_signal(signal.SIGSTOP)
+        try:
+            yield holder.pid
+        finally:
+            holder.kill()
+
+
+def test_a_stopped_process_that_holds_the_lock_holds_nobody_up(tmp_path: Path) -> None:
+    total = {**TOTAL, "gpu:A": 1000}
+    before = Ledger(tmp_path, entry="before", total=total)
+    with held_by_a_stopped_process(tmp_path) as pid:
+        begun = time.monotonic()
+        one = Ledger(tmp_path, entry="one", total=total)
+        for ledger in (before, one):
+            assert ledger.left() == total, "it is advice, and there is none"
+            ledger.publish({"cpu": 1000})
+        said = one.lease({"gpu:A": 1000}, noted={"gpu:A": 1000})
+        assert f"process {pid}, which is stopped, holds the lock of {tmp_path}/ledger.json" in said
+        assert f"`kill -CONT {pid}`" in said and f"`kill -KILL {pid}`" in said
+        assert one.left()["gpu:A"] == 0, "no device is asked for again before the lock is free"
+        before.close()
+        assert time.monotonic() - begun < 10 * ledgers.LOCK_S
+    assert one.left() == total
+    assert one.lease({"gpu:A": 1000}, noted={"gpu:A": 1000}) == ""
+    two = Ledger(tmp_path, entry="two", total=total)
+    assert (two.left()["gpu:A"], two.left()["cpu"]) == (0, 7000), "what could not be noted was noted afterwards"
