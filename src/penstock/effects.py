@@ -46,7 +46,8 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_ms: int) -> Sequence[Report]:
-        """Reports at hand; waits at most `timeout_ms` for the first one."""
+        """Reports at hand; waits at most `timeout_ms` for the first one. Raises StoreUnavailable when the place in which it
+        notes what attempts do has gone."""
         ...
 
     def observations(self) -> Sequence[Observed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,12 +49,24 @@ def moved(state: Path) -> None:
     state.rename(state.with_name("elsewhere"))
 
 
+def without_local(state: Path) -> None:
+    shutil.rmtree(state / "local")
+
+
+def local_moved(state: Path) -> None:
+    (state / "local").rename(state / "elsewhere")
+
+
+LOCAL = "the folder of the local executor, FOLDER/.penstock/local/"
+STORE = "the state store FOLDER/.penstock/"
 REMOVED: dict[Callable[[Path], None], str] = {
-    unlinked: "state.db was moved or deleted while it was in use",
-    emptied: "state.db was emptied while it was in use",
-    cut: "state.db was cut from ",
-    without_its_log: "state.db-wal was moved or deleted while it was in use",
-    moved: "state.db was moved or deleted while it was in use",
+    unlinked: f"{STORE}state.db was moved or deleted while it was in use",
+    emptied: f"{STORE}state.db was emptied while it was in use",
+    cut: f"{STORE}state.db was cut from ",
+    without_its_log: f"{STORE}state.db-wal was moved or deleted while it was in use",
+    moved: "was moved or deleted while it was in use",
+    without_local: LOCAL,
+    local_moved: LOCAL,
 }
 
 
@@ -73,5 +86,20 @@ def test_state_removed_while_a_run_is_at_work_is_noticed(project, remove: Callab
     (project.folder / "go").touch()
     out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (1, ""), err
-    assert f"error: the state store {project.folder}/.penstock/{REMOVED[remove]}" in err
+    told = err.replace(str(project.folder), "FOLDER")
+    assert "error: the " in told and REMOVED[remove] in told, err
     assert "defect" not in err and "Traceback" not in err
+
+
+def test_what_a_run_without_its_local_folder_had_is_resumed(project) -> None:
+    """No attempt is tried again and again in between: nothing can be started where there is no folder to note it."""
+    project.write("waits.py", WAITS)
+    run = project.start("run", "waits.py", "-p", f"folder={project.folder}")
+    until(lambda: (project.folder / "begun").exists() or run.poll() is not None)
+    without_local(project.folder / ".penstock")
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 1, err
+    assert "was moved or deleted while it was in use" in err and "again" in err
+    (project.folder / "go").touch()
+    resumed = project.call("retry", "latest")
+    assert resumed.status == 0 and "output = 1" in resumed.out, resumed.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,16 @@ def test_what_cannot_start_is_told(tmp_path: Path, options: dict[str, str]) -> N
             assert "no_such_module" in outcome.why or "broken on purpose" in outcome.why
     finally:
         executor.close()
+
+
+@pytest.mark.parametrize("removed", ["local", "logs"])
+def test_nothing_is_tried_where_the_folder_of_the_executor_is_gone(removed: str, tmp_path: Path) -> None:
+    subject = LocalSubject(tmp_path)
+    with closing(subject.open()) as executor:
+        run_one(executor, subject.request("ok", name(1)))
+        (subject.state / removed).rename(subject.state / "elsewhere")
+        with pytest.raises(
+            StoreUnavailable, match=f"{subject.state}/{removed}/.* was moved or deleted while it was in use"
+        ):
+            run_one(executor, subject.request("ok", name(2), fresh=True))
+    assert not list(subject.state.glob(f"{removed}/*"))

@@ -389,6 +389,8 @@ class LocalExecutor:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _keep_time(self) -> None:
+        """Raises StoreUnavailable when the incarnation's folder has gone, or that of its logs, and no worker starts for it."""
+        self._own.check(logs=any(pool.failures for pool in self._roster.pools.values()))
         now = self._now()
         if now >= self._scan_at:
             self._scan(now)

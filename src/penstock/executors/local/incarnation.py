@@ -13,6 +13,7 @@ Logs stand apart, in `logs/<incarnation>/N.log`: they are kept when the folder g
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -48,11 +49,31 @@ class Incarnation:
             (self.folder / "owner.json").write_text(json.dumps(owner))
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._acknowledged = os.open(self.folder / "acknowledged", flags, 0o600)
+            self._identities = {folder: _identity(folder) for folder in (self.folder, self.logs)}
         except OSError as error:
             raise StoreUnavailable(
                 f"the folder of the local executor cannot be made: {error}",
                 fix="See that the disk has room and that the state folder may be written to.",
             ) from None
+
+    def check(self, *, logs: bool) -> None:
+        """Raises StoreUnavailable when the folder was moved or deleted: a worker's end would be noted nowhere. `logs`: the same
+        of the folder for logs."""
+        self._refuse_removed(self.folder)
+        if logs:
+            self._refuse_removed(self.logs)
+
+    def _refuse_removed(self, folder: Path) -> None:
+        try:
+            if _identity(folder) == self._identities[folder]:
+                return
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+                return  # what is wrong with it shows where it is used
+        raise StoreUnavailable(
+            f"the folder of the local executor, {folder}, was moved or deleted while it was in use",
+            fix="Nothing that was committed is lost; give the same command again.",
+        )
 
     def slot(self, number: int) -> Path:
         return self.folder / f"{number}.slot"
@@ -98,6 +119,11 @@ class Incarnation:
                 self.logs.rmdir()
             except OSError:
                 pass  # it holds logs
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    info = os.stat(folder)
+    return info.st_dev, info.st_ino
 
 
 def remove_folder(folder: Path) -> None:
