@@ -98,7 +98,7 @@ def type_to_json(type_: Type) -> Json:
     if type_.item is not None:
         data["item"] = type_to_json(type_.item)
     if type_.fields is not None:
-        data["fields"] = [[each.name, type_to_json(each.type), each.required] for each in type_.fields]
+        data["fields"] = [[f.name, type_to_json(f.type), f.required, *f.default] for f in type_.fields]
     return data
 
 
@@ -117,7 +117,7 @@ def type_from_json(data: Mapping[str, Any]) -> Type:
 
 
 def _fields_from(data: list[list[Any]]) -> tuple[Field, ...]:
-    return tuple(Field(name, type_from_json(type_), required) for name, type_, required in data)
+    return tuple([Field(name, type_from_json(type_), needed, tuple(default)) for name, type_, needed, *default in data])
 
 
 def value_to_json(value: Value) -> Json:

@@ -42,7 +42,7 @@ def parse_parameter(type_: Type, text: str) -> Any:
     elif name == SOURCE:
         value = plain_source(type_, source_from_text(type_, stripped))
     elif type_.is_given:
-        value = _json(type_, stripped)
+        value = given_parameter(type_, _json(type_, stripped))
     else:
         raise ValueError(_not_a_parameter(type_))
     complaint = check_parameter(type_, value)
@@ -103,12 +103,14 @@ def plain_parameter(value: Any) -> Any:
 
 
 def given_parameter(type_: Type, value: Any) -> Any:
-    """`plain_parameter` of a value that is given for a type: what stands for a source there becomes one."""
+    """`plain_parameter` of a value that is given for a type: what stands for a source there becomes one, and fields of a
+    configuration that are left out get their defaults."""
     if type_.fields is not None:
         value = record_of(type_, value)
         if isinstance(value, Mapping):
             types = type_.known_parts
-            return {str(name): given_parameter(types.get(name, ANY), each) for name, each in value.items()}
+            given = {str(name): given_parameter(types.get(name, ANY), each) for name, each in value.items()}
+            return given | {f.name: f.default[0] for f in type_.fields if f.default and f.name not in given}
     elif type_.item is not None and type_.item.is_given and isinstance(value, (list, tuple)):
         return [given_parameter(type_.item, item) for item in value]
     elif type_.item is not None and type_.item.is_given and type_.name == DICT and isinstance(value, Mapping):
@@ -191,7 +193,8 @@ def _with_inner(texts: Mapping[str, str], specs: Mapping[str, InputSpec], bound:
             _lay(changed[head], spec.type, path, text)
         except ValueError as error:
             complaints.append(f"parameter {name!r} {error}")
-    for head, value in changed.items():
+    for head, laid in changed.items():
+        value = given_parameter(specs[head].type, laid)
         complaint = None if complaints else check_parameter(specs[head].type, value)
         if complaint:
             complaints.append(f"parameter {head!r} {complaint}")

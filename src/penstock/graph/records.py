@@ -22,12 +22,5 @@ def record_of(type_: Type, value: Any) -> Any:
     return value
 
 
-def is_record(value: Any) -> bool:
-    """Whether a value is an instance of such a class."""
-    return (dataclasses.is_dataclass(value) and not isinstance(value, type)) or hasattr(
-        type(value), "__pydantic_fields_set__"
-    )
-
-
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value

@@ -4,6 +4,7 @@ an artifact (semantics 3)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 SOURCE = "source"
 DICT = "dict"
@@ -15,11 +16,13 @@ PARAMETER_NAMES = frozenset({"null", "bool", "int", "float", "str", "struct", "e
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a configuration; one that is not `required` has a default, which its class knows."""
+    """A field of a configuration. One that is not `required` may be left out; `default` is what it is then, as JSON data in a
+    tuple of one, empty where only its class knows it."""
 
     name: str
     type: Type
     required: bool = True
+    default: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Config:
     optimiser: Optimiser
     layers: list[int] = field(default_factory=lambda: [8, 4])
     folder: Path | None = None
+    seed: int = None  # type: ignore[assignment]
 
 
 class Options(TypedDict):
@@ -85,6 +86,11 @@ def named(configs: dict[str, Options]) -> float:
     return sum(each["rate"] for each in configs.values())
 
 
+@task
+def returned(struct: dict[str, Any]) -> dict[str, Any]:
+    return struct
+
+
 @pipeline
 def fields(
     config: Config = Config(Optimiser(0.5), folder=Path("data")),  # noqa: B008 - a pipeline's default is read, not changed
@@ -129,6 +135,42 @@ def test_values_are_given_as_instances_and_as_structs() -> None:
 GRAPH = graph_from_json(graph_to_json(fields.graph()))
 
 
+def test_fields_that_are_left_out_have_their_defaults_in_expressions_too() -> None:
+    @pipeline
+    def reads(config: Config, model: Model = Model()) -> Any:  # noqa: B008 - as above
+        return {"layers": config.layers, "rate": rate_of(model.rate), "kind": config.optimiser.kind}
+
+    graph = graph_from_json(graph_to_json(reads.graph()))
+    bound = bind_parameters(graph, texts={"config.optimiser.rate": "2", "model": "{}"})
+    assert bound["config"].value == {  # type: ignore[union-attr]
+        "optimiser": {"rate": 2.0, "kind": "fast"},
+        "layers": [8, 4],
+        "folder": None,
+        "seed": None,
+    }
+    assert bound["model"].value == {"rate": 0.1, "names": []}  # type: ignore[union-attr]
+    outputs = run_inline(reads, config={"optimiser": {"rate": 1}}, model={}).raise_for_state().outputs
+    assert outputs == {"layers": [8, 4], "rate": 0.1, "kind": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("struct", "words"),
+    [
+        ({"optimiser": {"rate": "x"}}, "Config.optimiser: Optimiser.rate: expected float, got 'x'"),
+        ({"optimiser": {"rte": 1}}, "rte"),
+        ({}, "optimiser"),
+    ],
+)
+def test_a_struct_that_a_task_returns_is_checked_when_it_comes(struct: dict[str, Any], words: str) -> None:
+    @pipeline
+    def passes() -> Any:
+        return of_config(returned(struct))
+
+    error = run_inline(passes).task_runs["of_config"].error
+    assert isinstance(error, TypeError)
+    assert words in str(error)
+
+
 def test_fields_are_given_by_themselves() -> None:
     texts = {"config.optimiser.rate": "7", "config.layers": "[1, 2]", "options": '{"rate": 1}', "options.rate": "5"}
     bound = bind_parameters(GRAPH, texts=texts)
@@ -136,6 +178,7 @@ def test_fields_are_given_by_themselves() -> None:
         "optimiser": {"rate": 7.0, "kind": "fast"},
         "layers": [1, 2],
         "folder": "data",
+        "seed": None,
     }
     assert bound["options"].value == {"rate": 5.0}  # type: ignore[union-attr]
     assert fields.graph().inputs[0].default.value["optimiser"]["rate"] == 0.5  # type: ignore[union-attr]
@@ -173,7 +216,7 @@ def test_a_wrong_constant_is_a_diagnostic() -> None:
     assert len(messages) == 3
     assert "field rate must be a number, not 'x'" in messages[0]
     assert "has no value for the field optimiser" in messages[1]
-    assert "(a struct with the fields optimiser, layers, folder), not 3" in messages[2]
+    assert "(a struct with the fields optimiser, layers, folder, seed), not 3" in messages[2]
 
 
 def test_a_class_with_a_table_is_no_configuration() -> None:

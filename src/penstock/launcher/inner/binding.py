@@ -23,6 +23,7 @@ from penstock.values.refusals import ValueRefused
 from penstock.wire import FunctionRequest
 
 WRAPPERS_MAX = 20
+_PLAIN: Mapping[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}
 _LISTS = (list, Sequence, Iterable, Collection, MutableSequence)
 _DICTS = (dict, Mapping, MutableMapping)
 
@@ -135,10 +136,10 @@ def _conversion(annotation: Any, *, given: bool = False) -> Conversion | None:
 
 
 def _field_conversion(annotation: Any) -> Conversion | None:
-    """As `_conversion`, for a field of a configuration: it may be a path, which travels as text, or a float that was
-    written without a dot."""
-    if annotation is float:
-        return lambda value: float(value) if type(value) is int else value
+    """As `_conversion`, for a field of a configuration: it may be a path, which travels as text. A number or text is checked,
+    as a struct that a task has returned has not been looked at yet."""
+    if annotation in _PLAIN:
+        return _to_plain(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Path):
         return lambda value: annotation(value) if isinstance(value, str) else value
     if get_origin(annotation) in (Required, NotRequired):
@@ -146,6 +147,15 @@ def _field_conversion(annotation: Any) -> Conversion | None:
     if Path in get_args(annotation) and type(None) in get_args(annotation):
         return _field_conversion(Path)
     return _conversion(annotation, given=True)
+
+
+def _to_plain(cls: type) -> Conversion:
+    def convert(value: Any) -> Any:
+        if value is None or type(value) in _PLAIN[cls]:
+            return float(value) if cls is float and type(value) is int else value
+        raise TypeError(f"expected {cls.__name__}, got {value!r:.60}")
+
+    return convert
 
 
 def record_fields(annotation: Any) -> dict[str, Any] | None:

@@ -29,7 +29,12 @@ def to_configuration(cls: Any, conversion_of: Callable[[Any], Conversion | None]
     def convert(value: Any) -> Any:
         if type(value) is not dict:
             return value
-        fields = {name: conversions[name](each) if name in conversions else each for name, each in value.items()}
+        fields: dict[str, Any] = {}
+        for name, each in value.items():
+            try:
+                fields[name] = conversions[name](each) if name in conversions else each
+            except TypeError as error:
+                raise TypeError(f"{cls.__name__}.{name}: {error}") from None
         return make(**fields)
 
     return convert
