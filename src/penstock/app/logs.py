@@ -15,6 +15,8 @@ from penstock.base.errors import StoreUnavailable
 from penstock.effects import StateStore
 from penstock.engine.rows import AttemptRow, RunRow
 from penstock.engine.states import AttemptState, Origin
+from penstock.launcher.outer.crashes import DUMP_BYTES_MAX, before_dump
+from penstock.launcher.outer.crashes import NAMES as CRASHES
 from penstock.settings import Settings
 from penstock.wire import LogSegment
 
@@ -128,11 +130,16 @@ def read_segment(settings: Settings, segment: LogSegment, *, tail_bytes: int | N
 
 
 def tail_of(settings: Settings, attempt: AttemptRow) -> str:
-    """The last lines that an attempt printed."""
+    """The last lines that an attempt printed; of one that crashed, before the stacks of its threads, which are told of as
+    frames."""
     if attempt.log is None or not attempt.log.size_bytes:
         return ""
+    crashed = str((attempt.failure or {}).get("type", "")) in CRASHES
     try:
-        text = b"".join(read_segment(settings, attempt.log, tail_bytes=TAIL_BYTES)).decode(errors="replace")
+        pieces = read_segment(settings, attempt.log, tail_bytes=DUMP_BYTES_MAX if crashed else TAIL_BYTES)
+        text = b"".join(pieces).decode(errors="replace")
     except StoreUnavailable:
         return ""
+    if crashed:
+        text = before_dump(text)[-TAIL_BYTES:]
     return "\n".join(text.rstrip("\n").split("\n")[-TAIL_LINES:])

@@ -40,6 +40,7 @@ from penstock.engine.outcomes import failure_of
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.engine.states import AttemptState, TaskState
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, folder_name
+from penstock.launcher.outer.crashes import crash_of
 from penstock.launcher.outer.environments import ENVIRONMENTS
 from penstock.plan.passes import make_plan
 from penstock.wire import (
@@ -241,7 +242,7 @@ def _run(request: AttemptRequest, settings: Settings, folder: Path, *, look: str
         )
     if (settings.state / ENVIRONMENTS).is_dir():  # those that are built already
         (folder / ENVIRONMENTS).symlink_to((settings.state / ENVIRONMENTS).absolute())
-    answer, order = folder / "answer.json", folder / "order.json"
+    answer, order, stacks = folder / "answer.json", folder / "order.json", folder / "stacks"
     told = {
         "request": request_to_json(request),
         "project": str(settings.project),
@@ -251,6 +252,7 @@ def _run(request: AttemptRequest, settings: Settings, folder: Path, *, look: str
         "limits": {"parameter_bytes_max": settings.parameter_bytes_max, "items_max": settings.items_max},
         "look": look,
         "answer": str(answer),
+        "stacks": str(stacks),
     }
     order.write_text(json.dumps(told))
     root = str(Path(penstock.__file__ or "").parent.parent)
@@ -268,7 +270,9 @@ def _run(request: AttemptRequest, settings: Settings, folder: Path, *, look: str
         report = report_from_json(json.loads(answer.read_text()))
         assert isinstance(report, AttemptEnded)
         return report
-    return AttemptEnded(request.attempt_id, Lost(_how_it_died(done.returncode)))
+    text = stacks.read_text(errors="replace") if stacks.exists() else ""
+    crash = crash_of(done.returncode, text, project=str(settings.project))
+    return AttemptEnded(request.attempt_id, crash or Lost(_how_it_died(done.returncode)))
 
 
 def _how_it_died(status: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from penstock.graph.bindings import Constant, Expression, Input, Output, Value
 from penstock.graph.expression.tree import Literal, Operation, Reference
 from penstock.graph.model import Call, Function, Graph, GraphOutput, InputSpec, Loop, Node, OutputSpec, Policy, Retry
 from penstock.graph.types import ANY
+from penstock.launcher.outer.crashes import crash_of
 from penstock.testing.naive import Result, evaluate
 from penstock.wire import (
     Datum,
@@ -125,3 +127,21 @@ def test_rule_17_s10_what_only_an_earlier_generation_had_is_gone() -> None:
     result = run(node, call_with=changing)
     assert set(result.task_runs) == {"m/1/fit", "m"}
     assert result.task_runs["m"].outputs == {"out": Inline(9), "met": Inline(True), "rounds": Inline(1)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "tries"), [({}, 1), ({"attempts_max": 3}, 3), ({"attempts_max": 3, "retry_on": ("KeyError",)}, 1)]
+)
+def test_a_crash_in_native_code_is_a_failure(policy: dict[str, Any], tries: int) -> None:
+    """It is not Lost: what has crashed once does so again, most of the time."""
+    crash = crash_of(-signal.SIGSEGV, "", project="/")
+    assert crash is not None
+    asked: list[str] = []
+
+    def crashes(function: Function, inputs: Mapping[str, Datum], path: str) -> Outcome:
+        asked.append(path)
+        return crash
+
+    node = Call("a", function("a", retry=Retry(**policy)), {})
+    assert states(run(node, call_with=crashes)) == {"a": "failed failed"}
+    assert len(asked) == tries

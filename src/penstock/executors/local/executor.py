@@ -26,6 +26,7 @@ from penstock.executors.local.roster import Gone, Heard, Nonsense, Roster, Said,
 from penstock.executors.local.settings import LocalSettings, machine_amounts, worker_settings
 from penstock.executors.local.tally import Tally
 from penstock.executors.local.words import Described, Ended, Noted, Retiring, Unusable, Word, report_in
+from penstock.launcher.outer.crashes import crash_name, crash_of
 from penstock.launcher.outer.groups import Kills
 from penstock.launcher.outer.judged import judged, usage_of
 from penstock.launcher.outer.records import Garbled, read_records, record_of
@@ -39,6 +40,7 @@ from penstock.wire import (
     Cancelled,
     DescribeRequest,
     Description,
+    Failed,
     Lost,
     Observed,
     Outcome,
@@ -67,6 +69,7 @@ class LocalExecutor:
         self._name = name
         self._lock = threading.RLock()
         self._own = Incarnation(settings.state)
+        self._project = str(settings.project)
         source: GpuSource = named(settings.gpu_source)() if settings.gpus != OFF else NoGpus()
         self.gpus = find_devices(source, setting=settings.gpus)
         shared = {**machine_amounts(settings), **amounts_of(self.gpus)}
@@ -340,7 +343,7 @@ class LocalExecutor:
         entry = self._active.get(begun.attempt_id) if begun is not None else None
         if entry is not None and begun is not None:
             stopped, oom = entry.stop_grace_ms is not None, self._kills.has_killed()
-            known = judged(self._own.folder, hand.number, hand.slot, begun.sequence)
+            known = judged(self._own.folder, hand.number, hand.slot, begun.sequence) or self._crash(hand, begun)
             outcome = how_it_ended(hand.exit or 0, known, stopped=stopped, oom=oom)
             self._finish(entry, outcome, begun=begun, hand=hand)
         pool = hand.pool
@@ -354,6 +357,14 @@ class LocalExecutor:
             self._leases.gone(pool.key.removeprefix(FRESH))
         self._tally.worker_left(hand.number)
         hand.close()
+
+    def _crash(self, hand: Hand, begun: Begun) -> Failed | None:
+        """The failure of an attempt that crashed in native code; None: it did not."""
+        exit_code = hand.exit or 0
+        if not crash_name(exit_code):
+            return None
+        text = self._own.log_text(hand.number, begun.log_offset)
+        return crash_of(exit_code, text, project=self._project, started_at=begun.started_at)
 
     def _lose(self, hand: Hand, attempt_id: str, *, begun: Begun | None = None) -> None:
         """An attempt of a worker that was ended for what it said is Lost."""

@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.errors import StoreUnavailable
+from penstock.launcher.outer.crashes import DUMP_BYTES_MAX
 from penstock.launcher.outer.processes import boot_id, started_ticks
 from penstock.launcher.outer.telling import told_files
 from penstock.wire import LogSegment
@@ -96,10 +97,14 @@ class Incarnation:
 
     def log_tail(self, number: int) -> str:
         """The last lines that a worker printed."""
+        return self.log_text(number, 0, bytes_max=2000).strip()
+
+    def log_text(self, number: int, offset: int, *, bytes_max: int = DUMP_BYTES_MAX) -> str:
+        """What a worker printed from `offset` on, the end of it if it is long; "" where it cannot be read."""
         try:
             with open(self.logs / f"{number}.log", "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 2000))
-                return file.read().decode(errors="replace").strip()
+                file.seek(max(offset, os.fstat(file.fileno()).st_size - bytes_max))
+                return file.read().decode(errors="replace")
         except OSError:
             return ""
 

@@ -3,6 +3,7 @@ debugger or a person at a prompt can be in the middle of it. Run as a program of
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import signal
@@ -25,8 +26,11 @@ LEFT = "left the prompt"
 
 def main(order: str) -> None:
     """Do what the file `order` says: `{"request", "project", "scratch", "artifacts", "artifacts_arguments", "limits", "look",
-    "answer"}`, with `look` one of "", "pdb" and "shell". How the attempt ended is written to the file `answer`."""
+    "answer", "stacks"}`, with `look` one of "", "pdb" and "shell". How the attempt ended is written to the file `answer`;
+    should it crash in native code, the stacks of its threads to the file `stacks`."""
     told = json.loads(Path(order).read_bytes())
+    stacks = open(told["stacks"], "w")  # noqa: SIM115 - until the end
+    faulthandler.enable(stacks)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     set_limits(**told["limits"])
     module, _, name = told["artifacts"].partition(":")

@@ -50,15 +50,16 @@ def _frames_in(trace: TracebackType | None, project: str) -> tuple[Frame, ...]:
         trace = trace.tb_next
     if len(found) > FRAMES_MAX:  # a recursion: its beginning and its end say all
         found = [*found[: FRAMES_MAX // 2], *found[-FRAMES_MAX // 2 :]]
-    return tuple(_frame(*each, project=project) for each in found)
+    return tuple(frame_at(*each, project=project) for each in found)
 
 
-def _frame(file: str, line: int, function: str, *, project: str) -> Frame:
+def frame_at(file: str, line: int, function: str, *, project: str, has_source: bool = True) -> Frame:
+    """A frame as it is told of. Without `has_source`, the file is not what ran: its lines are not shown."""
     own = is_first_party(file) or file.startswith(("<ipython", "<stdin"))
     shown = os.path.relpath(file, project) if file.startswith(f"{project}{os.sep}") else file
     name = function.replace("<locals>.", "")
-    if not own:
-        return Frame(shown, line, name, own=False)
+    if not own or not has_source:
+        return Frame(shown, line, name, own=own)
     lines = [linecache.getline(file, number) for number in range(1, line + LINES_AFTER + 1)]
     first = max(1, line - LINES_BEFORE)
     source = [text.rstrip()[:SOURCE_WIDTH] for text in lines[first - 1 :]]

@@ -19,6 +19,7 @@ from penstock.wire import (
     AttemptEnded,
     AttemptRequest,
     Cancelled,
+    Failed,
     Inline,
     LogSegment,
     Lost,
@@ -164,12 +165,12 @@ def processes_of_multiprocessing_work(subject: ProcessSubject) -> None:
         assert value_of(run_one(executor, subject.request("terminates", name(9))).outcome) == -signal.SIGTERM
 
 
-def a_process_that_crashes_is_lost(subject: ProcessSubject) -> None:
+def a_process_that_crashes_has_failed(subject: ProcessSubject) -> None:
     with closing(subject.open()) as executor:
         crashed = run_one(executor, subject.request("crashes", name(1)))
         killed = run_one(executor, subject.request("killed", name(2)))
-        assert isinstance(crashed.outcome, Lost)
-        assert "SIGSEGV" in crashed.outcome.why
+        assert isinstance(crashed.outcome, Failed) and not crashed.outcome.final
+        assert crashed.outcome.failure.type == "SIGSEGV"
         assert b"in crashes" in subject.log(crashed.log)
         assert isinstance(killed.outcome, Lost)
         assert "SIGKILL" in killed.outcome.why
@@ -416,7 +417,7 @@ CHECKS: tuple[Callable[[ProcessSubject], None], ...] = (
     what_is_logged_is_heard_while_it_runs,
     a_process_that_leaves_is_lost,
     processes_of_multiprocessing_work,
-    a_process_that_crashes_is_lost,
+    a_process_that_crashes_has_failed,
     a_death_takes_nobody_along,
     a_signal_to_its_own_group_reaches_nobody_else,
     a_fork_that_comes_back_says_nothing,
