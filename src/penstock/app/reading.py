@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
 from penstock.base.errors import InvalidInput
-from penstock.controller import is_provably_dead
+from penstock.controller import is_provably_alive, is_provably_dead
 from penstock.effects import Lease, StateStore
 from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
@@ -86,8 +86,11 @@ def find_run(store: StateStore, text: str) -> RunRow:
 
 
 def is_live(lease: Lease | None) -> bool:
-    """Whether somebody holds this lease who may still be at work (semantics 23)."""
-    return lease is not None and lease.expires_at > time.time_ns() // 1_000_000 and not is_provably_dead(lease.holder)
+    """Whether somebody holds this lease who may still be at work (semantics 23). The clock is asked only where the process cannot
+    be: it may have been set, and a process that was stopped renews nothing."""
+    if lease is None or is_provably_dead(lease.holder):
+        return False
+    return is_provably_alive(lease.holder) or lease.expires_at > time.time_ns() // 1_000_000
 
 
 def shown_state(store: StateStore, run: RunRow) -> str:

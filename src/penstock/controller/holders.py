@@ -1,4 +1,4 @@
-"""Who holds a lease, and whether it can be proved dead on this host (semantics 23); the system's clock."""
+"""Who holds a lease, and whether it can be proved dead or alive on this host (semantics 23); the system's clock."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ def is_provably_dead(holder: Holder) -> bool:
     if holder.boot_id != _boot_id():
         return True
     return _process_started(holder.pid) != holder.process_started
+
+
+def is_provably_alive(holder: Holder) -> bool:
+    """Whether the holder's process runs on this host, stopped or not: its lease holds, whatever a clock says. Of this process
+    itself nothing is said: a controller that has ended may have left the lease."""
+    return (
+        holder.host == _host()
+        and holder.boot_id == _boot_id()
+        and holder.pid != os.getpid()
+        and holder.process_started != 0
+        and _process_started(holder.pid) == holder.process_started
+    )
 
 
 def _host() -> str:

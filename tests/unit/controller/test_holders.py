@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 
-from penstock.controller import holder_of_this_process, is_provably_dead
+from penstock.controller import holder_of_this_process, is_provably_alive, is_provably_dead
 from penstock.effects import Holder
 
 SAY = """
@@ -24,8 +25,20 @@ def test_a_process_that_runs_is_not_dead_and_one_that_ended_is() -> None:
     host, boot, pid, started = (process.stdout.readline().strip() for _ in range(4))
     holder = Holder(host, boot, int(pid), int(started))
     assert not is_provably_dead(holder)
+    assert is_provably_alive(holder)
+    for other in ({"boot_id": "another"}, {"host": "elsewhere"}, {"process_started": holder.process_started + 1}):
+        assert not is_provably_alive(replace(holder, **other))
+    process.send_signal(signal.SIGSTOP)
+    assert is_provably_alive(holder)
+    process.send_signal(signal.SIGCONT)
     process.communicate("")
     assert is_provably_dead(holder)
+    assert not is_provably_alive(holder)
+
+
+def test_of_this_process_itself_it_is_not_said_that_it_is_at_work() -> None:
+    """A controller of it that ended in trouble may have left its lease."""
+    assert not is_provably_alive(holder_of_this_process())
 
 
 def test_another_process_of_the_same_number_is_another_one() -> None:
