@@ -28,8 +28,9 @@ Three machines, each with one table of allowed transitions in `penstock/engine/s
 tables by `tools/draw_lifecycle.py`; a test compares. Everything else that a run ever says about itself (`penstock
 show`, the journal, progress lines) uses these words.
 
-A run whose controller is provably dead, or on another host and silent past its lease, is shown as `interrupted`. That is not a state: the
-run is still pending or running, and `penstock retry RUN`, or the next `penstock run` in the folder, goes on with it.
+A run whose controller is provably dead, or on another host and silent past its lease, is shown as `interrupted`. That is
+not a state: the run is still pending or running, and `penstock retry RUN`, or the next `penstock run` in the folder,
+goes on with it.
 """
 
 MACHINES: tuple[tuple[str, str, Mapping[StrEnum, frozenset[StrEnum]], str], ...] = (
