@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection
 
+from penstock.code.nodes import walk
+
 LEVELS = frozenset({"debug", "info", "warning", "error", "critical"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -18,8 +20,8 @@ def without_log_lines(statement: ast.stmt, is_log: IsLog) -> ast.stmt:
     if isinstance(statement, ast.ClassDef):
         for inner in statement.body:
             without_log_lines(inner, is_log)
-    elif isinstance(statement, _FUNCTIONS):
-        hidden = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _binds(node)}
+    elif isinstance(statement, _FUNCTIONS) and any(map(_may_log, walk(statement))):
+        hidden = {node.id for node in walk(statement) if isinstance(node, ast.Name) and _binds(node)}
         given = statement.args
         names = {each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
         _strip(statement, names - _undone(statement), hidden | names, is_log)
@@ -54,11 +56,18 @@ def _is_log_line(statement: ast.stmt, names: Collection[str], hidden: Collection
     )
 
 
+def _may_log(node: ast.AST) -> bool:
+    """Whether `_is_log_line` has to look at a node."""
+    if not isinstance(node, ast.Expr) or not isinstance(call := node.value, ast.Call):
+        return False
+    return isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS
+
+
 def _binds(node: ast.Name) -> bool:
     return not isinstance(node.ctx, ast.Load)
 
 
 def _undone(function: ast.AST) -> set[str]:
     """Names that may have no value any more."""
-    found = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
-    return found | {node.name for node in ast.walk(function) if isinstance(node, ast.ExceptHandler) and node.name}
+    found = {node.id for node in walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
+    return found | {node.name for node in walk(function) if isinstance(node, ast.ExceptHandler) and node.name}

@@ -8,13 +8,49 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from penstock.code.nodes import children, walk
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
+_NO_SYNTAX = frozenset({"ctx", "kind", "type_comment"})
+"""Fields that say nothing more: the context of a name follows from where it is, and `u""` is `""`."""
+_forms: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}
+
+
 def digest_of_syntax(node: ast.AST) -> str:
-    """sha256 over the syntax as it stands: no comments, no positions."""
-    return hashlib.sha256(ast.dump(node).encode("utf-8", "surrogatepass")).hexdigest()
+    """sha256 over the syntax as it is: no comments, no positions."""
+    parts: list[str] = []
+    _spell(node, parts.append)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _spell(node: ast.AST, write: Callable[[str], None]) -> None:
+    """What `ast.dump` writes, in less than half of its time."""
+    kind = type(node)
+    form = _forms.get(kind)
+    if form is None:
+        form = _forms[kind] = f"{kind.__name__}(", tuple(name for name in node._fields if name not in _NO_SYNTAX)
+    write(form[0])
+    for name in form[1]:
+        _spell_value(getattr(node, name, None), write)
+        write(",")
+    write(")")
+
+
+def _spell_value(value: Any, write: Callable[[str], None]) -> None:
+    if isinstance(value, ast.AST):
+        _spell(value, write)
+    elif value.__class__ is list:
+        write("[")
+        for each in value:
+            _spell_value(each, write)
+            write(",")
+        write("]")
+    else:
+        # The text of an integer of thousands of digits is refused in decimals.
+        write(hex(value) if value.__class__ is int else ascii(value))
 
 
 def normalise(statement: ast.stmt, *, is_ours: Callable[[ast.expr], bool]) -> ast.stmt:
@@ -94,7 +130,7 @@ def _names_used(body: Sequence[ast.stmt]) -> Iterator[str]:
         if isinstance(node, FunctionNode):
             pending += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
         else:
-            pending += ast.iter_child_nodes(node)
+            pending += children(node)
 
 
 class _Stripper:
@@ -112,7 +148,7 @@ class _Stripper:
         return kept
 
     def _statement(self, statement: ast.stmt, *, in_class: bool, in_function: bool) -> ast.stmt:
-        for child in ast.iter_child_nodes(statement):
+        for child in children(statement):
             if isinstance(child, ast.expr):
                 self._expression(child)
         if isinstance(statement, FunctionNode):
@@ -152,7 +188,7 @@ class _Stripper:
 
     def _expression(self, expression: ast.expr) -> None:
         """`task(memory="1GiB")(function)` and `task(function, memory="1GiB")` are `task(function)`."""
-        for node in ast.walk(expression):
+        for node in walk(expression):
             if isinstance(node, ast.Call):
                 if isinstance(node.func, ast.Call) and self._is_ours(node.func.func):
                     node.func = node.func.func

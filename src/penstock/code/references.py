@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.code import suspects
+from penstock.code.nodes import children, walk
 from penstock.code.scopes import (
     Scope,
     absolute,
@@ -214,7 +215,7 @@ class Reader:
             self._read_inside(node)
 
     def _read_inside(self, node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             self.read(child)
 
     def refer(self, chains: Iterable[str]) -> None:
@@ -322,7 +323,7 @@ class Reader:
         inner = Reader(self.where)
         inner._scopes = self._scopes
         inner.read(annotation)
-        for node in ast.walk(annotation):
+        for node in walk(annotation):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 with contextlib.suppress(SyntaxError, ValueError):
                     inner.read(ast.parse(node.value, mode="eval"))
@@ -357,7 +358,7 @@ class Reader:
     def _read_comprehension_node(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         self.read(node.generators[0].iter)
         self._scopes.append(scope_of_comprehension(node.generators))
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.comprehension):
                 for part in (child.target, *child.ifs, *([] if child is node.generators[0] else [child.iter])):
                     self.read(part)

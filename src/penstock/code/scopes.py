@@ -7,8 +7,11 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from penstock.code.nodes import children, walk
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 @dataclass(slots=True)
@@ -32,7 +35,7 @@ def scope_of_function(node: FunctionNode, *, package: str) -> Scope:
 
 
 def scope_of_comprehension(generators: Iterable[ast.comprehension]) -> Scope:
-    names = (each.id for one in generators for each in ast.walk(one.target) if isinstance(each, ast.Name))
+    names = (each.id for one in generators for each in walk(one.target) if isinstance(each, ast.Name))
     return Scope(set(names))
 
 
@@ -54,14 +57,19 @@ def _bind(scope: Scope, nodes: Iterable[ast.AST], package: str) -> None:
 
 def _own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """The nodes of a function that belong to its own scope. Of a comprehension only what `:=` binds does."""
-    for node in nodes:
+    pending = list(nodes)
+    pending.reverse()
+    while pending:
+        node = pending.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if isinstance(node, _SCOPES):
             continue
         if isinstance(node, COMPREHENSIONS):
-            yield from (inner.target for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr))
+            yield from (inner.target for inner in walk(node) if isinstance(inner, ast.NamedExpr))
             continue
-        yield from _own_nodes(ast.iter_child_nodes(node))
+        below = children(node)
+        below.reverse()
+        pending += below
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:

@@ -4,12 +4,15 @@ attributes, and the names of functions and classes stay as they are: others may 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from penstock.code.nodes import children, walk
 from penstock.code.scopes import COMPREHENSIONS, FunctionNode, scope_of_function
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_OTHER_SCOPES = (*_FUNCTIONS, ast.ClassDef, *COMPREHENSIONS)
 _KEPT = ""
 """Stands for a name that stays."""
 _GLOBAL = "global"
@@ -19,7 +22,9 @@ _LOCAL = "local"
 def respell(statement: ast.stmt, imported: Mapping[str, str]) -> None:
     """Change a statement in place. `imported` says what names mean that imports bind at the top of the module, and nothing
     else."""
-    if any(getattr(node, "type_params", None) or type(node).__name__ == "TypeAlias" for node in ast.walk(statement)):
+    if sys.version_info >= (3, 12) and any(
+        getattr(node, "type_params", None) or type(node).__name__ == "TypeAlias" for node in walk(statement)
+    ):
         return  # their scopes are of a kind of their own
     _Speller(imported).read(statement)
 
@@ -69,7 +74,7 @@ class _Speller:
                 node.name = self._name(node.name)
             if isinstance(node, ast.MatchMapping) and node.rest:
                 node.rest = self._name(node.rest)
-            self._all(ast.iter_child_nodes(node))
+            self._all(children(node))
 
     def _all(self, nodes: Iterable[ast.AST | None]) -> None:
         for node in nodes:
@@ -117,7 +122,7 @@ class _Speller:
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         first, *others = node.generators
         self.read(first.iter)
-        targets = [name for each in node.generators for name in ast.walk(each.target) if isinstance(name, ast.Name)]
+        targets = [name for each in node.generators for name in walk(each.target) if isinstance(name, ast.Name)]
         scope = _Scope({name.id: _LOCAL for name in targets if isinstance(name.ctx, ast.Store)})
         parts = [first.target, *first.ifs, *(part for each in others for part in (each.iter, each.target, *each.ifs))]
         self._within(scope, [*parts, *([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])])
@@ -133,7 +138,9 @@ class _Speller:
 
 def _inside(body: Iterable[ast.AST]) -> Iterable[ast.AST]:
     """The nodes of a body that belong to its own scope."""
-    for node in body:
+    pending = list(body)
+    while pending:
+        node = pending.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, *COMPREHENSIONS)):
-            yield from _inside(ast.iter_child_nodes(node))
+        if not isinstance(node, _OTHER_SCOPES):
+            pending += children(node)

@@ -6,13 +6,13 @@ import ast
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import decode_source
 
 from penstock.code.facts import Facts, Statement
 from penstock.code.logged import LEVELS, without_log_lines
 from penstock.code.names import ALL_STARS
+from penstock.code.nodes import children, walk
 from penstock.code.normal import digest_of_syntax, in_order, never_counts, normalise, unread_annotations
 from penstock.code.references import TELLS_LITTLE, Reader, Surroundings
 from penstock.code.scopes import _own_nodes, bound_names, imported_modules, imported_names
@@ -42,19 +42,19 @@ def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
             stars[next(imported_modules(node, package=package))] = None
     table = {name: tuple(chains) for name, chains in imports.items()}
-    bound = frozenset(name for statement in top for name in _bound(statement, package)) | frozenset(table)
-    where = Surroundings(module, package, table, bound, _texts(top), tuple(stars), _loggers(top))
+    binding = [(statement, tuple(_bound(statement, package))) for statement in top]
+    bound = frozenset(name for _, names in binding for name in names) | frozenset(table)
+    where = Surroundings(module, package, table, bound, _texts(binding), tuple(stars), _loggers(binding))
     lines = text.splitlines(keepends=True)
     statements = []
     if isinstance(docs := (tree.body[0] if tree.body else None), ast.Expr) and isinstance(docs.value, ast.Constant):
         statements.append(_docstring(docs))
-    often = _bound_often(top, package, len(stars) > 1)
-    imported = _imported_once(top, table, often, package)
-    copies = zip(top, _counting(ast.parse(text).body), _counting(ast.parse(text).body), strict=True)
+    often = _bound_often(binding, len(stars) > 1)
+    imported = _imported_once(binding, table, often)
     statements += [
-        _statement(statement, where, lines, _Forms(named, full, imported), often=often)
-        for statement, named, full in copies
-        if not _is_import(statement) or not often.isdisjoint(_bound(statement, package))
+        _statement(statement, copy, names, where, lines, imported, often=often)
+        for (statement, names), copy in zip(binding, _counting(ast.parse(text).body), strict=True)
+        if not _is_import(statement) or not often.isdisjoint(names)
     ]
     dynamic = any(isinstance(node, ast.Name) and node.id in ("globals", "vars") for node in _own_nodes(top))
     return Facts(module, is_package, tuple(statements), table, tuple(stars), tuple(runs), dynamic)
@@ -88,23 +88,27 @@ def _docstring(statement: ast.Expr) -> Statement:
     )  # fmt: skip
 
 
-def _texts(top: Sequence[ast.stmt]) -> dict[str, str]:
+Binding = Sequence[tuple[ast.stmt, Sequence[str]]]
+"""The statements of a module, each with every name that it binds, as often as it does."""
+
+
+def _texts(binding: Binding) -> dict[str, str]:
     """Names that are bound to plain text, and nowhere else."""
     found: dict[str, list[str]] = {}
-    for statement in top:
-        for name in _bound(statement, ""):
+    for statement, names in binding:
+        for name in names:
             value = statement.value if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
             plain = isinstance(value, ast.Constant) and isinstance(value.value, str)
             found.setdefault(name, []).append(value.value if plain else "\0")  # type: ignore[union-attr]
     return {name: texts[0] for name, texts in found.items() if len(texts) == 1 and texts[0] != "\0"}
 
 
-def _loggers(top: Sequence[ast.stmt]) -> frozenset[str]:
+def _loggers(binding: Binding) -> frozenset[str]:
     """Names that are bound to what `logging.getLogger` answers, and nowhere else."""
-    counts = Counter(name for statement in top for name in _bound(statement, ""))
+    counts = Counter(name for _, names in binding for name in names)
     return frozenset(
         each.targets[0].id
-        for each in top
+        for each, _ in binding
         if isinstance(each, ast.Assign) and len(each.targets) == 1 and isinstance(each.targets[0], ast.Name)
         if isinstance(each.value, ast.Call) and ast.unparse(each.value.func) in ("logging.getLogger", "getLogger")
         if counts[each.targets[0].id] == 1
@@ -120,54 +124,52 @@ def _bound(statement: ast.stmt, package: str) -> Iterator[str]:
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and node is statement:
                 yield ALL_STARS
     if isinstance(statement, (*_BODIES, ast.ClassDef)):
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Global):
                 yield from node.names
 
 
-def _bound_often(top: Sequence[ast.stmt], package: str, several_stars: bool) -> frozenset[str]:
+def _bound_often(binding: Binding, several_stars: bool) -> frozenset[str]:
     """Names that imports bind and something else as well, so that the order of the statements counts."""
-    counts = Counter(name for statement in top for name in set(_bound(statement, package)))
-    imported = {name for statement in top if _is_import(statement) for name in _bound(statement, package)}
+    counts = Counter(name for _, names in binding for name in set(names))
+    imported = {name for statement, names in binding if _is_import(statement) for name in names}
     stars = {ALL_STARS} if several_stars else set()
     return frozenset({name for name in imported if counts[name] > 1} - {ALL_STARS} | stars)
 
 
-def _imported_once(
-    top: Sequence[ast.stmt], imports: Mapping[str, Sequence[str]], often: frozenset[str], package: str
-) -> dict[str, str]:
+def _imported_once(binding: Binding, imports: Mapping[str, Sequence[str]], often: frozenset[str]) -> dict[str, str]:
     """What names mean that one import binds, and nothing else."""
-    bound = {name for each in top if isinstance(each, (ast.Import, ast.ImportFrom)) for name in _bound(each, package)}
+    bound = {name for statement, names in binding if _is_import(statement) for name in names}
     return {name: imports[name][0] for name in bound - often if len(imports.get(name, ())) == 1}
 
 
-@dataclass(frozen=True, slots=True)
-class _Forms:
-    """Two more copies of a statement, to make its other forms of; `imported` is what `respell` is given."""
-
-    named: ast.stmt
-    full: ast.stmt
-    imported: Mapping[str, str]
-
-
 def _statement(
-    statement: ast.stmt, where: Surroundings, lines: Sequence[str], forms: _Forms, *, often: frozenset[str]
+    statement: ast.stmt,
+    copy: ast.stmt,
+    names: Sequence[str],
+    where: Surroundings,
+    lines: Sequence[str],
+    imported: Mapping[str, str],
+    *,
+    often: frozenset[str],
 ) -> Statement:
+    """What a statement that binds `names` says. It and its copy are changed; `imported` is what `respell` is given."""
     kind = "def" if isinstance(statement, _BODIES) else "class" if isinstance(statement, ast.ClassDef) else "data"
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     first = min([statement.lineno, *(each.lineno for each in decorators)])
     last = statement.end_lineno or statement.lineno
     raw = hashlib.sha256("".join(lines[first - 1 : last]).encode("utf-8", "surrogatepass")).hexdigest()
-    respell(forms.full, forms.imported)
+    respell(copy, imported)
     signature = Reader(where)
     for function in unread_annotations(statement):
         signature._annotations(function)
-    binds = tuple(dict.fromkeys(_bound(statement, where.package)))
+    binds = tuple(dict.fromkeys(names))
     if _is_import(statement):
         kind, binds = "import", tuple(name for name in binds if name in often)
     is_ours = partial(_is_ours, where=where)
-    named = digest_of_syntax(normalise(forms.named, is_ours=is_ours))
-    statement = in_order(without_log_lines(normalise(statement, is_ours=is_ours), partial(_is_log, where=where)))
+    statement = normalise(statement, is_ours=is_ours)
+    named = digest_of_syntax(statement)
+    statement = in_order(without_log_lines(statement, partial(_is_log, where=where)))
     reader = Reader(where)
     reader.read(statement)
     found = reader.found
@@ -177,7 +179,7 @@ def _statement(
     bases = list(getattr(statement, "bases", ())) if kind == "class" else []
     keywords = [each.value for each in statement.keywords] if isinstance(statement, ast.ClassDef) else []
     readers, below = _chains([*outer, *bases, *keywords], reader), _chains(bases, reader)
-    respell(statement, forms.imported)
+    respell(statement, imported)
     return Statement(
         kind=kind,
         first=first,
@@ -185,7 +187,7 @@ def _statement(
         binds=binds,
         plain=digest_of_syntax(statement),
         named=named,
-        full=digest_of_syntax(forms.full),
+        full=digest_of_syntax(copy),
         raw=raw,
         refs=tuple(found.refs),
         annotations=tuple({**signature.found.annotations, **found.annotations}),
@@ -256,7 +258,7 @@ class _Import:
         self._parts(statement)
 
     def _parts(self, node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(node, _BODIES) and child in node.body:
                 continue
             if isinstance(child, ast.stmt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import site
 import sys
 import traceback
@@ -162,9 +163,10 @@ def _work(work: Callable[[], Any], project: Path, variables: Mapping[str, str], 
         os.chdir(project)
         os.environ.update(variables)
         # Python takes a bytecode file for current when its source has the same size and was written in the same second.
-        # Edits here are that quick, so bytecode files are neither written nor found.
+        # Edits here are that quick, so there are no bytecode files of the project; those of libraries are read.
         sys.dont_write_bytecode = True
-        sys.pycache_prefix = os.devnull
+        for folder in list(project.rglob("__pycache__")):
+            shutil.rmtree(folder)
         if (project / "site-packages").is_dir():
             site.addsitedir(str(project / "site-packages"))
         try:
