@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from penstock.base.instants import END_OF_TIME, Instant
 from penstock.engine.events import CapacityReported, Transition
+from penstock.engine.outlines import RunOutline
 from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
 from penstock.values.store import ArtifactStore
 from penstock.wire import AttemptRequest, DescribeRequest, Description, Exhibit, Observation, Observed, Progress, Report
@@ -257,6 +258,10 @@ class StateStore(Protocol):
     # reading
 
     def load(self, run_id: str) -> RunRecord: ...
+
+    def outline(self, run_id: str) -> RunOutline:
+        """All of a run, without what is long: for views of the whole of it."""
+        ...
 
     def graph(self, graph_digest: str) -> Mapping[str, Any]: ...
 

@@ -65,6 +65,7 @@ def answers(store: StateStore) -> Mapping[str, Any]:
     }
     for run_id in RUNS:
         found[f"load {run_id}"] = store.load(run_id)
+        found[f"outline {run_id}"] = store.outline(run_id)
         for name in ("run", "journal", "metrics", "exhibits", "progress"):
             found[f"{name} {run_id}"] = getattr(store, name)(run_id)
     return found

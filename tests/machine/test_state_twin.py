@@ -317,6 +317,7 @@ class Twins(RuleBasedStateMachine):
         for run_id in ("run1", "run2"):
             for read in (
                 "load",
+                "outline",
                 "lease_of",
                 "run",
                 "task_runs",

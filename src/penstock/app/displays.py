@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.drawing import MARKS, Row, drawn, summary_lines
@@ -155,7 +156,7 @@ def html_of_result(result: RunResult) -> str:
     head = f"<span style='{COLOURS.get(style, '')}'>{mark}</span> <b>{escape(result.pipeline)}</b>"
     parts = [f"<div>{head} {escape(result.state)}{took} <span style='{COLOURS['dim']}'>{result.run_id}</span></div>"]
     parts += _table(("task run", "state", "attempts", "took", ""), list(_task_rows(result)))
-    left = len(result.task_runs) - TASK_RUNS_SHOWN_MAX
+    left = len(result.overview.rows) - TASK_RUNS_SHOWN_MAX
     if left > 0:
         parts.append(f"<div>… and {count(left, 'more task run')}</div>")
     outputs = [(name, escape(shortened(value(shown)))) for name, shown in result.outputs_json().items()]
@@ -168,7 +169,7 @@ def html_of_result(result: RunResult) -> str:
 
 
 def _task_rows(result: RunResult) -> Iterator[tuple[str, ...]]:
-    for task in result.task_runs[:TASK_RUNS_SHOWN_MAX]:
+    for task in islice(result.overview.glances(), TASK_RUNS_SHOWN_MAX):
         state = "cached" if task.origin == "cached" else task.state
         mark, style = MARKS.get(state, MARKS["waiting"])
         shown = f"<span style='{COLOURS.get(style, '')}'>{mark}</span> {escape(state)}"

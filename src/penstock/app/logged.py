@@ -9,23 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.failures import headline, outcome_text, story
+from penstock.app.earlier import HOPS_MAX, EarlierRuns
+from penstock.app.failures import Failing, headline, outcome_text, story
 from penstock.app.logs import tail_of
 from penstock.app.places import open_artifacts, open_existing_store, project_settings
 from penstock.app.reading import exports, find_run, require_task
-from penstock.app.results import TaskRunResult, shown, task_run_result
+from penstock.app.results import TaskRunResult, glance_of, shown, task_run_result
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.base.ids import split_attempt_id
+from penstock.engine.outlines import outline_of_task_run
 from penstock.engine.states import Origin, TaskState
 from penstock.values.exhibits import figure_file
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
-    from penstock.engine.rows import AttemptRow, TaskRunRow
+    from penstock.engine.outlines import TaskRunOutline
+    from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
     from penstock.values.store import ArtifactStore
     from penstock.wire import Artifact, Exhibit, Observation, Progress
-
-HOPS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,45 +62,21 @@ class TaskLogged:
     progress: Progress | None
 
 
-class Makers:
-    """Finds the task runs that made what hits found, over chains of retried runs. `whole`: those of many task runs are
-    asked for, so the rows of a run are read once and kept."""
-
-    def __init__(self, store: StateStore, *, whole: bool = False) -> None:
-        self._store = store
-        self._whole = whole
-        self._rows: dict[str, Mapping[str, TaskRunRow]] = {}
-
-    def maker_of(self, row: TaskRunRow) -> tuple[str, str]:
-        """(run, path); where it is gone, the last that is known."""
-        for _ in range(HOPS_MAX):
-            if row.origin is not Origin.CACHED:
-                break
-            run_id, _, path = row.cause.by.partition("/")
-            found = self._row_at(run_id, path)
-            if found is None:
-                return run_id, path
-            row = found
-        return row.run_id, row.path
-
-    def _row_at(self, run_id: str, path: str) -> TaskRunRow | None:
-        if run_id not in self._rows or not self._whole:
-            known = self._store.run(run_id) is not None
-            rows = self._store.task_runs(run_id, None if self._whole else path) if known else ()
-            self._rows[run_id] = {row.path: row for row in rows}
-        return self._rows[run_id].get(path)
-
-
-def exhibits_by_path(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, tuple[Exhibit, ...]]:
+def exhibits_by_path(
+    store: StateStore, earlier: EarlierRuns, run: RunRow, rows: Sequence[TaskRunOutline]
+) -> dict[str, tuple[Exhibit, ...]]:
     """Figures and tables of all task runs of a run that have any."""
-    makers = Makers(store, whole=True)
     found: dict[str, tuple[Exhibit, ...]] = {}
     by_run: dict[str, dict[str, list[Exhibit]]] = {}
     for row in rows:
-        run_id, path = makers.maker_of(row)
+        run_id, path = run.run_id, row.path
+        if row.origin is Origin.CACHED:
+            run_id, _, path = row.cause.by.partition("/")
+            if run_id == run.retry_of:  # what was a hit there is adopted here; a hit of the cache names its maker
+                run_id, path = earlier.maker_of(run.run_id, row)
         if run_id not in by_run:
             by_run[run_id] = {}
-            for exhibit in store.exhibits(run_id) if store.run(run_id) is not None else ():
+            for exhibit in store.exhibits(run_id) if earlier.is_known(run_id) else ():
                 by_run[run_id].setdefault(split_attempt_id(exhibit.attempt_id)[1], []).append(exhibit)
         if path in by_run[run_id]:
             found[row.path] = newest_exhibits(by_run[run_id][path])
@@ -142,7 +119,7 @@ def _metric(name: str, seen: Sequence[Observation]) -> Metric:
 
 
 def task_logged(store: StateStore, row: TaskRunRow) -> TaskLogged:
-    run_id, path = Makers(store).maker_of(row)
+    run_id, path = EarlierRuns(store, {}).maker_of(row.run_id, outline_of_task_run(row))
     if store.run(run_id) is None:
         return TaskLogged(f"{run_id}/{path}", (), (), (), None)
     said = store.progress(run_id, path)
@@ -219,7 +196,8 @@ def show_task(text: str, task: str) -> TaskShown:
         logged = task_logged(store, row)
     own = logged.attempts[-1] if logged.attempts and row.origin is not Origin.CACHED else None
     made = logged.attempts[-1] if logged.attempts and row.origin is Origin.CACHED else None
-    result = task_run_result(row, own, made=made, exhibits=logged.exhibits)
+    failing = Failing(row, own) if row.state is TaskState.FAILED else None
+    result = task_run_result(glance_of(row, own, made=made, exhibits=logged.exhibits), row.outputs, failing)
     story_lines: tuple[str, ...] = ()
     if result.failing is not None:
         printed = tail_of(settings, own) if own is not None else ""

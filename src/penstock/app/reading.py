@@ -17,7 +17,7 @@ from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_
 from penstock.base.errors import InvalidInput
 from penstock.controller import is_provably_alive, is_provably_dead
 from penstock.effects import Lease, StateStore
-from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
+from penstock.engine.rows import RunRow, TaskRunRow
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.graph.names import nearest
 from penstock.settings import Settings
@@ -30,8 +30,9 @@ STATES = (*(state.value for state in RunState), "interrupted")
 
 if TYPE_CHECKING:
     from penstock.app.exports import Exports
+    from penstock.app.overview import Overview
     from penstock.app.summary import Summary
-    from penstock.graph.model import Graph
+    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
 
 
 def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str]) -> Sequence[RunResult]:
@@ -107,54 +108,56 @@ def shown_state(store: StateStore, run: RunRow) -> str:
 
 def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
     # The result may outlive the store that it was made with.
-    def task_runs() -> tuple[TaskRunResult, ...]:
-        with closing(open_store(settings)) as reopened:
-            return _task_runs(reopened, run)
+    def read() -> Overview:
+        from penstock.app.overview import overview_of
 
-    def summary() -> Summary | None:
         with closing(open_store(settings)) as reopened:
-            return _summary(reopened, run)
+            return overview_of(reopened, run.run_id)
+
+    def task_runs(overview: Overview) -> tuple[TaskRunResult, ...]:
+        with closing(open_store(settings)) as reopened:
+            return _task_runs(reopened, run, overview)
+
+    def summary(overview: Overview) -> Summary | None:
+        with closing(open_store(settings)) as reopened:
+            return _summary(reopened, run, overview)
 
     state = shown_state(store, run)
     return RunResult(
         run,
         state=state,
         outputs=open_outputs(settings, open_artifacts(settings), run.outputs, state=state),
+        read=read,
         load=task_runs,
         summarise=summary,
     )
 
 
-def _summary(store: StateStore, run: RunRow) -> Summary | None:
-    """None while a run has not ended, and of one whose graph is gone."""
+def _summary(store: StateStore, run: RunRow, overview: Overview) -> Summary | None:
+    """None while a run has not ended."""
     if run.state not in TERMINAL_RUN_STATES:
         return None
     from penstock.app.asking import over_asked
     from penstock.app.planning import components_of
-    from penstock.app.playing import graph_of
     from penstock.app.summary import Stored, summarised
     from penstock.plan.passes import make_plan
 
-    graph = graph_of(store, run)
-    rows = store.task_runs(run.run_id)
-    made = _made(store, rows)
+    _, rows, attempts = overview.outline
     saved = {
-        row.path: made[row.cause.by].duration_us / 1000
+        row.path: made.duration_us / 1000
         for row in rows
-        if row.origin is Origin.CACHED and row.cause.by in made
+        if row.origin is Origin.CACHED and (made := overview.made[row.cause.by]) is not None
     }
-    attempts = store.attempts(run.run_id)
-    known = store.history(sorted(components_of(graph)))
+    known = store.history(sorted(components_of(overview.graph)))
     durations = {name: (item.succeeded_count, item.duration_us_mean) for name, item in known.items()}
     usual = _usual_ms(durations, rows, attempts)
-    capacity = run.provenance.get("capacity", {})
-    plan = make_plan(graph)
-    told = summarised(Stored(run, rows, attempts, capacity, usual, saved), plan)
+    plan = make_plan(overview.graph)
+    told = summarised(Stored(run, rows, attempts, run.provenance.get("capacity", {}), usual, saved), plan)
     return replace(told, over_asked=over_asked(plan, known))
 
 
 def _usual_ms(
-    history: Mapping[str, tuple[int, float]], rows: Sequence[TaskRunRow], attempts: Sequence[AttemptRow]
+    history: Mapping[str, tuple[int, float]], rows: Sequence[TaskRunOutline], attempts: Sequence[AttemptOutline]
 ) -> dict[str, float]:
     """Mean durations by component in all other runs: what this one has added to the history is taken out."""
     component_by_path = {row.path: row.component for row in rows}
@@ -167,49 +170,12 @@ def _usual_ms(
     return {name: total_us / count / 1000 for name, (count, total_us) in left.items() if count > 0}
 
 
-def _task_runs(store: StateStore, run: RunRow) -> tuple[TaskRunResult, ...]:
-    attempts = {row.path: row for row in store.attempts(run.run_id)}
-    stored = store.task_runs(run.run_id)
-    made = _made(store, stored)
-    from penstock.app.logged import exhibits_by_path
-
-    logged = exhibits_by_path(store, stored)
-    rows = tuple(
-        task_run_result(row, attempts.get(row.path), made=made.get(row.cause.by), exhibits=logged.get(row.path, ()))
-        for row in stored
+def _task_runs(store: StateStore, run: RunRow, overview: Overview) -> tuple[TaskRunResult, ...]:
+    outputs = {row.path: row.outputs for row in store.task_runs(run.run_id)}
+    failing = {each.row.path: each for each in overview.failing}
+    return tuple(
+        task_run_result(glance, outputs.get(glance.path, {}), failing.get(glance.path)) for glance in overview.glances()
     )
-    from penstock.app.playing import graph_of
-    from penstock.graph.flow import flow_key
-
-    graph = graph_of(store, run)
-    if run.state not in TERMINAL_RUN_STATES:
-        rows += _waiting(graph, known=frozenset(row.path for row in rows))
-    key = flow_key(graph)
-    return tuple(sorted(rows, key=lambda row: key(row.path)))
-
-
-def _made(store: StateStore, rows: Sequence[TaskRunRow]) -> dict[str, AttemptRow]:
-    """The attempts that made what hits found, by `RUN/path`."""
-    sources = {row.cause.by for row in rows if row.origin is Origin.CACHED}
-    runs = sorted({source.partition("/")[0] for source in sources})
-    found = {f"{run_id}/{attempt.path}": attempt for run_id in runs for attempt in store.attempts(run_id)}
-    return {source: found[source] for source in sources if source in found}
-
-
-def _waiting(graph: Graph, *, known: frozenset[str]) -> tuple[TaskRunResult, ...]:
-    """The nodes of the run's own graph that have no row yet: they wait."""
-    from penstock.graph.components import names_in
-    from penstock.graph.model import Call, Finally
-
-    waiting = []
-    names = names_in(graph)
-    for node in graph.nodes:
-        if node.name not in known:
-            kind = type(node).__name__.lower()
-            if isinstance(node, (Call, Finally)):
-                kind = names.get(id(node.component), kind)
-            waiting.append(TaskRunResult(path=node.name, component=kind, state="waiting"))
-    return tuple(waiting)
 
 
 def open_outputs(

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.failures import Failing
 from penstock.engine.rows import AttemptRow, Cause, RunRow, TaskRunRow
-from penstock.engine.states import Origin, TaskState
+from penstock.engine.states import Origin
 from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Struct, Usage, data_to_json, parameter_to_json
 
 if TYPE_CHECKING:
+    from penstock.app.overview import Overview
     from penstock.app.summary import Summary
     from penstock.base.errors import RunFailed
+    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRunResult:
-    """One task run. `cause` is why it is in its state (code, by, text); `duration_ms` that of its last attempt, or from
-    begin to end for a node with a graph; None where it has not run."""
+class TaskRunGlance:
+    """One task run as a list of them shows it. `cause` is why it is in its state (code, by, text); `duration_ms` that of its last
+    attempt, or from begin to end for a node with a graph; None where it has not run."""
 
     path: str
     component: str
@@ -29,7 +33,6 @@ class TaskRunResult:
     cause: Cause = field(default_factory=lambda: Cause(""))
     attempts: int = 0
     duration_ms: float | None = None
-    outputs: Mapping[str, Datum] = field(default_factory=dict)
     source: str | None = None
     """Of a hit or an adopted one, `RUN/path` of the task run that made its outputs."""
     saved_ms: float | None = None
@@ -38,8 +41,6 @@ class TaskRunResult:
     """What its last attempt used."""
     exhibits: tuple[Exhibit, ...] = ()
     """The figures and tables that it, or the one that a hit comes from, has logged."""
-    failing: Failing | None = None
-    """How it failed, if it did."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +62,15 @@ class TaskRunResult:
             "gpu_memory_bytes_peak": self.usage.gpu_memory_bytes_peak or None,
             "gpu_percent_mean": self.usage.gpu_percent_mean if self.usage.gpu_memory_bytes_peak else None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunResult(TaskRunGlance):
+    """One task run, with its outputs."""
+
+    outputs: Mapping[str, Datum] = field(default_factory=dict)
+    failing: Failing | None = None
+    """How it failed, if it did."""
 
 
 class Outputs:
@@ -154,37 +164,38 @@ class RunResult:
         *,
         state: str,
         outputs: Outputs,
-        load: Callable[[], tuple[TaskRunResult, ...]],
-        summarise: Callable[[], Summary | None],
+        read: Callable[[], Overview],
+        load: Callable[[Overview], tuple[TaskRunResult, ...]],
+        summarise: Callable[[Overview], Summary | None],
     ) -> None:
         self.row = row
         self.run_id: str = row.run_id
         self.pipeline = row.pipeline
         self.state = state
         self.outputs = outputs
+        self._read = read
         self._load = load
         self._summarise = summarise
-        self._summary: list[Summary | None] = []
-        self._task_runs: tuple[TaskRunResult, ...] | None = None
 
     @property
     def id(self) -> str:
         """What every verb knows the run by."""
         return self.run_id
 
-    @property
+    @cached_property
+    def overview(self) -> Overview:
+        """What is needed of its rows to show all of them; read when first asked for."""
+        return self._read()
+
+    @cached_property
     def task_runs(self) -> tuple[TaskRunResult, ...]:
         """Every task run with how it ended; read when first asked for."""
-        if self._task_runs is None:
-            self._task_runs = self._load()
-        return self._task_runs
+        return self._load(self.overview)
 
-    @property
+    @cached_property
     def summary(self) -> Summary | None:
         """Slowest task runs, critical path, waits, what hits saved; None while the run has not ended."""
-        if not self._summary:
-            self._summary.append(self._summarise())
-        return self._summary[0]
+        return self._summarise(self.overview)
 
     def failure(self) -> RunFailed | None:
         """What can be raised for a run that did not succeed, caused by what the first task that failed raised; None for one
@@ -204,12 +215,20 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `run`, `show` and `retry`."""
-        return {
-            **self.brief_json(),
-            "task_runs": [task.to_json() for task in self.task_runs],
-            **self.made_json(),
-            "summary": self.summary.to_json() if self.summary is not None else None,
-        }
+        task_runs = [each.to_json() for each in self.overview.glances()]
+        return {**self.brief_json(), "task_runs": task_runs, **self._after_task_runs()}
+
+    def json_pieces(self) -> Iterator[str]:
+        """The text of `to_json()`, a line for each task run, made as it is asked for."""
+        yield json.dumps(self.brief_json(), indent=2, ensure_ascii=False).removesuffix("\n}") + ',\n  "task_runs": ['
+        before = "\n    "
+        for each in self.overview.glances():
+            yield before + json.dumps(each.to_json(), ensure_ascii=False)
+            before = ",\n    "
+        yield "\n  ],\n" + json.dumps(self._after_task_runs(), indent=2, ensure_ascii=False).removeprefix("{\n")
+
+    def _after_task_runs(self) -> dict[str, Any]:
+        return {**self.made_json(), "summary": self.summary.to_json() if self.summary is not None else None}
 
     def brief_json(self) -> dict[str, Any]:
         """What can be told without reading task runs: an entry of `runs`."""
@@ -266,29 +285,32 @@ def duration_ms(started_at: int | None, ended_at: int | None) -> int | None:
     return max(ended_at - started_at, 0) if started_at is not None and ended_at is not None else None
 
 
-def task_run_result(
-    row: TaskRunRow,
-    attempt: AttemptRow | None,
+def glance_of(
+    row: TaskRunOutline | TaskRunRow,
+    attempt: AttemptOutline | AttemptRow | None,
     *,
-    made: AttemptRow | None = None,
+    made: AttemptOutline | AttemptRow | None = None,
     exhibits: tuple[Exhibit, ...] = (),
-) -> TaskRunResult:
+) -> TaskRunGlance:
     """`attempt` is the task run's newest one, where it has any; `made` the one that made what a hit found."""
     took: float | None = duration_ms(row.started_at, row.ended_at)
     if attempt is not None and attempt.duration_us:
         took = attempt.duration_us / 1_000
-    return TaskRunResult(
-        path=row.path,
-        component=row.component,
-        state=row.state.value,
-        origin=row.origin.value if row.origin else None,
-        cause=row.cause,
-        attempts=row.attempt,
-        duration_ms=took,
-        outputs=row.outputs,
-        source=row.cause.by if row.origin is Origin.CACHED else None,
-        saved_ms=made.duration_us / 1_000 if made is not None else None,
-        usage=attempt.usage if attempt is not None else NO_USAGE,
-        exhibits=exhibits,
-        failing=Failing(row, attempt) if row.state is TaskState.FAILED else None,
+    return TaskRunGlance(
+        row.path,
+        row.component,
+        row.state.value,
+        row.origin.value if row.origin is not None else None,
+        row.cause,
+        row.attempt,
+        took,
+        row.cause.by if row.origin is Origin.CACHED else None,
+        made.duration_us / 1_000 if made is not None else None,
+        attempt.usage if attempt is not None else NO_USAGE,
+        exhibits,
     )
+
+
+def task_run_result(glance: TaskRunGlance, outputs: Mapping[str, Datum], failing: Failing | None) -> TaskRunResult:
+    known = {each.name: getattr(glance, each.name) for each in fields(glance)}
+    return TaskRunResult(**known, outputs=outputs, failing=failing)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run_failure(result: RunResult) -> RunFailed:
     """What to raise for a run that is not `succeeded`."""
-    groups = grouped([task.failing for task in result.task_runs if task.failing is not None])
+    groups = grouped(result.overview.failing)
     why = result.row.cause.text
     if groups:
         others = sum(len(group.paths) for group in groups) - 1

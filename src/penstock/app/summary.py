@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.paths import place_of
@@ -17,7 +18,8 @@ from penstock.engine.states import Origin, TaskState
 
 if TYPE_CHECKING:
     from penstock.app.asking import OverAsked
-    from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
+    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
+    from penstock.engine.rows import Amounts, RunRow
     from penstock.plan.model import Plan, PlanGraph, PlanNode
 
 SLOWEST_COUNT = 5
@@ -27,6 +29,7 @@ WAIT_MS_MIN = 50
 ENDS_LOOKED_AT_MAX = 64
 # Nothing of this run stood in the way: other runs, a worker that had to start first, or room kept for a larger task.
 OTHER = "other"
+NOTHING: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,8 @@ class Stored:
     """What a store has of a run that has ended. `usual_ms` by component; `saved_ms` by the path of each hit."""
 
     run: RunRow
-    task_runs: Sequence[TaskRunRow]
-    attempts: Sequence[AttemptRow]
+    task_runs: Sequence[TaskRunOutline]
+    attempts: Sequence[AttemptOutline]
     capacity: Mapping[str, int]
     usual_ms: Mapping[str, float]
     saved_ms: Mapping[str, float]
@@ -122,13 +125,13 @@ def summarised(stored: Stored, plan: Plan) -> Summary:
         usual, waited = stored.usual_ms.get(row.component), _waited_ms(row, attempt)
         return Timed(path, _took_ms(attempt), usual, waited, _earlier_ms(row, first[path], attempt))
 
-    slowest = sorted(computed, key=lambda path: (-_took_ms(last[path]), path))[:SLOWEST_COUNT]
+    slowest = nsmallest(SLOWEST_COUNT, ((-_took_ms(last[path]), path) for path in computed))
     critical = [path for path in _critical(stored.task_runs, plan) if path in computed]
     hits = sum(row.origin is Origin.CACHED for row in stored.task_runs)
     took = run.ended_at - run.started_at if run.ended_at is not None and run.started_at is not None else 0
     return Summary(
         took_ms=max(took, 0),
-        slowest=tuple(timed(path) for path in slowest),
+        slowest=tuple(timed(path) for _, path in slowest),
         critical=tuple(timed(path) for path in critical),
         waits=_waits(stored, computed, last),
         hits=hits,
@@ -136,21 +139,21 @@ def summarised(stored: Stored, plan: Plan) -> Summary:
     )
 
 
-def _began(attempt: AttemptRow) -> int:
+def _began(attempt: AttemptOutline) -> int:
     return attempt.started_at if attempt.started_at is not None else attempt.submitted_at
 
 
-def _took_ms(attempt: AttemptRow) -> float:
+def _took_ms(attempt: AttemptOutline) -> float:
     if attempt.duration_us:
         return attempt.duration_us / 1000
     return max(attempt.ended_at - _began(attempt), 0) if attempt.ended_at is not None else 0.0
 
 
-def _waited_ms(row: TaskRunRow, attempt: AttemptRow) -> float:
+def _waited_ms(row: TaskRunOutline, attempt: AttemptOutline) -> float:
     return max(_began(attempt) - row.ready_at, 0) if row.ready_at is not None else 0.0
 
 
-def _earlier_ms(row: TaskRunRow, first: AttemptRow, last: AttemptRow) -> float:
+def _earlier_ms(row: TaskRunOutline, first: AttemptOutline, last: AttemptOutline) -> float:
     """From the first attempt's beginning until the last one might begin."""
     if first is last or row.ready_at is None:
         return 0.0
@@ -163,10 +166,10 @@ def _earlier_ms(row: TaskRunRow, first: AttemptRow, last: AttemptRow) -> float:
 class _Walk:
     """Goes back from a task run to what it had to wait for."""
 
-    def __init__(self, rows: Sequence[TaskRunRow], plan: Plan) -> None:
+    def __init__(self, rows: Sequence[TaskRunOutline], plan: Plan) -> None:
         self._rows = {row.path: row for row in rows}
         self._plan = plan
-        self._below: dict[str, list[TaskRunRow]] = {}
+        self._below: dict[str, list[TaskRunOutline]] = {}
         self._nodes: dict[str, PlanNode | None] = {}
         self._upstreams: dict[int, list[list[int]]] = {}
         for row in rows:
@@ -248,11 +251,11 @@ class _Walk:
         return known
 
 
-def _ended(row: TaskRunRow) -> tuple[int, str]:
+def _ended(row: TaskRunOutline) -> tuple[int, str]:
     return (row.ended_at if row.ended_at is not None else -1, row.path)
 
 
-def _critical(rows: Sequence[TaskRunRow], plan: Plan) -> list[str]:
+def _critical(rows: Sequence[TaskRunOutline], plan: Plan) -> list[str]:
     ran = [row for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)]
     return list(_Walk(ran, plan).back())[::-1]
 
@@ -260,27 +263,74 @@ def _critical(rows: Sequence[TaskRunRow], plan: Plan) -> list[str]:
 # -- what waited -------------------------------------------------------------------------------------------------------
 
 
-def _waits(stored: Stored, computed: Mapping[str, TaskRunRow], last: Mapping[str, AttemptRow]) -> tuple[Waited, ...]:
+class _Room:
+    """What is in use, and what was when attempts ended, the last ends. Attempts need one of few things (`needs`, by number),
+    and how many of each are at work says all: so few states recur, and for each need every end is looked at once."""
+
+    def __init__(self, needs: Sequence[Mapping[str, int]], capacity: Mapping[str, int]) -> None:
+        self._needs = needs
+        self._capacity = capacity
+        self._working = [0] * len(needs)
+        self._ends: deque[tuple[int, int, tuple[int, ...]]] = deque(maxlen=ENDS_LOOKED_AT_MAX)
+        self._count = 0
+        self._looked = [(0, -1, 0, NOTHING)] * len(needs)
+        """By need: how many ends were looked at, and of the last one at which anything was short which one it was, when, and what
+        was short."""
+        self._known: dict[tuple[int, tuple[int, ...]], Sequence[str]] = {}
+
+    def begin(self, need: int) -> None:
+        self._working[need] += 1
+
+    def end(self, at: int, need: int) -> None:
+        self._ends.append((self._count, at, tuple(self._working)))
+        self._count += 1
+        self._working[need] -= 1
+
+    def lacked(self, need: int, since: int) -> Sequence[str]:
+        """What was short at the last end from `since` on at which anything was."""
+        looked_at, last, last_at, short = self._looked[need]
+        for number, at, working in reversed(self._ends):
+            if number < looked_at:
+                break
+            found = self._known.get((need, working))
+            if found is None:
+                found = self._known[need, working] = self._lacking(need, working)
+            if found:
+                last, last_at, short = number, at, found
+                break
+        self._looked[need] = (self._count, last, last_at, short)
+        return short if last >= self._count - ENDS_LOOKED_AT_MAX and last_at >= since else NOTHING
+
+    def _lacking(self, need: int, working: Sequence[int]) -> Sequence[str]:
+        used: Counter[str] = Counter()
+        for each, count in zip(self._needs, working, strict=True):
+            if count:
+                used.update({name: count * amount for name, amount in each.items()})
+        return _lacking(self._needs[need], used, self._capacity)
+
+
+def _waits(
+    stored: Stored, computed: Mapping[str, TaskRunOutline], last: Mapping[str, AttemptOutline]
+) -> tuple[Waited, ...]:
     """In the order of time, what is in use is followed; of each attempt that had waited it is asked what it lacked before
     something ended and let it begin: the last moment of its wait at which it lacked anything counts."""
-    begins = sorted(stored.attempts, key=lambda attempt: (_began(attempt), attempt.path, attempt.number))
-    ends = sorted((a for a in stored.attempts if a.ended_at is not None), key=lambda attempt: attempt.ended_at or 0)
-    used: Counter[str] = Counter()
-    before: deque[tuple[int, Counter[str]]] = deque(maxlen=ENDS_LOOKED_AT_MAX)
-    ended = 0
+    numbers = {amounts: number for number, amounts in enumerate(dict.fromkeys(a.amounts for a in stored.attempts))}
+    room = _Room([_need(amounts, stored.capacity) for amounts in numbers], stored.capacity)
+    begins = sorted(stored.attempts, key=_began)  # those that began at once by path, as they are stored
+    ends = sorted((a.ended_at, numbers[a.amounts]) for a in stored.attempts if a.ended_at is not None)
+    ends.reverse()
     waits: dict[str, list[tuple[float, str]]] = {}
     for attempt in begins:
-        while ended < len(ends) and (ends[ended].ended_at or 0) <= _began(attempt):
-            before.append((ends[ended].ended_at or 0, used.copy()))
-            used.subtract(_need(ends[ended], stored.capacity))
-            ended += 1
-        row, need = computed.get(attempt.path), _need(attempt, stored.capacity)
-        if row is not None and attempt is last[attempt.path] and _waited_ms(row, attempt) >= WAIT_MS_MIN:
-            during = (taken for at, taken in reversed(before) if at >= (row.ready_at or 0))
-            lacked = next((short for taken in during if (short := _lacking(need, taken, stored.capacity))), [OTHER])
-            for resource in lacked:
-                waits.setdefault(resource, []).append((_waited_ms(row, attempt), attempt.path))
-        used.update(need)
+        began, path, need = _began(attempt), attempt.path, numbers[attempt.amounts]
+        while ends and ends[-1][0] <= began:
+            room.end(*ends.pop())
+        row = computed.get(path)
+        if row is not None and attempt is last[path]:
+            waited = _waited_ms(row, attempt)
+            if waited >= WAIT_MS_MIN:
+                for resource in room.lacked(need, row.ready_at or 0) or (OTHER,):
+                    waits.setdefault(resource, []).append((waited, path))
+        room.begin(need)
     told = [
         Waited(resource, len(each), sum(waited for waited, _ in each), max(each)[1], max(each)[0])
         for resource, each in waits.items()
@@ -288,9 +338,9 @@ def _waits(stored: Stored, computed: Mapping[str, TaskRunRow], last: Mapping[str
     return tuple(sorted(told, key=lambda each: (-each.total_ms, each.resource)))
 
 
-def _need(attempt: AttemptRow, capacity: Mapping[str, int]) -> dict[str, int]:
+def _need(amounts: Amounts, capacity: Mapping[str, int]) -> dict[str, int]:
     """What an attempt took up: memory that nobody declared counted as an equal share (semantics 29)."""
-    need = dict(attempt.amounts)
+    need = dict(amounts)
     if "memory" not in need and capacity.get("cpu") and capacity.get("memory"):
         need["memory"] = _share(need, capacity)
     return need

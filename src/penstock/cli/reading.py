@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from penstock.app.outlets import OUT, err, out, terminal_text
+from penstock.app.outlets import OUT, err, out, safe, terminal_text
 from penstock.base.errors import InvalidInput
 from penstock.cli.main import SUCCEEDED
 from penstock.cli.words import count, duration, is_source, moment, plain, shortened, table, value
@@ -24,6 +24,16 @@ TASK_RUNS_SHOWN_MAX = 200
 
 def print_json(data: Any) -> int:
     out(json_text.dumps(data, indent=2, ensure_ascii=False))
+    return SUCCEEDED
+
+
+def print_result(result: RunResult) -> int:
+    """A run as JSON, piece by piece: it may have hundreds of thousands of task runs."""
+    for piece in result.json_pieces():
+        OUT.write(safe(piece))
+        if OUT.trouble is not None:  # nobody reads on
+            break
+    out()
     return SUCCEEDED
 
 
@@ -90,9 +100,9 @@ def show(
         print_task(told)
         return SUCCEEDED
     result = app.show_run(run)
-    shown = result.to_json()
     if json:
-        return print_json(shown)
+        return print_result(result)
+    shown = {**result.brief_json(), **result.made_json()}
     why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and result.state != "succeeded" else ""
     out(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
     took = f", took {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
@@ -103,8 +113,8 @@ def show(
         out(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
     _print_task_runs(result, verbose=verbose)
-    print_failures(result.task_runs)
-    print_exhibits(result.task_runs)
+    print_failures(result.overview.failing)
+    print_exhibits(result.overview)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines
 
@@ -124,8 +134,9 @@ def _print_named(title: str, values: dict[str, Any]) -> None:
 
 def _print_task_runs(result: RunResult, *, verbose: bool) -> None:
     lines = []
-    shown = [task for task in result.task_runs if verbose or task.state != "succeeded" or not is_source(task.component)]
-    for task in shown[:TASK_RUNS_SHOWN_MAX]:
+    overview = result.overview
+    shown = [row for row in overview.rows if verbose or row.state != "succeeded" or not is_source(row.component)]
+    for task in map(overview.glance, shown[:TASK_RUNS_SHOWN_MAX]):
         by = f" ({task.cause.by})" if task.cause.by else ""
         why = "" if task.state == "succeeded" else f"{task.cause.text or task.cause.code.replace('_', ' ')}{by}"
         if task.source:
@@ -137,7 +148,7 @@ def _print_task_runs(result: RunResult, *, verbose: bool) -> None:
     if lines:
         out()
         out(table(("TASK RUN", "STATE", "ATTEMPTS", "TOOK", "CAUSE"), lines))
-    left, folded = len(shown) - len(lines), len(result.task_runs) - len(shown)
+    left, folded = len(shown) - len(lines), len(overview.rows) - len(shown)
     if left > 0:
         out(f"… and {count(left, 'more task run')}; --json has them all")
     if folded:

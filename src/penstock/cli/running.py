@@ -185,7 +185,9 @@ def retry(run: str, /, *, quiet: Quiet = False, json: Json = False) -> int:
     if not did:
         err(f"run {result.run_id} has succeeded already: there is nothing to do again")
         if json:
-            out(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
+            from penstock.cli.reading import print_result
+
+            print_result(result)
         return SUCCEEDED
     return _tell(result, progress, quiet=quiet, json=json)
 
@@ -274,7 +276,9 @@ def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: b
         for line in summary_lines(result.summary):
             err(f"  {line}")
     if json:
-        out(json_text.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        from penstock.cli.reading import print_result
+
+        print_result(result)
     else:
         for name, output in result.outputs_json().items():
             out(f"{name} = {value(output)}")

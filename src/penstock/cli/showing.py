@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.failures import alike_line, grouped, headline, outcome_text, repro_line
+from penstock.app.failures import Failing, alike_line, grouped, headline, outcome_text, repro_line
 from penstock.app.outlets import out
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.cli.words import count, duration, indented, logged, shortened, value
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from penstock.app.logged import Metric, TaskLogged, TaskShown
-    from penstock.app.results import TaskRunResult
+    from penstock.app.overview import Overview
 
 GROUPS_SHOWN_MAX = 5
 EXHIBITS_SHOWN_MAX = 50
 
 
-def print_failures(task_runs: Iterable[TaskRunResult]) -> None:
+def print_failures(failing_rows: Iterable[Failing]) -> None:
     """The failures of a run, those alike together, each with the command that repeats it."""
-    groups = grouped([task.failing for task in task_runs if task.failing is not None])
+    groups = grouped(failing_rows)
     if not groups:
         return
     out("\nfailed")
@@ -37,11 +37,11 @@ def print_failures(task_runs: Iterable[TaskRunResult]) -> None:
         out(f"  … and {count(len(groups) - GROUPS_SHOWN_MAX, 'more kind')} of failure")
 
 
-def print_exhibits(task_runs: Iterable[TaskRunResult]) -> None:
+def print_exhibits(overview: Overview) -> None:
     lines = [
-        f"  {task.path}: {each.kind} {each.name} ({logged(each.artifact)})"
-        for task in task_runs
-        for each in task.exhibits
+        f"  {row.path}: {each.kind} {each.name} ({logged(each.artifact)})"
+        for row in (overview.rows if overview.exhibits else ())
+        for each in overview.exhibits.get(row.path, ())
     ]
     if lines:
         out("\nfigures and tables")

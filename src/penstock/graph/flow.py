@@ -2,50 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from penstock.graph.bindings import Output, StateOf, leaves
 from penstock.graph.check_order import values_of
 from penstock.graph.model import Branch, Finally, Graph, Loop, Map, Node, bodies_of
 
-if TYPE_CHECKING:
-    Places = Mapping[str, tuple[int, Node]]
-
-Key = tuple[tuple[int, str], ...]
+Key = tuple[int | str, ...]
 # What the graph does not know comes last.
 LAST = 1 << 60
+
+
+class Stop(NamedTuple):
+    """A node, as paths go through it: its place in its graph, whether a number follows its name, and what the numbers lead to
+    (every case of a branch to its own graph, all items and rounds to one)."""
+
+    place: int
+    is_numbered: bool
+    is_branch: bool
+    bodies: Sequence[Graph]
 
 
 def flow_key(graph: Graph) -> Callable[[str], Key]:
     """Sorts paths: a node after what it waits for, otherwise as it was written; what is inside of it right after it, items,
     cases and rounds by their numbers. Work for each path is that of its length."""
-    known: dict[int, Places] = {}
+    known: dict[int, Mapping[str, Stop]] = {}
 
-    def places(part: Graph) -> Places:
-        if id(part) not in known:
-            known[id(part)] = {node.name: (place, node) for place, node in enumerate(_ordered(part))}
-        return known[id(part)]
+    def stops_in(part: Graph) -> Mapping[str, Stop]:
+        stops = known.get(id(part))
+        if stops is None:
+            stops = known[id(part)] = {node.name: _stop(place, node) for place, node in enumerate(_ordered(part))}
+        return stops
 
     def key(path: str) -> Key:
         part: Graph | None = graph
-        told: list[tuple[int, str]] = []
+        told: list[int | str] = []  # for each segment a number and a text
         segments = iter(path.split("/"))
         for segment in segments:
-            found = places(part).get(segment.partition("~")[0]) if part is not None else None
-            told.append((found[0], "") if found else (int(segment), "") if segment.isdigit() else (LAST, segment))
-            part, bodies = None, bodies_of(found[1]) if found else ()
-            if found is not None and isinstance(found[1], (Map, Loop, Branch)):
+            stop = (
+                None if part is None else stops_in(part).get(segment.partition("~")[0] if "~" in segment else segment)
+            )
+            if stop is None:
+                told += (int(segment), "") if segment.isdigit() else (LAST, segment)
+                part = None
+                continue
+            told += (stop.place, "")
+            case = 0
+            if stop.is_numbered:
                 number = next(segments, "")
                 if number:
-                    told.append((int(number), "") if number.isdigit() else (-1, number))
-                case = int(number) if isinstance(found[1], Branch) and number.isdigit() else 0
-                part = bodies[case][0] if case < len(bodies) else None
-            elif bodies:
-                part = bodies[0][0]
+                    told += (int(number), "") if number.isdigit() else (-1, number)
+                case = int(number) if stop.is_branch and number.isdigit() else 0
+            part = stop.bodies[case] if case < len(stop.bodies) else None
         return tuple(told)
 
     return key
+
+
+def _stop(place: int, node: Node) -> Stop:
+    bodies = [body for body, *_ in bodies_of(node)]
+    return Stop(place, isinstance(node, (Map, Loop, Branch)), isinstance(node, Branch), bodies)
 
 
 def _ordered(graph: Graph) -> Iterable[Node]:

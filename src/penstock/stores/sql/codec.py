@@ -103,9 +103,9 @@ _read_json = json.JSONDecoder().raw_decode
 """`json.loads` without its checks, which cost as much as the reading of so short a text."""
 _json_of = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _RUN_STATES = {str(state): state for state in RunState}
-_TASK_STATES = {str(state): state for state in TaskState}
+TASK_STATES = {str(state): state for state in TaskState}
 _ATTEMPT_STATES = {str(state): state for state in AttemptState}
-_ORIGINS: Mapping[str | None, Origin | None] = {None: None, **{str(origin): origin for origin in Origin}}
+ORIGINS: Mapping[str | None, Origin | None] = {None: None, **{str(origin): origin for origin in Origin}}
 _NOTHING: Mapping[str, Any] = {}
 _NO_USAGE = Usage()
 
@@ -147,7 +147,7 @@ def _cause_text(cause: Cause) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _cause(text: str) -> Cause:
+def cause_of(text: str) -> Cause:
     return NO_CAUSE if text == _NO_CAUSE_TEXT else Cause(*json.loads(text))
 
 
@@ -157,7 +157,7 @@ def _amounts_text(amounts: Amounts) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _amounts(text: str) -> Amounts:
+def amounts_of(text: str) -> Amounts:
     return tuple((name, amount) for name, amount in json.loads(text))
 
 
@@ -213,7 +213,7 @@ def decode_run(values: Sequence[Any]) -> RunRow:
         labels=_json(labels),
         provenance=_json(provenance),
         state=_RUN_STATES[state],
-        cause=_cause(cause),
+        cause=cause_of(cause),
         stopping=stopping,
         started_at=started_at,
         ended_at=ended_at,
@@ -261,10 +261,10 @@ def decode_task_run(run_id: str, values: Sequence[Any]) -> TaskRunRow:
         run_id,
         path,
         sys.intern(component),
-        _TASK_STATES[state],
-        _cause(cause),
+        TASK_STATES[state],
+        cause_of(cause),
         changed_at,
-        _ORIGINS[origin],
+        ORIGINS[origin],
         data_of(outputs),
         attempt,
         failed_count,
@@ -323,7 +323,7 @@ def decode_attempt(run_id: str, values: Sequence[Any]) -> AttemptRow:
         number,
         _ATTEMPT_STATES[state],
         sys.intern(executor),
-        _amounts(amounts),
+        amounts_of(amounts),
         submitted_at,
         started_at,
         ended_at,

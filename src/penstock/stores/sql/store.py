@@ -32,8 +32,9 @@ from penstock.effects import (
     Submission,
 )
 from penstock.engine.events import Transition
+from penstock.engine.outlines import RunOutline
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
-from penstock.stores.sql import cache, cache_codec, cache_statements, codec, learning, side
+from penstock.stores.sql import cache, cache_codec, cache_statements, codec, learning, outlines, side
 from penstock.stores.sql import statements as sql
 from penstock.stores.sql.sqlite import BUSY_MS, Database
 from penstock.stores.sql.sums import RowDamaged, checksum, decoded, with_sum
@@ -208,6 +209,14 @@ class SqlStateStore:
             key = self._key(connection, run_id)
             (run,) = _runs(connection, sql.SELECT_RUN, (run_id,))
             return RunRecord(run, tuple(_task_runs(connection, run_id, key)), tuple(_attempts(connection, run_id, key)))
+
+        return self._database.read(work)
+
+    def outline(self, run_id: str) -> RunOutline:
+        def work(connection: Connection) -> RunOutline:
+            key = self._key(connection, run_id)
+            (run,) = _runs(connection, sql.SELECT_RUN, (run_id,))
+            return RunOutline(run, outlines.task_runs(connection, key), outlines.attempts(connection, key))
 
         return self._database.read(work)
 
