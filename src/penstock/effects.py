@@ -4,15 +4,35 @@ pass."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Protocol
 
 from penstock.base.instants import END_OF_TIME, Instant
 from penstock.engine.events import CapacityReported, Transition
-from penstock.engine.outlines import RunOutline
-from penstock.engine.rows import ArtifactUse, AttemptRow, CacheEntry, Claim, RunRecord, RunRow, TaskRunRow
+from penstock.engine.rows import (
+    Amounts,
+    ArtifactUse,
+    AttemptRow,
+    CacheEntry,
+    Cause,
+    Claim,
+    RunRecord,
+    RunRow,
+    TaskRunRow,
+)
+from penstock.engine.states import Origin, TaskState
 from penstock.values.store import ArtifactStore
-from penstock.wire import AttemptRequest, DescribeRequest, Description, Exhibit, Observation, Observed, Progress, Report
+from penstock.wire import (
+    AttemptRequest,
+    DescribeRequest,
+    Description,
+    Exhibit,
+    Observation,
+    Observed,
+    Progress,
+    Report,
+    Usage,
+)
 
 
 class Clock(Protocol):
@@ -214,6 +234,60 @@ class Nondeterminism:
     component: str
     at: Instant
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TaskRunOutline(NamedTuple):
+    """A task run without what is long in its row, by the same names: a view of a whole run needs all of its rows, of which there
+    may be hundreds of thousands."""
+
+    path: str
+    component: str
+    state: TaskState
+    cause: Cause
+    origin: Origin | None = None
+    attempt: int = 0
+    ready_at: Instant | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+
+    @classmethod
+    def of(cls, row: TaskRunRow) -> TaskRunOutline:
+        return cls(*(getattr(row, name) for name in cls._fields))
+
+
+class AttemptOutline(NamedTuple):
+    """An attempt without what is long in its row, by the same names; `used` are the values of its usage."""
+
+    path: str
+    number: int
+    amounts: Amounts
+    submitted_at: Instant
+    started_at: Instant | None
+    ended_at: Instant | None
+    duration_us: int
+    outcome: str | None
+    used: tuple[float, ...]
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(*self.used)  # type: ignore[arg-type]  # a number of bytes is whole
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> AttemptOutline:
+        known = {name: getattr(row, name) for name in cls._fields if name != "used"}
+        return cls(**known, used=tuple(getattr(row.usage, each.name) for each in fields(Usage)))
+
+
+class RunOutline(NamedTuple):
+    """A run, its task runs by path, its attempts by path and number."""
+
+    run: RunRow
+    task_runs: Sequence[TaskRunOutline]
+    attempts: Sequence[AttemptOutline]
+
+    @classmethod
+    def of(cls, record: RunRecord) -> RunOutline:
+        return cls(record.run, [*map(TaskRunOutline.of, record.task_runs)], [*map(AttemptOutline.of, record.attempts)])
 
 
 class StateStore(Protocol):

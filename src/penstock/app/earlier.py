@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from penstock.engine.outlines import AttemptOutline, TaskRunOutline, outline_of_attempt, outline_of_task_run
+from penstock.effects import AttemptOutline, TaskRunOutline
 from penstock.engine.states import Origin
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class EarlierRuns:
         if self._is_read_whole(run_id):
             return self._rows_of(run_id)[0].get(path)
         rows = self._store.task_runs(run_id, path)
-        return outline_of_task_run(rows[0]) if rows else None
+        return TaskRunOutline.of(rows[0]) if rows else None
 
     def attempt(self, run_id: str, path: str) -> AttemptOutline | None:
         """The newest one."""
@@ -47,7 +47,7 @@ class EarlierRuns:
         if self._is_read_whole(run_id):
             return self._rows_of(run_id)[1].get(path)
         rows = self._store.attempts(run_id, path)
-        return outline_of_attempt(rows[-1]) if rows else None
+        return AttemptOutline.of(rows[-1]) if rows else None
 
     def maker_of(self, run_id: str, row: TaskRunOutline) -> tuple[str, str]:
         """The run and path of the task run that made a task run's outputs: its own, or over chains of retried runs that of which

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,15 @@ from penstock.app.failures import Failing, headline, outcome_text, story
 from penstock.app.logs import tail_of
 from penstock.app.places import open_artifacts, open_existing_store, project_settings
 from penstock.app.reading import exports, find_run, require_task
-from penstock.app.results import TaskRunResult, glance_of, shown, task_run_result
+from penstock.app.results import TaskRunResult, glance_of, shown
 from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.base.ids import split_attempt_id
-from penstock.engine.outlines import outline_of_task_run
+from penstock.effects import TaskRunOutline
 from penstock.engine.states import Origin, TaskState
 from penstock.values.exhibits import figure_file
 
 if TYPE_CHECKING:
-    from penstock.effects import StateStore
-    from penstock.engine.outlines import TaskRunOutline
+    from penstock.effects import StateStore, TaskRunOutline
     from penstock.engine.rows import AttemptRow, RunRow, TaskRunRow
     from penstock.values.store import ArtifactStore
     from penstock.wire import Artifact, Exhibit, Observation, Progress
@@ -119,7 +118,7 @@ def _metric(name: str, seen: Sequence[Observation]) -> Metric:
 
 
 def task_logged(store: StateStore, row: TaskRunRow) -> TaskLogged:
-    run_id, path = EarlierRuns(store, {}).maker_of(row.run_id, outline_of_task_run(row))
+    run_id, path = EarlierRuns(store, {}).maker_of(row.run_id, TaskRunOutline.of(row))
     if store.run(run_id) is None:
         return TaskLogged(f"{run_id}/{path}", (), (), (), None)
     said = store.progress(run_id, path)
@@ -197,7 +196,7 @@ def show_task(text: str, task: str) -> TaskShown:
     own = logged.attempts[-1] if logged.attempts and row.origin is not Origin.CACHED else None
     made = logged.attempts[-1] if logged.attempts and row.origin is Origin.CACHED else None
     failing = Failing(row, own) if row.state is TaskState.FAILED else None
-    result = task_run_result(glance_of(row, own, made=made, exhibits=logged.exhibits), row.outputs, failing)
+    result = replace(glance_of(row, own, made=made, exhibits=logged.exhibits), outputs=row.outputs, failing=failing)
     story_lines: tuple[str, ...] = ()
     if result.failing is not None:
         printed = tail_of(settings, own) if own is not None else ""

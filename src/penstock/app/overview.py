@@ -3,7 +3,6 @@ each task run is made when it is asked for, as there may be hundreds of thousand
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from penstock.app.earlier import READ_ALONE_MAX, EarlierRuns
 from penstock.app.failures import Failing
 from penstock.app.logged import exhibits_by_path
 from penstock.app.playing import graph_of
-from penstock.app.results import TaskRunGlance, glance_of
-from penstock.engine.outlines import AttemptOutline, RunOutline, TaskRunOutline
+from penstock.app.results import TaskRunResult, glance_of
+from penstock.effects import AttemptOutline, RunOutline, TaskRunOutline
 from penstock.engine.rows import NO_CAUSE
 from penstock.engine.states import TERMINAL_RUN_STATES, Origin, TaskState
 from penstock.graph.components import names_in
@@ -50,25 +49,15 @@ class Overview:
             rows += _waiting(self.graph, known=frozenset(row.path for row in rows))
         return sorted(rows, key=lambda row: key(row.path))
 
-    def glance(self, row: TaskRunOutline) -> TaskRunGlance:
+    def glance(self, row: TaskRunOutline) -> TaskRunResult:
         made = self.made.get(row.cause.by) if row.origin is Origin.CACHED else None
         return glance_of(row, self.last.get(row.path), made=made, exhibits=self.exhibits.get(row.path, ()))
 
-    def glances(self) -> Iterator[TaskRunGlance]:
+    def glances(self) -> Iterator[TaskRunResult]:
         return map(self.glance, self.rows)
 
 
 def overview_of(store: StateStore, run_id: str) -> Overview:
-    collects = gc.isenabled()
-    gc.disable()  # hundreds of thousands of objects are made, none in cycles: looking for those is a tenth of the time
-    try:
-        return _read(store, run_id)
-    finally:
-        if collects:
-            gc.enable()
-
-
-def _read(store: StateStore, run_id: str) -> Overview:
     outline = store.outline(run_id)
     rows = outline.task_runs
     sources = {row.cause.by: row.cause.by.partition("/") for row in rows if row.origin is Origin.CACHED}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
-from penstock.app.results import Outputs, RunResult, TaskRunResult, shown, task_run_result
+from penstock.app.results import Outputs, RunResult, TaskRunResult, shown
 from penstock.base.errors import InvalidInput
 from penstock.controller import is_provably_alive, is_provably_dead
 from penstock.effects import Lease, StateStore
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from penstock.app.exports import Exports
     from penstock.app.overview import Overview
     from penstock.app.summary import Summary
-    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
+    from penstock.effects import AttemptOutline, TaskRunOutline
 
 
 def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str]) -> Sequence[RunResult]:
@@ -174,7 +174,8 @@ def _task_runs(store: StateStore, run: RunRow, overview: Overview) -> tuple[Task
     outputs = {row.path: row.outputs for row in store.task_runs(run.run_id)}
     failing = {each.row.path: each for each in overview.failing}
     return tuple(
-        task_run_result(glance, outputs.get(glance.path, {}), failing.get(glance.path)) for glance in overview.glances()
+        replace(glance, outputs=outputs.get(glance.path, {}), failing=failing.get(glance.path))
+        for glance in overview.glances()
     )
 
 

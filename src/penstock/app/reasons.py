@@ -26,7 +26,7 @@ from penstock.engine.caching import identity_of
 from penstock.engine.rows import CacheEntry, RunRow, TaskRunRow
 from penstock.engine.states import Origin, TaskState
 from penstock.graph.bindings import Output, StateOf, leaves
-from penstock.wire import Artifact
+from penstock.wire import Artifact, Counted
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -345,5 +345,7 @@ def _summary(datum: Datum) -> str:
 
     if isinstance(datum, Artifact):
         return f"{datum.type} {datum.digest[:19]}"
+    if isinstance(datum, Counted):  # more items than that do not fit
+        datum = Counted(datum.items[:60])
     text = json.dumps(shown(datum), ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"

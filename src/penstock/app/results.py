@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from penstock.app.overview import Overview
     from penstock.app.summary import Summary
     from penstock.base.errors import RunFailed
-    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
+    from penstock.effects import AttemptOutline, TaskRunOutline
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRunGlance:
-    """One task run as a list of them shows it. `cause` is why it is in its state (code, by, text); `duration_ms` that of its last
+class TaskRunResult:
+    """One task run. `cause` is why it is in its state (code, by, text); `duration_ms` that of its last
     attempt, or from begin to end for a node with a graph; None where it has not run."""
 
     path: str
@@ -41,6 +41,10 @@ class TaskRunGlance:
     """What its last attempt used."""
     exhibits: tuple[Exhibit, ...] = ()
     """The figures and tables that it, or the one that a hit comes from, has logged."""
+    outputs: Mapping[str, Datum] = field(default_factory=dict)
+    """Empty in an overview, which reads none."""
+    failing: Failing | None = None
+    """How it failed, if it did."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,15 +66,6 @@ class TaskRunGlance:
             "gpu_memory_bytes_peak": self.usage.gpu_memory_bytes_peak or None,
             "gpu_percent_mean": self.usage.gpu_percent_mean if self.usage.gpu_memory_bytes_peak else None,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRunResult(TaskRunGlance):
-    """One task run, with its outputs."""
-
-    outputs: Mapping[str, Datum] = field(default_factory=dict)
-    failing: Failing | None = None
-    """How it failed, if it did."""
 
 
 class Outputs:
@@ -291,12 +286,12 @@ def glance_of(
     *,
     made: AttemptOutline | AttemptRow | None = None,
     exhibits: tuple[Exhibit, ...] = (),
-) -> TaskRunGlance:
+) -> TaskRunResult:
     """`attempt` is the task run's newest one, where it has any; `made` the one that made what a hit found."""
     took: float | None = duration_ms(row.started_at, row.ended_at)
     if attempt is not None and attempt.duration_us:
         took = attempt.duration_us / 1_000
-    return TaskRunGlance(
+    return TaskRunResult(
         row.path,
         row.component,
         row.state.value,
@@ -309,8 +304,3 @@ def glance_of(
         attempt.usage if attempt is not None else NO_USAGE,
         exhibits,
     )
-
-
-def task_run_result(glance: TaskRunGlance, outputs: Mapping[str, Datum], failing: Failing | None) -> TaskRunResult:
-    known = {each.name: getattr(glance, each.name) for each in fields(glance)}
-    return TaskRunResult(**known, outputs=outputs, failing=failing)

@@ -18,7 +18,7 @@ from penstock.engine.states import Origin, TaskState
 
 if TYPE_CHECKING:
     from penstock.app.asking import OverAsked
-    from penstock.engine.outlines import AttemptOutline, TaskRunOutline
+    from penstock.effects import AttemptOutline, TaskRunOutline
     from penstock.engine.rows import Amounts, RunRow
     from penstock.plan.model import Plan, PlanGraph, PlanNode
 

@@ -26,10 +26,10 @@ from penstock.effects import (
     Lease,
     Message,
     Nondeterminism,
+    RunOutline,
     Submission,
 )
 from penstock.engine.events import Transition
-from penstock.engine.outlines import RunOutline, outlined
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
 from penstock.stores.sql import cache_codec, codec, learning, side
 from penstock.stores.sql.cache import check_owners
@@ -302,7 +302,7 @@ class MemoryStateStore:
             return RunRecord(run, tuple(_task_runs(run_id, stored)), tuple(_attempts(run_id, stored)))
 
     def outline(self, run_id: str) -> RunOutline:
-        return outlined(self.load(run_id))
+        return RunOutline.of(self.load(run_id))
 
     def graph(self, graph_digest: str) -> Mapping[str, Any]:
         with self._call("graph") as state:

@@ -61,6 +61,9 @@ def parameter_to_json(value: Any) -> Any:
     raise TypeError(f"not a parameter: {type(value).__name__}")
 
 
+_AS_THEY_ARE = frozenset({int, str, bool, float})
+
+
 def parameter_from_json(data: Any) -> Any:
     if isinstance(data, list):
         return [parameter_from_json(item) for item in data]
@@ -92,7 +95,15 @@ def datum_from_json(data: Mapping[str, Any]) -> Datum:
     if "value" in data:
         return Inline(parameter_from_json(data["value"]))
     if "items" in data:
-        return Counted(tuple(datum_from_json(item) for item in data["items"]))
+        # Lists of a hundred thousand numbers are read within a moment.
+        return Counted(
+            tuple(
+                [
+                    Inline(item["value"]) if type(item.get("value")) in _AS_THEY_ARE else datum_from_json(item)
+                    for item in data["items"]
+                ]
+            )
+        )
     if "fields" in data:
         return Struct({name: datum_from_json(field) for name, field in data["fields"]})
     return Artifact(

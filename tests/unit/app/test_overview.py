@@ -15,7 +15,7 @@ import pytest
 
 from penstock.app import reading
 from penstock.app.places import open_store, project_settings
-from penstock.app.results import RunResult, TaskRunGlance
+from penstock.app.results import RunResult, TaskRunResult
 from penstock.base.instants import Instant
 from penstock.effects import Commit, Holder, Message, Submission
 from penstock.engine.events import Transition
@@ -128,8 +128,8 @@ def test_to_show_a_run_reads_no_outputs_and_each_table_once(project: Path, monke
 
 def test_json_is_made_task_run_by_task_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result, made = ran("run", FEW), list[str]()
-    real = TaskRunGlance.to_json
-    monkeypatch.setattr(TaskRunGlance, "to_json", lambda self: made.append(self.path) or real(self))
+    real = TaskRunResult.to_json
+    monkeypatch.setattr(TaskRunResult, "to_json", lambda self: made.append(self.path) or real(self))
     pieces = result.json_pieces()
     texts = [next(pieces), next(pieces), next(pieces)]
     assert made == ["split", "split/0/fit"], "the third is not made before it is asked for"

@@ -9,7 +9,7 @@ from operator import itemgetter
 from sqlite3 import Connection
 from typing import Any
 
-from penstock.engine.outlines import AttemptOutline, TaskRunOutline
+from penstock.effects import AttemptOutline, TaskRunOutline
 from penstock.stores.sql import codec, side
 from penstock.stores.sql.statements import select_by_path
 from penstock.stores.sql.sums import decoded

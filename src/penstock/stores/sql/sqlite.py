@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import sqlite3
 import stat
@@ -79,7 +80,7 @@ class Database:
         """Do `work` in one transaction: everything that it reads is of one moment."""
         with self._lock:
             connection = self._usable()
-            with self._named(), self._undone(connection):
+            with self._named(), self._undone(connection), _uncollected():
                 connection.execute("BEGIN")
                 answer = work(connection)
                 connection.execute("COMMIT")
@@ -311,3 +312,16 @@ def _build(new: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is read may be hundreds of thousands of objects, none in cycles: looking for those takes up to as long as the
+    reading."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

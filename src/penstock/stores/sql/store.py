@@ -29,10 +29,10 @@ from penstock.effects import (
     Lease,
     Message,
     Nondeterminism,
+    RunOutline,
     Submission,
 )
 from penstock.engine.events import Transition
-from penstock.engine.outlines import RunOutline
 from penstock.engine.rows import AttemptRow, CacheEntry, RunRecord, RunRow, TaskRunRow
 from penstock.stores.sql import cache, cache_codec, cache_statements, codec, learning, outlines, side
 from penstock.stores.sql import statements as sql

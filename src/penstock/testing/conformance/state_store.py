@@ -15,8 +15,7 @@ from functools import partial
 
 from penstock.base.errors import InvalidInput, LeaseLost
 from penstock.base.instants import Instant
-from penstock.effects import Commit, ComponentHistory, Lease, MemoryHistory, Message, StateStore, Submission
-from penstock.engine.outlines import outlined
+from penstock.effects import Commit, ComponentHistory, Lease, MemoryHistory, Message, RunOutline, StateStore, Submission
 from penstock.engine.rows import AttemptRow, Cause, TaskRunRow
 from penstock.engine.states import Origin, RunState, TaskState
 from penstock.testing.conformance.state_rows import (
@@ -188,7 +187,7 @@ def every_field_comes_back(open_store: OpenStore) -> None:
     assert record.run == store.run("run1") == run
     assert record.task_runs == (task_run("plain"), full_task_run("split/3/fit"))
     assert record.attempts == (attempt("plain"), full_attempt("split/3/fit"))
-    assert store.outline("run1") == outlined(record)
+    assert store.outline("run1") == RunOutline.of(record)
     assert list(store.task_runs("run1")) == list(record.task_runs)
     assert list(store.attempts("run1")) == list(record.attempts)
     assert list(store.attempts("run1", "plain")) == [attempt("plain")]
