@@ -71,3 +71,29 @@ def test_lifecycle_is_drawn_from_the_tables() -> None:
     assert (DOCS / "lifecycle.md").read_text() == drawing.page(), "run tools/draw_lifecycle.py"
     for name, text in drawing.pictures().items():
         assert (DOCS / "images" / name).read_text() == text, "run tools/draw_lifecycle.py"
+
+
+def numbers_cited(of: str) -> set[int]:
+    """The rules of a page that the sources and tests cite: `semantics 5, 11`, `cache rules 10 to 12`."""
+    cited: set[int] = set()
+    for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        for first, rest in re.findall(rf"{of} (\d+)((?:(?:,| and| to) \d+)*)", path.read_text()):
+            cited |= {int(first), *map(int, re.findall(r"\d+", rest))}
+    return cited
+
+
+def test_every_rule_of_semantics_that_is_cited_exists() -> None:
+    page = (DOCS / "semantics.md").read_text()
+    rules = [int(number) for number in re.findall(r"^\*\*(\d+)\.\*\* ", page, flags=re.MULTILINE)]
+    assert rules == list(range(1, len(rules) + 1))
+    assert len(numbers_cited("semantics")) > 20, "citations are no longer found"
+    assert numbers_cited("semantics") <= set(rules)
+
+
+def test_what_semantics_names_exists() -> None:
+    page = (DOCS / "semantics.md").read_text()
+    assert [path for path in re.findall(r"`(tests/[\w/.]+)`", page) if not (ROOT / path).exists()] == []
+    named = set(re.findall(r"`(_?[A-Za-z_]+(?:\._[a-z_]+)?)`", "".join(re.findall(r"\*Evaluated by [^*]+\*", page))))
+    assert len(named) > 10
+    sources = "".join((ROOT / "src/penstock/testing" / name).read_text() for name in ("naive.py", "naive_values.py"))
+    assert {name for name in named if f"def {name.rpartition('.')[2]}(" not in sources} == set()

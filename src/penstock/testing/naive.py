@@ -1,6 +1,6 @@
 """What a graph means, in the plainest way: one node after another, nothing kept, nothing in parallel, no clock.
 
-This is the executable form of `semantics.md`; the engine, the simulator and the property tests are held against it. It
+This is the executable form of `docs/semantics.md`; the engine, the simulator and the property tests are held against it. It
 knows graphs and wire values, and nothing of the engine. Generations and attempts are collapsed: a task run is found
 under its path without `~n`, with what its last try gave."""
 
