@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import all_code_of
 from penstock.app.explaining import Changed, Parts, differences
-from penstock.app.places import open_artifacts, open_existing_store, project_settings
+from penstock.app.places import open_artifacts, open_existing_store_to_read, project_settings
 from penstock.app.playing import graph_of
 from penstock.app.reading import find_run
 from penstock.app.results import duration_ms, shown
@@ -88,7 +88,7 @@ class Difference:
 def diff_runs(before_text: str, after_text: str) -> Difference:
     """Raises InvalidInput for runs that there are not, with the nearest ids."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         before, after = find_run(store, before_text), find_run(store, after_text)
         code, environment = _code(open_artifacts(settings), before, after)
         return Difference(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.app.marks import UNCLEAR, because
 from penstock.app.outlets import Say, in_silence
-from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, ENVIRONMENTS, aside, open_executor, open_store_to_read, project_settings
 from penstock.app.targets import Target, diagnostics_of, parse_target, require_graph
 from penstock.base.diagnostics import Diagnostic
 from penstock.settings import Settings
@@ -163,7 +163,7 @@ def _marked(text: str, graph: Graph) -> dict[str, str]:
         return {}
     from penstock.app.planning import components_of
 
-    with closing(open_store(settings)) as store:
+    with closing(open_store_to_read(settings)) as store:
         marks = store.nondeterministic()
         return {name: because(marks[name].detail) for name in sorted(components_of(graph) & marks.keys())}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.earlier import HOPS_MAX, EarlierRuns
 from penstock.app.failures import Failing, headline, outcome_text, story
 from penstock.app.logs import tail_of
-from penstock.app.places import open_artifacts, open_existing_store, project_settings
+from penstock.app.places import open_artifacts, open_existing_store_to_read, project_settings
 from penstock.app.reading import exports, find_run, require_task
 from penstock.app.results import TaskRunResult, glance_of, shown
 from penstock.base.errors import InvalidInput, StoreUnavailable
@@ -189,7 +189,7 @@ class TaskShown:
 
 def show_task(text: str, task: str) -> TaskShown:
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         row = require_task(store, run, task)
         logged = task_logged(store, row)
@@ -225,7 +225,7 @@ class GotExhibit:
 def get_exhibit(text: str, task: str, kind: str, name: str, *, to: Path | None) -> GotExhibit:
     """Raises InvalidInput for one that there is not, or that has no such format."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         exhibits = task_logged(store, require_task(store, run, task)).exhibits
     of_kind = {each.name: each.artifact for each in exhibits if each.kind == kind}

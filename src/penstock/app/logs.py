@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.app.places import open_existing_store, project_settings
+from penstock.app.places import open_existing_store_to_read, project_settings
 from penstock.app.reading import find_run, require_task, shown_state
 from penstock.base.errors import StoreUnavailable
 from penstock.effects import StateStore
@@ -45,7 +45,7 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
     """Everything that the attempts of a run, or of one task run, printed so far, in order of submission; with `follow`,
     also what they print from then on, until the run has ended."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         told: dict[tuple[str, int], int] = {}
         while True:

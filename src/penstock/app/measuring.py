@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.app.examining import Clocks, Disk, Machine
-from penstock.app.places import DATABASE, gpu_source, open_store
+from penstock.app.places import DATABASE, gpu_source, open_store_to_read
 from penstock.base.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _newest_ms(settings: Settings) -> int | None:
     if not (settings.state / DATABASE).exists():
         return None
     try:
-        with closing(open_store(settings)) as store:
+        with closing(open_store_to_read(settings)) as store:
             return max((run.created_at for run in store.runs()), default=None)
     except PenstockError:
         return None  # the finding of the journal says more

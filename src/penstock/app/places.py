@@ -135,15 +135,42 @@ def open_store(settings: Settings) -> StateStore:
     return open_state(settings.state / DATABASE)
 
 
+def open_store_to_read(settings: Settings) -> StateStore:
+    """The state store, for those who only read: it may be a copy, where the state folder may not be written to."""
+    from penstock.app.copies import database_to_read
+    from penstock.stores.sql import open_state
+
+    refuse_foreign(settings)
+    return open_state(database_to_read(settings.state / DATABASE))
+
+
+def scratch_to_read(settings: Settings) -> Path:
+    """The scratch folder, for those who only read."""
+    from penstock.app import copies
+
+    return copies.scratch_to_read(settings.state / SCRATCH)
+
+
 def open_existing_store(settings: Settings) -> StateStore:
-    """For verbs that read. Raises InvalidInput when this project has no runs yet."""
+    """For verbs that write. Raises InvalidInput when this project has no runs yet."""
+    require_runs(settings)
+    return open_store(settings)
+
+
+def open_existing_store_to_read(settings: Settings) -> StateStore:
+    """For verbs that only read. Raises InvalidInput when this project has no runs yet."""
+    require_runs(settings)
+    return open_store_to_read(settings)
+
+
+def require_runs(settings: Settings) -> None:
+    """Raises InvalidInput when this project has no runs yet."""
     if not (settings.state / DATABASE).exists():
         above = (folder for folder in settings.project.parents if os.path.exists(folder / STATE_FOLDER / DATABASE))
         others = "".join(f" {folder} has runs of its own." for folder in above)
         raise InvalidInput(
             f"no run has been made here yet ({settings.state})", fix=f"`penstock run TARGET` makes one.{others}"
         )
-    return open_store(settings)
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:

@@ -18,7 +18,7 @@ from penstock.app.caching import answer_of, codes_of, digest_at_of
 from penstock.app.choosing import NOTHING_ASKED, Asked, Choosing
 from penstock.app.describing import describe
 from penstock.app.outlets import Say, in_silence
-from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store, project_settings
+from penstock.app.places import DATABASE, aside, open_artifacts, open_executor, open_store_to_read, project_settings
 from penstock.app.planning import components_of, learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import Rehearsed, rehearse
 from penstock.app.running import bind_texts
@@ -89,7 +89,9 @@ def plan_target(
         executor = stack.enter_context(closing(open_executor(elsewhere)))
         described = describe(executor, target, settings, say=say)
         inputs = bind_texts(described.graph, texts)
-        known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
+        known = (
+            stack.enter_context(closing(open_store_to_read(settings))) if (settings.state / DATABASE).exists() else None
+        )
         code, aside_artifacts = described.description.code, open_artifacts(elsewhere)
         if asked:
             choosing = Choosing(elsewhere, aside_artifacts, executor, known, inputs, stored=open_artifacts(settings))

@@ -12,7 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import DATABASE, SCRATCH, open_artifacts, open_existing_store, open_store, project_settings
+from penstock.app.places import (
+    DATABASE,
+    open_artifacts,
+    open_existing_store_to_read,
+    open_store_to_read,
+    project_settings,
+    scratch_to_read,
+)
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown
 from penstock.base.errors import InvalidInput
 from penstock.controller import is_provably_alive, is_provably_dead
@@ -43,7 +50,7 @@ def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str
         return ()
     # An interrupted run is stored as it was when it was left.
     stored = state if state and state != "interrupted" else None
-    with closing(open_store(settings)) as store:
+    with closing(open_store_to_read(settings)) as store:
         if not (state or pipeline or labels):
             return [result_of(store, settings, run) for run in store.runs(limit=limit)]
         rows = store.runs(limit=RUNS_LOOKED_AT_MAX, state=stored)
@@ -63,7 +70,7 @@ def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str
 
 def show_run(text: str) -> RunResult:
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         return result_of(store, settings, find_run(store, text))
 
 
@@ -111,15 +118,15 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
     def read() -> Overview:
         from penstock.app.overview import overview_of
 
-        with closing(open_store(settings)) as reopened:
+        with closing(open_store_to_read(settings)) as reopened:
             return overview_of(reopened, run.run_id)
 
     def task_runs(overview: Overview) -> tuple[TaskRunResult, ...]:
-        with closing(open_store(settings)) as reopened:
+        with closing(open_store_to_read(settings)) as reopened:
             return _task_runs(reopened, run, overview)
 
     def summary(overview: Overview) -> Summary | None:
-        with closing(open_store(settings)) as reopened:
+        with closing(open_store_to_read(settings)) as reopened:
             return _summary(reopened, run, overview)
 
     state = shown_state(store, run)
@@ -190,7 +197,7 @@ def value_loader(settings: Settings, artifacts: ArtifactStore) -> Callable[[Datu
     def load_value(datum: Datum) -> Any:
         from penstock.values.datums import ANYTHING, Staging, from_datum
 
-        staging = Staging(settings.state / SCRATCH, f"read-{os.getpid()}-{os.urandom(4).hex()}")
+        staging = Staging(scratch_to_read(settings), f"read-{os.getpid()}-{os.urandom(4).hex()}")
         atexit.register(staging.clear)
         return from_datum(datum, ANYTHING, artifacts=artifacts, staging=staging)
 
@@ -232,7 +239,7 @@ class Got:
 
 def get_output(text: str, output: str, *, to: Path | None) -> Got:
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         name, datum = output_at(store, find_run(store, text), output)
     artifacts = open_artifacts(settings)
     form = exports(settings, artifacts).write(datum, to) if to is not None else ""

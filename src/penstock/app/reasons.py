@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import code_of, codes_of
 from penstock.app.differing import Stored, data_differences
 from penstock.app.explaining import Changed, Parts, differences, nearest, parts_of_entry
-from penstock.app.places import SCRATCH, open_artifacts, open_existing_store, project_settings
+from penstock.app.places import open_artifacts, open_existing_store_to_read, project_settings, scratch_to_read
 from penstock.app.playing import inputs_of_task, plan_of
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.app.reading import find_run, require_task
@@ -94,10 +94,10 @@ class Why:
 def why(text: str, task: str) -> Why:
     """Raises InvalidInput for a run or task run that there is not, with the nearest names."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         row = require_task(store, run, task)
-        stored = Stored(open_artifacts(settings), settings.state / SCRATCH)
+        stored = Stored(open_artifacts(settings), scratch_to_read(settings))
         return Reasons(store, stored, run).of(row)
 
 

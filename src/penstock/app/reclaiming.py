@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.app.caching import code_blob
+from penstock.app.copies import database_to_read
 from penstock.app.leftovers import leftovers, remove
 from penstock.app.places import (
     DATABASE,
     ENVIRONMENTS,
     open_artifacts,
     open_existing_store,
+    open_existing_store_to_read,
     open_store,
     project_settings,
 )
@@ -107,9 +109,9 @@ def _rows(settings: Settings, *, dry_run: bool) -> Iterator[StateStore]:
         with closing(open_existing_store(settings)) as store:
             yield store
         return
-    open_existing_store(settings).close()  # raises what there is to raise
+    open_existing_store_to_read(settings).close()  # raises what there is to raise
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        source = sqlite3.connect(f"file:{settings.state / DATABASE}?mode=ro", uri=True)
+        source = sqlite3.connect(f"file:{database_to_read(settings.state / DATABASE)}?mode=ro", uri=True)
         target = sqlite3.connect(Path(folder) / DATABASE)
         with closing(source), closing(target):
             source.backup(target)

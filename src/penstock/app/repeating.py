@@ -24,8 +24,9 @@ from penstock.app.places import (
     artifacts_arguments,
     open_artifacts,
     open_executor,
-    open_existing_store,
+    open_existing_store_to_read,
     project_settings,
+    scratch_to_read,
 )
 from penstock.app.playing import graph_of
 from penstock.app.reading import find_run, require_task
@@ -113,7 +114,7 @@ def repro(text: str, task: str, *, code: str, look: str, say: Callable[[str], No
     """`code`: "pinned" or "current"; `look`: "", "pdb" or "shell". `say` takes a line before the task begins; `aside`: what the
     task prints goes to standard error. Raises InvalidInput for what cannot be repeated."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         path = task.partition("#")[0]
         row = require_task(store, run, path)
@@ -129,7 +130,7 @@ def repro(text: str, task: str, *, code: str, look: str, say: Callable[[str], No
         if _copy_checkpoint(settings, request, folder):
             say(f"{path} goes on from a copy of its checkpoint")
         ended = _run(request, settings, folder, look=look, aside=aside)
-        stored = Stored(artifacts, settings.state / SCRATCH)
+        stored = Stored(artifacts, scratch_to_read(settings))
         repeated = _compared(ended, row, attempts[-1] if attempts else None, stored, code)
         return replace(repeated, looked=look == "shell")
 

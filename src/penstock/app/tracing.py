@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.places import open_existing_store, project_settings
+from penstock.app.places import open_existing_store_to_read, project_settings
 from penstock.app.reading import find_run, require_task
 from penstock.base.errors import InvalidInput
 from penstock.controller.answers import digests_in
@@ -67,7 +67,7 @@ class Lineage:
 def lineage(what: str, task: str | None) -> Lineage:
     """Raises InvalidInput for an artifact, run or task run that there is not, with the nearest names."""
     settings = project_settings(Path.cwd())
-    with closing(open_existing_store(settings)) as store:
+    with closing(open_existing_store_to_read(settings)) as store:
         tracing = Tracing(store)
         if task is None:
             return tracing.of_artifact(_digest(store, what))

@@ -14,7 +14,15 @@ from penstock.app.caching import answer_of
 from penstock.app.describing import describe
 from penstock.app.differing import Stored, data_differences
 from penstock.app.outlets import Say, in_silence
-from penstock.app.places import DATABASE, SCRATCH, aside, open_artifacts, open_executor, open_store, project_settings
+from penstock.app.places import (
+    DATABASE,
+    SCRATCH,
+    aside,
+    open_artifacts,
+    open_executor,
+    open_store_to_read,
+    project_settings,
+)
 from penstock.app.planning import learned_in, plan_for, refuse_unmeetable
 from penstock.app.rehearsing import rehearse
 from penstock.app.running import bind_texts
@@ -75,7 +83,9 @@ def check_twice(text: str, task: str, texts: Mapping[str, str | Data], *, say: S
         executor = stack.enter_context(closing(open_executor(elsewhere)))
         described = describe(executor, target, settings, say=say)
         inputs = bind_texts(described.graph, texts)
-        known = stack.enter_context(closing(open_store(settings))) if (settings.state / DATABASE).exists() else None
+        known = (
+            stack.enter_context(closing(open_store_to_read(settings))) if (settings.state / DATABASE).exists() else None
+        )
         artifacts = open_artifacts(elsewhere)
         description = described.description
         plan = plan_for(
