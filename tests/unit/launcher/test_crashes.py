@@ -42,10 +42,11 @@ ELSEWHERE = 'Thread 0x00007e (most recent call first):\n  File "/a/threads.py", 
     [
         {},
         {"thread": "Current thread 0x00007f [python]"},
+        {"threads": ELSEWHERE},
         {"after": f"\n{ELSEWHERE}\nExtension modules: numpy._core (total: 1)\n"},
         {"after": '\nCurrent thread\'s C stack trace (most recent call first):\n  Binary file "/lib/libc.so.6",\n'},
         {
-            "threads": "Current thread 0x00007e (most recent call first):\n  <no Python frame>\n\n",
+            "threads": f"Current thread 0x00007e (most recent call first):\n  <no Python frame>\n\n{ELSEWHERE}",
             "thread": "Thread 0x00007f",
         },
     ],
@@ -89,7 +90,8 @@ def test_a_file_that_was_changed_since_is_shown_without_its_lines(source: Path) 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_what_a_process_really_leaves(name: str, source: Path) -> None:
     source.write_text(
-        f"import os, signal\n\ndef dies():\n    os.kill(os.getpid(), signal.{name})\n\nprint('hello', flush=True)\ndies()\n"
+        f"import os, signal, threading, time\n\ndef dies():\n    os.kill(os.getpid(), signal.{name})\n\n"
+        "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\ndies()\n"
     )
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(source)], capture_output=True, text=True, check=False

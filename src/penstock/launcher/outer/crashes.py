@@ -26,6 +26,7 @@ NAMES = frozenset(number.name for number in _WHAT)
 
 DUMP_BYTES_MAX = 256 * 1024
 _DUMP = "Fatal Python error: "
+_HEADING = " (most recent call first):"
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 
@@ -60,16 +61,18 @@ def _dump_at(text: str) -> int:
 
 
 def _calls(text: str) -> list[tuple[str, int, str]]:
-    """Calls of the author's and of libraries in the thread that crashed, outermost first; of the first thread with any, where
-    that one ran no Python."""
-    found: list[tuple[str, int, str]] = []
+    """Calls of the author's and of libraries in the thread that crashed, outermost first; where that one ran no Python, in
+    another, the main one before all, which is written last."""
+    threads: dict[str, list[tuple[str, int, str]]] = {}
+    heading = ""
     for line in text[_dump_at(text) :].splitlines():
-        if found and not line.startswith("  File "):
-            break
         match = _FRAME.fullmatch(line)
-        if match is not None and is_users(match[1]) and match[1] != "<string>":
-            found.append((match[1], int(match[2]), match[3]))
-    found.reverse()
+        if match is None:
+            heading = line if line.endswith(_HEADING) else heading
+        elif is_users(match[1]) and match[1] != "<string>":
+            threads.setdefault(heading, []).append((match[1], int(match[2]), match[3]))
+    current = next((calls for heading, calls in threads.items() if heading.startswith("Current ")), None)
+    found = list(reversed(current or next(reversed(threads.values()), [])))
     return found if len(found) <= FRAMES_MAX else [*found[: FRAMES_MAX // 2], *found[-FRAMES_MAX // 2 :]]
 
 
