@@ -52,7 +52,7 @@ def facts_of(source: bytes, *, module: str, is_package: bool) -> Facts:
     often = _bound_often(binding, len(stars) > 1)
     imported = _imported_once(binding, table, often)
     statements += [
-        _statement(statement, copy, names, where, lines, imported, often=often)
+        _statement(statement, copy, names, where, lines, imported=imported, often=often)
         for (statement, names), copy in zip(binding, _counting(ast.parse(text).body), strict=True)
         if not _is_import(statement) or not often.isdisjoint(names)
     ]
@@ -149,8 +149,8 @@ def _statement(
     names: Sequence[str],
     where: Surroundings,
     lines: Sequence[str],
-    imported: Mapping[str, str],
     *,
+    imported: Mapping[str, str],
     often: frozenset[str],
 ) -> Statement:
     """What a statement that binds `names` says. It and its copy are changed; `imported` is what `respell` is given."""
