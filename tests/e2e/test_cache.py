@@ -222,6 +222,44 @@ def test_content_that_proves_corrupt_fails_the_run_and_is_computed_again_by_retr
     assert "load" not in sales.computed()
 
 
+KEPT = """
+    import string
+    from penstock import map_over, pipeline, task
+
+    @task
+    def rated(number: int) -> int:
+        if not hasattr(string, "rate"):
+            with open("rate.txt") as file:
+                string.rate = int(file.read())
+        return number * string.rate
+
+    @task
+    def total(numbers: list[int]) -> int:
+        with open("most.txt") as file:
+            return min(sum(numbers), int(file.read()))
+
+    @pipeline
+    def kept() -> int:
+        return total(map_over(rated, [1, 2, 3, 4, 5, 6]))
+"""
+
+
+def test_what_an_item_has_read_and_left_in_its_worker_runs_later_items_again(project) -> None:
+    """Of six items at most one for each worker reads the file; another task never meets what they have kept."""
+    project.write("kept.py", KEPT)
+    project.write("rate.txt", "1")
+    project.write("most.txt", "100")
+    assert project.call("run", "kept.py").out == "output = 21\n"
+    project.write("rate.txt", "2")
+    assert project.call("run", "kept.py").out == "output = 42\n"
+    project.write("most.txt", "40")
+    assert project.ran("kept.py") == {"total"}
+    assert project.call("run", "kept.py", "--no-cache").out == "output = 40\n"
+    project.write("rate.txt", "3")
+    again = project.ran("kept.py")
+    assert "total" in again and len(again) == 7
+
+
 # -- plan ----------------------------------------------------------------------------------------------------------------
 
 

@@ -52,7 +52,7 @@ for number, call in enumerate(calls):
         kept[number] = ended.outcome.outputs["output"]
     print("ENDED " + json.dumps({
         "outcome": outcome_to_json(ended.outcome), "reads": dict(ended.reads), "outside": list(ended.outside),
-        "retire": here.retire}))
+        "retire": here.retire, "only": here.only}))
 """
 
 
@@ -62,6 +62,7 @@ class Ended:
     reads: dict[str, str]
     outside: list[str]
     retire: bool
+    only: str
 
     @property
     def output(self) -> dict[str, Any]:
@@ -90,7 +91,8 @@ class Project:
     def run(self, *calls: dict[str, Any], environment: dict[str, str] | None = None) -> list[Ended]:
         """Attempts one after the other in one process that has described the project."""
         command = [self.python, "-W", "error", "-c", _RUN, str(self.folder), json.dumps(calls)]
-        given = {**os.environ, "PYTHONPATH": str(SOURCES), "PYTHONHASHSEED": "0", **(environment or {})}
+        path = [str(SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        given = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0", **(environment or {})}
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=given)
         assert done.returncode == 0, done.stdout + done.stderr
         lines = [line.removeprefix("ENDED ") for line in done.stdout.splitlines() if line.startswith("ENDED ")]

@@ -50,8 +50,11 @@ class Bench:
         self.project = folder / "project"
         self.scratch = folder / "scratch"
         self.artifacts = MemoryArtifactStore(folder / "store")
-        self.launcher = Launcher(artifacts=self.artifacts, scratch=self.scratch, project=self.project)
+        self.launcher = self.new_launcher()
         self.count = 0
+
+    def new_launcher(self) -> Launcher:
+        return Launcher(artifacts=self.artifacts, scratch=self.scratch, project=self.project)
 
     def module(self, source: str) -> str:
         self.count += 1
@@ -81,6 +84,9 @@ class Bench:
         outputs: dict[str, Any] | None = None,
         seed: int = 1,
     ) -> AttemptEnded:
+        """Where a worker would be replaced first, so is the launcher."""
+        if self.launcher.retire or self.launcher.only not in ("", f"{module}:{name}"):
+            self.launcher = self.new_launcher()
         declared_in = {k: {"name": "any"} for k in inputs or {}} | (types or {})
         declared_out = outputs if outputs is not None else {"output": {"name": "any"}}
         request = FunctionRequest(module, name, declared_in, declared_out, "")

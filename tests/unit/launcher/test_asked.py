@@ -148,7 +148,7 @@ def test_variables_that_are_read_are_told(
     monkeypatch.delenv("A_NONE", raising=False)
     (bench.project / ".penstock").mkdir()
     listening.install()
-    bench.launcher = type(bench.launcher)(artifacts=bench.artifacts, scratch=bench.scratch, project=bench.project)
+    bench.launcher = bench.new_launcher()
     told = asked(bench, body)
     assert set(told) == names
     assert all(fact_now(name, str(bench.project)) == answer for name, answer in told.items())
@@ -195,7 +195,7 @@ def test_a_result_of_another_time_zone_does_not_hold(bench: Bench, monkeypatch: 
     assert same_zone(made_without, now)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert not same_zone(made_without, now)
-    bench.launcher = type(bench.launcher)(artifacts=bench.artifacts, scratch=bench.scratch, project=bench.project)
+    bench.launcher = bench.new_launcher()
     made_with = asked(bench, "pass")
     assert made_with["env:TZ"] == now("env:TZ")
     monkeypatch.delenv("TZ")

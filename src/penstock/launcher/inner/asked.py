@@ -67,6 +67,8 @@ class Asked:
         self._variables = listening.variables_at_start()
         self._in_attempt = False
         self.complaints: list[str] = []
+        self.is_rewritten = False
+        """The attempt has itself made something that it had asked about."""
         self.told: Callable[[], None] | None = None
         listening.to = self  # modules may be imported before the first attempt
 
@@ -79,7 +81,7 @@ class Asked:
             self._facts, self._known = {}, set()
         if self.complaints:
             self.complaints = []
-        self._in_attempt = True
+        self._in_attempt, self.is_rewritten = True, False
         listening.to = self
 
     def abandon(self) -> None:
@@ -106,23 +108,28 @@ class Asked:
             elif name[0] == ENVIRONMENT or not self._places.is_made(name[1]):
                 self._facts.setdefault(name, answer)
 
-    def end(self, modules: Collection[str] | None, reads: Collection[str]) -> dict[str, str]:
-        """What counts, by name: of the attempt, and of the modules of its closure (None: all). `reads` are the absolute paths of
-        files that were read and folders that were listed: these say more."""
+    def end(self, modules: Collection[str] | None, reads: Collection[str]) -> tuple[dict[str, str], set[str]]:
+        """What counts, by name: of the attempt, and of the modules of its closure (None: all); and the names of what was asked
+        by the attempt itself. `reads` are the absolute paths of files that were read and folders that were listed: these say
+        more."""
         self.abandon()
         found = dict(self._facts)
         for module, facts in self._import_facts.items():
             if modules is None or not module or module in modules:
                 found.update(facts)
         named = unset_fact(self._unset) if self._unset else {}
+        by_call: set[str] = set()
         for (aspect, name), answer in found.items():
-            if aspect == ENVIRONMENT:
-                named[f"{ENVIRONMENT}:{name}"] = answer
-            elif not self._is_implied(aspect, name, answer, reads):
-                path = self._places.relative(name)
-                if path is not None:
-                    named[f"{_plain(aspect)}:{path}"] = answer
-        return named
+            path: str | None = name
+            if aspect != ENVIRONMENT:
+                path = None if self._is_implied(aspect, name, answer, reads) else self._places.relative(name)
+            if path is not None:
+                fact = f"{_plain(aspect)}:{path}"
+                named[fact] = answer
+                if (aspect, name) in self._facts:
+                    by_call.add(fact)
+                    self.is_rewritten = self.is_rewritten or self._places.has_made(name)
+        return named, by_call
 
     def _is_implied(self, aspect: str, path: str, answer: str, reads: Collection[str]) -> bool:
         """Whether what was read says it already: the content of a file its size, the names in a folder what there is in it.

@@ -90,6 +90,8 @@ class Launcher:
     def __init__(self, *, artifacts: ArtifactStore, scratch: Path, project: Path) -> None:
         self.retire = False
         """After an attempt: this process should be replaced."""
+        self.only = ""
+        """After an attempt: this process should run further attempts of this component only; empty for any."""
         self.post_mortem: Callable[[BaseException], None] | None = None
         """Called with an exception that a task has failed with, while its frames are there."""
         self.instead: Callable[[Callable[..., Any], Mapping[str, Any]], Any] | None = None
@@ -125,6 +127,7 @@ class Launcher:
     def in_fork(self) -> None:
         """This is a fork of the process that it was made in, and goes on in its place."""
         self._pid = os.getpid()
+        self._verification.in_fork()
 
     def _watch_kills(self) -> None:
         self._kills = Kills()
@@ -419,7 +422,7 @@ class Launcher:
 
     def _found(self, outcome: Outcome) -> Found:
         found = self._verification.end(succeeded=isinstance(outcome, Succeeded))
-        self.retire = self.retire or found.changed
+        self.retire, self.only = self.retire or found.is_spent, found.only
         return found
 
     def _put_back(self, staging: Staging, threads: list[threading.Thread]) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 LINUX = sys.platform == "linux"
@@ -20,6 +21,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 ADOPTED_S = 5.0
 """How long a new worker waits until the keeper is its parent."""
+
+OOM_SCORE = 500
 
 MARK = "PENSTOCK_INCARNATION"
 """Set in the environment of the keeper and so of everything that descends from it."""
@@ -227,3 +230,18 @@ def kill_marked(mark: str, *, patience_s: float = 5.0) -> bool:
             return False
         time.sleep(0.002)
     return True
+
+
+def become_worker(keeper_pid: int) -> None:
+    """Be a process that ends with the keeper, whose orphans are its own, and that the kernel ends before the keeper."""
+    die_with_parent(keeper_pid)
+    os.setsid()  # a signal that user code sends to its own group reaches nobody else
+    become_subreaper()
+    _volunteer_for_oom()
+
+
+def _volunteer_for_oom() -> None:
+    """Where memory runs out, the kernel is to end an attempt rather than the controller or the keeper."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+        if int(file.read()) < OOM_SCORE:
+            file.write(str(OOM_SCORE))

@@ -12,7 +12,6 @@ import stat
 import sys
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from penstock.launcher.inner.asked import Asked, absolute
 from penstock.launcher.outer import children
 from penstock.launcher.outer.children import Joining
 from penstock.launcher.outer.forks import ForkedReads
+from penstock.launcher.outer.kept import NOTHING_RECORDED, Recorded
 from penstock.values.reads import MISSING, WAL, digest_of_read, escaped
 
 READS_MAX = 10_000
@@ -70,22 +70,6 @@ def _in_fork() -> None:
 
 def _joining() -> Joining | None:
     return _recorder.joining() if _recorder is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """`reads` by path relative to the project, and facts by name; `changed` are files that were not the same to the end;
-    `unheard` is what was read without being recorded; `loaded` are sources of the project that Python imported from where
-    they stand, not from the pin, `loaded_elsewhere` those that another process of the attempt did (absolute paths)."""
-
-    reads: dict[str, str]
-    changed: tuple[str, ...] = ()
-    unheard: tuple[str, ...] = ()
-    loaded: tuple[str, ...] = ()
-    loaded_elsewhere: tuple[str, ...] = ()
-
-
-NOTHING_RECORDED = Recorded({})
 
 
 class ReadRecorder:
@@ -136,13 +120,6 @@ class ReadRecorder:
             sys.addaudithook(_hear)
             os.register_at_fork(before=_forking, after_in_child=_in_fork)
 
-    def abandon(self) -> None:
-        """Stop recording; what was read is not asked."""
-        global _recorder
-        _recorder = None
-        self._asked.abandon()
-        self.forks.heard()
-
     def seal(self) -> None:
         """What is read from here on is read to store what the function returned."""
         self._sealing = True
@@ -167,7 +144,8 @@ class ReadRecorder:
         reads: dict[str, str] = {}
         changed = [self._failed] if self._failed else []
         imported = self._imported(modules)
-        facts = self._asked.end(modules, {*self._reads, *(path for path, _ in imported)})
+        facts, asked = self._asked.end(modules, {*self._reads, *(path for path, _ in imported)})
+        by_call = {name: facts[name] for name in asked}
         for path, first_ns in (*self._reads.items(), *imported):
             name = self.relative(path)
             if name is None or name in reads:
@@ -182,9 +160,14 @@ class ReadRecorder:
                 changed.append(name)
             else:
                 reads[escaped(name)] = digest
+                if path in self._reads:
+                    by_call[escaped(name)] = digest
         loaded = [name for path in self._loaded if (name := self.relative(path)) is not None]
         unheard = tuple(self._asked.complaints)
-        return Recorded({**reads, **facts}, tuple(changed), unheard, tuple(loaded), loaded_elsewhere)
+        rewritten = self._asked.is_rewritten or not self._written.isdisjoint(self._reads)
+        return Recorded(
+            {**reads, **facts}, tuple(changed), unheard, tuple(loaded), loaded_elsewhere, by_call, rewritten
+        )
 
     def in_fork(self) -> None:
         """What is heard from here on is told to the process that made this fork."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from penstock.code import pins
 from penstock.launcher.outer.children import sources_of
 from penstock.launcher.outer.covered import Closures, Covered
 from penstock.launcher.outer.functions import FunctionWatch
+from penstock.launcher.outer.kept import NOTHING_RECORDED, KeptReads
 from penstock.launcher.outer.reads import ReadRecorder
 from penstock.launcher.outer.standing import StandingValues
 from penstock.launcher.outer.started import StartedPrograms
@@ -29,11 +31,13 @@ _watches: tuple[FunctionWatch, StandingValues] | None = None
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an attempt did. `changed`: something that stands in this process is not as it was."""
+    """What an attempt did. `is_spent`: this process is not as it was, or has read too much to be used again; otherwise further
+    attempts of any component may run in it, or `only` of one."""
 
     reads: Mapping[str, str] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
-    changed: bool = False
+    is_spent: bool = False
+    only: str = ""
 
 
 NOTHING_FOUND = Found()
@@ -64,6 +68,14 @@ class Verification:
         self._reads_elsewhere: Mapping[str, str] = {}
         self._called = False
         self._zone = zone_of(os.environ)
+        self._kept = KeptReads()
+        self._modules_count = len(sys.modules)
+        self._begun_ns = 0
+        self._is_recorded = False
+
+    def in_fork(self) -> None:
+        """What this process has imported so far, others have as well."""
+        self._modules_count = len(sys.modules)
 
     def begin(self, request: AttemptRequest) -> None:
         wanted = request.component
@@ -75,7 +87,9 @@ class Verification:
         self._closure, self._called, self._reads_elsewhere = None, False, {}
         if self._complaints:
             self._complaints = []
-        if is_here and not is_ours:
+        self._is_recorded = is_here and not is_ours
+        if self._is_recorded:
+            self._begun_ns = time.monotonic_ns()
             self._recorder.begin()
 
     def call(self, request: AttemptRequest) -> None:
@@ -124,31 +138,39 @@ class Verification:
         self._recorder.seal()
 
     def end(self, *, succeeded: bool) -> Found:
-        """What was found; of an attempt that did not succeed only whether it changed the process."""
+        """What was found; of an attempt that did not succeed only what has become of the process."""
         covered = self._closure
         modules = covered.modules if covered is not None else None
         ran = self._functions.end() if self._called else ()
         started = self._started.end() if self._called else ()
         changed = self._standing.end(modules) if self._called else False
         self._called = False
+        recorded, conflicts = NOTHING_RECORDED, tuple[str, ...]()
+        reads: Mapping[str, str] = {}
+        if self._is_recorded:
+            recorded = self._recorder.end(modules)
+            reads, conflicts = self._kept.charged(recorded.reads)
+            lasted_s = (time.monotonic_ns() - self._begun_ns) / 1e9
+            modules_count = len(sys.modules) - self._modules_count
+            self._kept.keep(recorded, component=self._component, lasted_s=lasted_s, modules_count=modules_count)
+        spent, only = changed or self._kept.is_full, self._kept.only
         if not succeeded:
-            self._recorder.abandon()
-            return Found(changed=changed) if changed else NOTHING_FOUND
-        recorded = self._recorder.end(modules)
+            return Found(is_spent=spent, only=only) if spent or only else NOTHING_FOUND
         if recorded.loaded_elsewhere:
             self._judge_loaded_elsewhere(recorded.loaded_elsewhere)
-        outside: tuple[str, ...] = ()
         if started and covered is not None and not covered.is_answered_for:
             self._complaints += started
-        if self._is_verified and (ran or self._complaints or recorded.changed or recorded.unheard or recorded.loaded):
+        outside: tuple[str, ...] = ()
+        if self._is_verified:
             outside = (
                 *ran,
                 *(f"{path} (imported from where it stands)" for path in recorded.loaded),
                 *(f"{path} (changed while it was read)" for path in recorded.changed),
+                *(f"{name} (changed since an earlier attempt in this process read it)" for name in conflicts),
                 *recorded.unheard,
                 *self._complaints,
             )
-        return Found({**recorded.reads, **self._reads_elsewhere, **self._zone}, outside, changed)
+        return Found({**reads, **self._reads_elsewhere, **self._zone}, outside, spent, only)
 
     def _judge_loaded_elsewhere(self, paths: tuple[str, ...]) -> None:
         """The author's sources that another process of the attempt has imported."""

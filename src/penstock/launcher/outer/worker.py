@@ -29,7 +29,7 @@ from penstock.launcher.outer.bounds import Bounds
 from penstock.launcher.outer.devices import show_devices
 from penstock.launcher.outer.groups import Group
 from penstock.launcher.outer.preloaded import ForkOrder, fork_on_orders, open_files, why_not_forked
-from penstock.launcher.outer.processes import become_subreaper, die_with_parent, has_children, kill_children
+from penstock.launcher.outer.processes import become_worker, has_children, kill_children
 from penstock.launcher.outer.records import append_record, frame_of, sync_folder
 from penstock.launcher.outer.slot import Slot, Stage
 from penstock.launcher.outer.streams import StandardStreams
@@ -57,6 +57,9 @@ an order to whoever reads it to leave."""
 FLUSH_NS = 2_000_000
 """Reports wait at most this long for others while a worker goes from one attempt straight to the next."""
 
+PATIENCE_MS = 50
+"""A worker that may run attempts of one component only waits this long for the next."""
+
 TOLD_MAX = 500
 """So many things that an attempt logged go into one frame while it runs: less than a socket's buffer."""
 
@@ -69,7 +72,6 @@ RECORDS_BYTES_MAX = 64 * 1024 * 1024
 # Kept by reference: user code may have replaced them when nothing but a last word and the end are left.
 _exit, _write = os._exit, os.write
 
-OOM_SCORE = 500
 EXIT_UNUSABLE = 70
 _TO_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -79,6 +81,9 @@ class Launcher(Protocol):
 
     @property
     def retire(self) -> bool: ...
+
+    @property
+    def only(self) -> str: ...
 
     def run(self, request: AttemptRequest) -> AttemptEnded: ...
 
@@ -193,7 +198,7 @@ class Worker:
                     fork_on_orders(self._orders, self._requests, begin=partial(self._begin_fork, (launcher, artifacts)))
             else:
                 break
-            if self._leaving:
+            if self._leaving or (launcher.only and not self._comes_next(launcher.only)):
                 break
         self._send(retiring=True)
         _exit(0)
@@ -249,6 +254,20 @@ class Worker:
                 break
         slot.enter(Stage.TAKEN)
         return datagram
+
+    def _comes_next(self, component: str) -> bool:
+        """Whether the next request is one of this component, and comes soon. It is not taken: who leaves has none."""
+        poller = select.poll()
+        poller.register(self._requests, select.POLLIN)
+        if not poller.poll(0):
+            self._send()
+            if not poller.poll(PATIENCE_MS):
+                return False
+        with suppress(OSError, ValueError):
+            datagram = self._requests.recv(DATAGRAM_BYTES_MAX + 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if datagram[:1] == REQUEST:
+                return request_from_json(json.loads(datagram)).component.component == component
+        return False
 
     def _attempt(self, launcher: Launcher, text: bytes) -> None:
         request = request_from_json(json.loads(text))
@@ -411,13 +430,6 @@ class _Forks:
         self.in_parent()
 
 
-def _volunteer_for_oom() -> None:
-    """Where memory runs out, the kernel is to end an attempt rather than the controller or the keeper."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
-        if int(file.read()) < OOM_SCORE:
-            file.write(str(OOM_SCORE))
-
-
 def _complain(text: str) -> None:
     """Write to the log, if it takes anything."""
     with suppress(OSError):
@@ -464,10 +476,7 @@ def begin_worker(
     target. `sockets` gives (requests, reports)."""
     requests, reports = sockets()
     try:
-        die_with_parent(keeper_pid)
-        os.setsid()  # a signal that user code sends to its own group reaches nobody else
-        become_subreaper()
-        _volunteer_for_oom()
+        become_worker(keeper_pid)
         set_limits(**settings.limits)
         if group is not None:
             group.enter()
