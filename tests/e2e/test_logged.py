@@ -168,9 +168,11 @@ def test_a_failed_run_tells_its_failures_with_a_count(project: Any) -> None:
     shown = project.call("show")
     run = project.call("show", "--json").json["id"]
     assert (
-        "failed\n  3 items failed alike: ValueError: bad 2 (and 2 other messages); score/2/score, score/3/score, score/4/score\n"
+        "failed\n  3 items failed alike (3 messages): score/2/score, score/3/score, score/4/score\n"
         f"    broken.py:6 in score\n    again, alone: penstock repro {run} score/2/score\n"
     ) in shown.out
+    assert [shown.out.count(f"bad {number}") for number in (2, 3, 4)] == [1, 1, 1]
+    assert shown.out.count("3 of 5 items failed") == 1
     one = project.call("show", "latest", "score/3/score").out
     assert "attempt 1: ValueError: bad 3" in one
     assert "    > 6 │" in one and "number = 3" in one

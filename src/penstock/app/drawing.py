@@ -131,7 +131,12 @@ def _head(frame: Frame) -> Iterator[Row]:
         if counts.get(state):
             told.append((f"  {counts[state]:,} {state}", style))
     yield tuple(told)
-    used = [_amount_text(name, taken, capacity) for name, taken, capacity in frame.amounts if capacity]
+    # Memory that nobody has declared is not counted: that nothing of it is taken would be wrong, too.
+    used = [
+        _amount_text(name, taken, capacity)
+        for name, taken, capacity in frame.amounts
+        if capacity and (taken or name != "memory")
+    ]
     yield ((f"{count(frame.attempts, 'attempt')}: {', '.join(used)}" if used else "", "dim"),)
 
 
@@ -139,7 +144,7 @@ def _amount_text(name: str, taken: int, capacity: int) -> str:
     if name == "cpu":
         return f"{taken / 1000:g} of {capacity / 1000:g} {'core' if capacity == 1000 else 'cores'}"
     if name == "memory":
-        return f"{size_text(taken)} of {size_text(capacity)} memory" if taken else f"{size_text(capacity)} memory"
+        return f"{size_text(taken)} of {size_text(capacity)} memory"
     return f"{taken / 1000:g} of {capacity / 1000:g} {name}"
 
 

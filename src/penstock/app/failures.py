@@ -75,8 +75,10 @@ def grouped(failing: Iterable[Failing]) -> tuple[Alike, ...]:
     """Failures that came from attempts, those alike together; the largest group first, then by path. Nodes that failed because
     something in them did are left out."""
     groups: dict[tuple[str, ...], Alike] = {}
-    for each in failing:
-        if each.attempt is not None or not each.row.cause.by:
+    failed = list(failing)
+    holders = {path[:at] for path in (each.row.path for each in failed) for at, sign in enumerate(path) if sign == "/"}
+    for each in failed:
+        if each.attempt is not None or not (each.row.cause.by or each.row.path in holders):
             groups.setdefault(each.likeness, Alike(each)).add(each)
     return tuple(sorted(groups.values(), key=lambda group: (-len(group.paths), path_order(group.first.row.path))))
 
@@ -96,13 +98,17 @@ def headline(failing: Failing) -> str:
     return f"failed{by}: {shortened(failing.why, WIDTH)}{tries}"
 
 
-def alike_line(group: Alike) -> str:
-    """`37 items failed alike: ValueError: no rows; score/4/score, score/5/score, …`."""
+def alike_line(group: Alike, *, is_told: bool = False) -> str:
+    """`37 items failed alike: ValueError: no rows; score/4/score, score/5/score, …`; without the message where it is told
+    already."""
     paths = sorted(group.paths, key=path_order)
     named = f"{', '.join(paths[:PATHS_NAMED])}{', …' if len(paths) > PATHS_NAMED else ''}"
     others = len(group.messages) - 1
     differing = f" (and {count(others, 'other message')})" if others > 0 else ""
     what = "items" if all("/" in path for path in paths) else "tasks"
+    if is_told:
+        messages = f" ({count(len(group.messages), 'message')})" if others > 0 else ""
+        return f"{len(paths):,} {what} failed alike{messages}: {named}"
     return f"{len(paths):,} {what} failed alike: {shortened(group.first.why, WIDTH)}{differing}; {named}"
 
 

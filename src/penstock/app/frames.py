@@ -136,10 +136,12 @@ class Lines:
         return found
 
     def _below(self, twig: Twig, depth: int, room: int) -> Iterator[Line]:
-        """What is open below a node with a graph: what runs before what is ready, the longest first."""
+        """What runs below a node with a graph, in the order of the flow."""
         if room < 1:
             return
-        running = [each for each in twig.open.values() if each.row is None or each.row.state != "ready"]
+        running = sorted(
+            (each for each in twig.open.values() if each.row is None or each.row.state != "ready"), key=_place
+        )
         for each in running:
             if room < 1:
                 return
@@ -206,6 +208,12 @@ class Lines:
         if row.state in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED):
             return row.cause.text or row.cause.code.replace("_", " ")
         return ""
+
+
+def _place(twig: Twig) -> tuple[int, int]:
+    """Which item, case or round of its holder it belongs to, and where it is in that."""
+    number = twig.name.partition("/")[0]
+    return int(number) if number.isdigit() else 0, twig.node.index if twig.node is not None else 0
 
 
 def _counted(twig: Twig) -> str:

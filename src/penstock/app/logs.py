@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.app.places import open_existing_store_to_read, project_settings
+from penstock.app.playing import graph_of
 from penstock.app.reading import find_run, require_task, shown_state
 from penstock.base.errors import StoreUnavailable
 from penstock.effects import StateStore
 from penstock.engine.rows import AttemptRow, RunRow
 from penstock.engine.states import AttemptState, Origin
+from penstock.graph.flow import Key, flow_key
 from penstock.launcher.outer.crashes import DUMP_BYTES_MAX, before_dump
 from penstock.launcher.outer.crashes import NAMES as CRASHES
 from penstock.settings import Settings
@@ -42,16 +44,17 @@ class AttemptLog:
 
 
 def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLog]:
-    """Everything that the attempts of a run, or of one task run, printed so far, in order of submission; with `follow`,
+    """Everything that the attempts of a run, or of one task run, printed so far, in the order of the flow; with `follow`,
     also what they print from then on, until the run has ended."""
     settings = project_settings(Path.cwd())
     with closing(open_existing_store_to_read(settings)) as store:
         run = find_run(store, text)
         told: dict[tuple[str, int], int] = {}
+        order = flow_key(graph_of(store, run))
         while True:
             # The state is read before the attempts: what ends in between is told in the last round.
             is_live = shown_state(store, store.run(run.run_id) or run) in ("pending", "running")
-            chosen = _attempts_of(store, run, task)
+            chosen = _attempts_of(store, run, task, order)
             is_printing = any(row.log is None and row.state is AttemptState.STARTED for row in chosen)
             attempts = store.attempts(run.run_id) if is_printing else ()
             for attempt in chosen:
@@ -63,7 +66,7 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
                     part = LogSegment(segment.file, segment.offset + done, segment.size_bytes - done)
                     yield AttemptLog(attempt, settings, part)
             if not follow or not is_live:
-                hits = _hits(store, run, task)
+                hits = sorted(_hits(store, run, task), key=lambda hit: order(hit[0]))
                 if task is not None and not chosen and not hits:
                     _require_known(store, run, task)
                 for path, attempt in hits:
@@ -73,12 +76,12 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
             time.sleep(FOLLOW_S)
 
 
-def _attempts_of(store: StateStore, run: RunRow, task: str | None) -> Sequence[AttemptRow]:
-    """The attempts of TASK (a path and everything below it, or one attempt: `fit#2`), in order of submission."""
+def _attempts_of(store: StateStore, run: RunRow, task: str | None, order: Callable[[str], Key]) -> Sequence[AttemptRow]:
+    """The attempts of TASK (a path and everything below it, or one attempt: `fit#2`), in the order of the flow."""
     path, hash_sign, number = (task or "").partition("#")
     found = store.attempts(run.run_id, path or None, below=True)
     chosen = [row for row in found if not hash_sign or str(row.number) == number]
-    return sorted(chosen, key=lambda row: (row.submitted_at, row.path, row.number))
+    return sorted(chosen, key=lambda row: (order(row.path), row.number))
 
 
 def _hits(store: StateStore, run: RunRow, task: str | None) -> list[tuple[str, AttemptRow]]:

@@ -113,6 +113,8 @@ class ProgressLines:
             elif transition.machine == "attempt" and transition.after == "started" != transition.before:
                 self._started(transition)
             elif transition.machine == "run" and transition.after in ENDED:
+                if transition.run_id == self._main:
+                    del self._unshown["failed alike"]  # told in full now
                 self._flush_counts()
                 if transition.run_id == self._main:
                     self._tell_alike()
@@ -199,7 +201,8 @@ class ProgressLines:
         if self.failures_count > FAILURES_SHOWN_MAX:
             self._unshown["failed"] += 1
             return
-        self._line(f"{name} {headline(failing)}")
+        is_by_another = attempt is None and bool(row.cause.by)  # whose line says why
+        self._line(f"{name} failed by {row.cause.by}" if is_by_another else f"{name} {headline(failing)}")
         if attempt is not None and self._tells_stories:
             printed = self._tails[row.run_id](attempt) if row.run_id in self._tails else ""
             self._line(indented("\n".join(story(failing, printed=printed))))
@@ -208,7 +211,7 @@ class ProgressLines:
         """Now that no more will come: what failed as something that was told of did."""
         for alike in self._alike.values():
             if len(alike.paths) > 1:
-                self._line(f"  {alike_line(alike)}")
+                self._line(f"  {alike_line(alike, is_told=True)}")
         self._alike.clear()
 
     def _named(self, run_id: str, path: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.app.caching import code_of, codes_of
 from penstock.app.differing import Stored, data_differences
 from penstock.app.explaining import Changed, Parts, differences, nearest, parts_of_entry
+from penstock.app.failures import path_order
 from penstock.app.places import open_artifacts, open_existing_store_to_read, project_settings, scratch_to_read
 from penstock.app.playing import inputs_of_task, plan_of
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
@@ -315,7 +316,8 @@ class Reasons:
         """The first failed task run in a node that failed for what it holds."""
         if row.cause.code != "body_failed":
             return None
-        return next((each for each in self._held(row) if each.state is TaskState.FAILED), None)
+        failed = [each for each in self._held(row) if each.state is TaskState.FAILED]
+        return min(failed, key=lambda each: path_order(each.path), default=None)
 
     def _inside(self, row: TaskRunRow) -> str:
         """What became of the functions in a node that holds a graph."""

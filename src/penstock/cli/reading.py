@@ -94,16 +94,17 @@ def show(
     from penstock.cli.showing import print_exhibits, print_failures, print_task
 
     if task is not None:
-        told = app.show_task(run, task)
+        one = app.show_task(run, task)
         if json:
-            return print_json(told.to_json())
-        print_task(told)
+            return print_json(one.to_json())
+        print_task(one)
         return SUCCEEDED
     result = app.show_run(run)
     if json:
         return print_result(result)
     shown = {**result.brief_json(), **result.made_json()}
-    why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and result.state != "succeeded" else ""
+    is_told = result.state == "succeeded" or bool(result.overview.failing)
+    why = f": {shown['cause_text'] or shown['cause']}" if shown["cause"] and not is_told else ""
     out(f"run {result.run_id} of {result.pipeline}: {result.state}{why}")
     took = f", took {duration(shown['duration_ms'])}" if shown["duration_ms"] is not None else ""
     out(f"created {moment(shown['created_at'])}{took}")
@@ -112,8 +113,8 @@ def show(
     if result.state == "interrupted":
         out(f"nobody is at work on it: `penstock retry {result.run_id}` resumes it")
     _print_named("parameters", shown["parameters"])
-    _print_task_runs(result, verbose=verbose)
-    print_failures(result.overview.failing)
+    told = _print_task_runs(result, verbose=verbose)
+    print_failures(result.overview.failing, told=told)
     print_exhibits(result.overview)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines
@@ -132,13 +133,16 @@ def _print_named(title: str, values: dict[str, Any]) -> None:
             out(f"  {name} = {value(shown)}")
 
 
-def _print_task_runs(result: RunResult, *, verbose: bool) -> None:
+def _print_task_runs(result: RunResult, *, verbose: bool) -> set[str]:
+    """A line for each; the paths of those that have one."""
     lines = []
     overview = result.overview
     shown = [row for row in overview.rows if verbose or row.state != "succeeded" or not is_source(row.component)]
     for task in map(overview.glance, shown[:TASK_RUNS_SHOWN_MAX]):
         by = f" ({task.cause.by})" if task.cause.by else ""
         why = "" if task.state == "succeeded" else f"{task.cause.text or task.cause.code.replace('_', ' ')}{by}"
+        if task.state == "failed" and task.cause.by:  # whose line says why
+            why = f"by {task.cause.by}"
         if task.source:
             saved = f", saved {duration(task.saved_ms)}" if task.saved_ms is not None else ""
             why = f"from {task.source}{saved}"
@@ -153,6 +157,7 @@ def _print_task_runs(result: RunResult, *, verbose: bool) -> None:
         out(f"… and {count(left, 'more task run')}; --json has them all")
     if folded:
         out(f"… and {count(folded, 'source')}; -v shows them")
+    return {line[0] for line in lines}
 
 
 def _print_provenance(provenance: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.cli.words import count, duration, indented, logged, shortened, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Set
 
     from penstock.app.logged import Metric, TaskLogged, TaskShown
     from penstock.app.overview import Overview
@@ -19,15 +19,20 @@ GROUPS_SHOWN_MAX = 5
 EXHIBITS_SHOWN_MAX = 50
 
 
-def print_failures(failing_rows: Iterable[Failing]) -> None:
-    """The failures of a run, those alike together, each with the command that repeats it."""
+def print_failures(failing_rows: Iterable[Failing], *, told: Set[str]) -> None:
+    """The failures of a run, those alike together, each with the command that repeats it. `told` are the paths of which it is
+    said already how they failed."""
     groups = grouped(failing_rows)
     if not groups:
         return
     out("\nfailed")
     for group in groups[:GROUPS_SHOWN_MAX]:
         failing = group.first
-        out(f"  {alike_line(group) if len(group.paths) > 1 else f'{failing.row.path} {headline(failing)}'}")
+        path = failing.row.path
+        if len(group.paths) > 1:
+            out(f"  {alike_line(group, is_told=told >= set(group.paths))}")
+        else:
+            out(f"  {path}" if path in told else f"  {path} {headline(failing)}")
         own = [frame for frame in failing.frames if frame.own]
         if own:
             out(f"    {own[-1].file}:{own[-1].line} in {own[-1].function}")

@@ -122,7 +122,11 @@ def test_outcomes_in_words() -> None:
 def test_failures_at_one_line_are_alike_whatever_they_say() -> None:
     many = [failing(f"score/{number}/score", f"bad row {number}") for number in (10, 9, 4, 11)]
     other = failing("score/3/score", frames=(OUTER,))
-    groups = grouped([*many, node("score", Cause("failed", "score/4/score")), other])
+    nodes = [
+        node("score", Cause("failed", "score/4/score")),
+        node("score", Cause("body_failed", "", "4 of 11 items failed")),
+    ]
+    groups = grouped([*many, *nodes, other])
     assert [(group.first.row.path, len(group.paths)) for group in groups] == [
         ("score/4/score", 4),
         ("score/3/score", 1),
@@ -130,6 +134,14 @@ def test_failures_at_one_line_are_alike_whatever_they_say() -> None:
     assert alike_line(groups[0]) == (
         "4 items failed alike: ValueError: bad row 4 (and 3 other messages); score/4/score, score/9/score, score/10/score, …"
     )
+    assert alike_line(groups[0], is_told=True) == (
+        "4 items failed alike (4 messages): score/4/score, score/9/score, score/10/score, …"
+    )
+
+
+def test_a_node_that_failed_by_itself_is_a_failure_of_its_own() -> None:
+    (group,) = grouped([node("score", Cause("too_many_items", "", "too many items"))])
+    assert group.paths == ["score"]
 
 
 def test_without_a_line_of_the_authors_equal_messages_are_alike_whatever_their_numbers() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from penstock.app import reading
+from penstock.app.logs import run_logs
 from penstock.app.places import open_store, project_settings
+from penstock.app.reasons import why
 from penstock.app.results import RunResult, TaskRunResult
 from penstock.base.instants import Instant
 from penstock.effects import Commit, Holder, Message, Submission
@@ -24,7 +26,7 @@ from penstock.engine.states import AttemptState, Origin, RunState, TaskState
 from penstock.graph.codec import graph_to_json
 from penstock.stores.sql import codec
 from penstock.testing.notation import graph
-from penstock.wire import Counted, Inline, Usage
+from penstock.wire import Counted, Inline, LogSegment, Usage
 
 NOW = Instant(1_800_000_000_000)
 ME = Holder("host", "boot", 1, 0)
@@ -43,16 +45,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ran(run_id: str, count: int, **changes: Any) -> RunResult:
+def ran(
+    run_id: str, count: int, *, split: Mapping[str, Any] | None = None, only: Sequence[int] = (), **changes: Any
+) -> RunResult:
     """A run of a map over `count` items on one core, of which each but the first has waited for the one before."""
     settings = project_settings(Path.cwd())
     times = {"started_at": NOW, "ended_at": Instant(NOW + 100 * count)}
     run = RunRow(run_id, "p", "digest", {}, "pin", 1, NOW, provenance={"capacity": {"cpu": 1_000, "memory": 8_000}})
     ended = replace(run, state=RunState.SUCCEEDED, **times)
-    fits = [_fit(run_id, number) for number in range(count)]
+    fits = [_fit(run_id, number) for number in only or range(count)]
     outputs = {"out": Counted(tuple(Inline(number) for number in range(count)))}
-    split = TaskRunRow(run_id, "split", "map", TaskState.SUCCEEDED, CAUSE, NOW, Origin.COMPUTED, outputs, **times)
-    rows = [split, *(replace(row, **changes) for row, _ in fits), *(a for _, a in fits if "origin" not in changes)]
+    whole = TaskRunRow(run_id, "split", "map", TaskState.SUCCEEDED, CAUSE, NOW, Origin.COMPUTED, outputs, **times)
+    rows = [
+        replace(whole, **split or {}),
+        *(replace(row, **changes) for row, _ in fits),
+        *(a for _, a in fits if "origin" not in changes),
+    ]
     transitions = [
         Transition("attempt" if isinstance(row, AttemptRow) else "task", run_id, row.path, "", "", CAUSE, row)
         for row in rows
@@ -73,8 +81,8 @@ def _fit(run_id: str, number: int) -> tuple[TaskRunRow, AttemptRow]:
         ready_at=NOW, started_at=begin, ended_at=end,
     )  # fmt: skip
     attempt = AttemptRow(
-        run_id, path, 1, AttemptState.ENDED, "local", (("cpu", 1_000),), begin, begin, end, 100_000 + number,
-        outcome="succeeded", usage=Usage(1.0),
+        run_id, path, 1, AttemptState.ENDED, "local", (("cpu", 1_000),), NOW, begin, end, 100_000 + number,
+        outcome="succeeded", usage=Usage(1.0), log=LogSegment("log", 0, 1),
     )  # fmt: skip
     return row, attempt
 
@@ -155,3 +163,17 @@ def test_what_waited_is_the_same_for_many_and_few(project: Path) -> None:
     assert summary is not None
     (waited,) = summary.waits
     assert (waited.resource, waited.count, waited.longest) == ("cpu", MANY - 1, f"split/{MANY - 1}/fit")
+
+
+def test_logs_are_in_the_order_of_the_flow_and_items_by_number(project: Path) -> None:
+    ran("run", FEW)
+    numbers = [int(log.attempt.path.split("/")[1]) for log in run_logs("run", None, follow=False)]
+    assert numbers == list(range(FEW))
+
+
+def test_why_names_the_first_item_that_failed_by_number(project: Path) -> None:
+    whole = {"state": TaskState.FAILED, "cause": Cause("body_failed", "", "18 of 20 items failed")}
+    ran("run", FEW, split=whole, state=TaskState.FAILED)
+    assert [link.path for link in why("run", "split").chain] == ["split", "split/0/fit"]
+    ran("later", 12, split=whole, only=(11, 2), state=TaskState.FAILED)
+    assert [link.path for link in why("later", "split").chain] == ["split", "split/2/fit"]

@@ -91,9 +91,22 @@ def test_failures_that_are_alike_are_told_once_and_counted() -> None:
     assert stream.getvalue().count("Traceback") == 2
     progress.committed([Transition("run", RUN.run_id, RUN.run_id, "running", "failed", Cause("failed"), RUN)])
     told = stream.getvalue().splitlines()
-    assert told[-2:] == [
-        "  … 4 more failed alike",
-        "  5 items failed alike: ValueError: no rows; map/1/fit, map/2/fit, map/3/fit, …",
+    assert told[-1] == "  5 items failed alike: map/1/fit, map/2/fit, map/3/fit, …"
+    assert stream.getvalue().count("no rows") == 2, "of each kind once"
+    assert not any("…" in line for line in told[:-1]), "nor is it counted before"
+
+
+def test_what_a_node_failed_of_is_told_where_it_failed_and_not_again_by_what_holds_it() -> None:
+    progress, stream = lines()
+    why = "2 of 13 items failed"
+    inner = TaskRunRow(RUN.run_id, "a/map", "map", TaskState.FAILED, Cause("body_failed", "", why), NOW)
+    outer = TaskRunRow(RUN.run_id, "a", "call", TaskState.FAILED, Cause("body_failed", "a/map", why), NOW)
+    progress.committed(
+        [Transition("task", RUN.run_id, r.path, "running", "failed", r.cause, r) for r in (inner, outer)]
+    )
+    assert [" ".join(line.split()) for line in stream.getvalue().splitlines()[1:]] == [
+        "a/map failed: 2 of 13 items failed",
+        "a failed by a/map",
     ]
 
 

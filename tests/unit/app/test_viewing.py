@@ -99,6 +99,18 @@ def test_a_run_as_it_is_seen() -> None:
           ○ send""")
 
 
+def test_what_nobody_takes_is_not_shown_as_taken() -> None:
+    assert Told("a -> b").text(1).splitlines()[1] == "0 attempts: 0 of 4 cores"
+
+
+def test_items_are_listed_by_number_though_a_later_one_began_before() -> None:
+    told = Told("train*{fit}")
+    told.task("train", "running", began=0.0, component="map", detail={"length": 12})
+    for item in (10, 2, 9):
+        told.runs(f"train/{item}/fit", began=1)
+    assert [line.split()[1] for line in told.text(2).splitlines()[3:6]] == ["2/fit", "9/fit", "10/fit"]
+
+
 def test_the_page_shows_what_is_drawn() -> None:
     page = Path(__file__).parents[3] / "docs" / "seeing-runs.md"
     assert f"```text\n{story().text(4)}\n```" in page.read_text()
