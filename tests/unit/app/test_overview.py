@@ -122,7 +122,7 @@ def test_to_show_a_run_reads_no_outputs_and_each_table_once(project: Path, monke
     monkeypatch.setattr(codec, "data_from_json", lambda data: read.append("data") or real(data))
     opened = open_store(project_settings(project))
     opened._database._usable().set_trace_callback(statements.append)
-    monkeypatch.setattr(reading, "open_store", lambda settings: opened)
+    monkeypatch.setattr(reading, "open_store_to_read", lambda settings: opened)
     monkeypatch.setattr(opened, "close", lambda: None)
     shown(result)
     assert "".join(result.json_pieces())
