@@ -619,7 +619,8 @@ def test_where_the_time_went(project) -> None:
     assert re.search(r"\ncritical path: [\d.]+ m?s of [\d.]+ s\n  (one|two) ", told.out), told.out
     summary = project.call("show", "latest", "--json").json["summary"]
     assert {each["path"] for each in summary["slowest"]} == {"one", "two", "add"}
-    assert [each["resource"] for each in summary["waits"]] == ["cpu"]
+    # On a busy machine the first one waits for its worker to start as well.
+    assert "cpu" in {each["resource"] for each in summary["waits"]} <= {"cpu", "other"}
     assert summary["critical_path"]["task_runs"][-1]["path"] == "add"
     again = project.call("run", "timed.py", "--json", PENSTOCK_CPU="1")
     assert again.json["summary"]["hits"]["count"] == 3
