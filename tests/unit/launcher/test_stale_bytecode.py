@@ -81,3 +81,31 @@ def test_attempts_leave_no_bytecode_for_the_next(project: Project) -> None:
         write(project, value)
         (ended,) = project.run(call("answer"), environment={"PYTHONDONTWRITEBYTECODE": ""})
         assert ended.value == [int(value)] * 4
+
+
+SPAWNING = """
+    from multiprocessing import get_context
+    import helper
+    from penstock import pipeline, task
+
+    @task
+    def answer():
+        with get_context("spawn").Pool(1) as pool:
+            return pool.apply(helper.value)
+
+    @pipeline
+    def main():
+        answer()
+"""
+
+
+def test_a_process_that_a_task_starts_meets_no_bytecode_of_an_older_edit(project: Project) -> None:
+    """It imports the sources from where they stand."""
+    project.write("main.py", SPAWNING)
+    for value in ("1", "2"):
+        helper = project.write("helper.py", f"def value():\n    return {value}\n")
+        os.utime(helper, (SECOND, SECOND))
+        if value == "1":
+            compile_sources(project)
+    (ended,) = project.run(call("answer"), environment={"PYTHONDONTWRITEBYTECODE": ""})
+    assert ended.value == 2 and not ended.outside

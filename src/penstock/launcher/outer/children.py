@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import penstock
+from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner import readers
 from penstock.launcher.inner.arrivals import Arrivals
 
@@ -77,8 +78,23 @@ def join(asked: Mapping[str, Any]) -> None:
     """Be a process of another one's attempt."""
     from penstock.launcher.outer.reads import ReadRecorder
 
+    _pass_over_bytecode()
     readers.install()
     ReadRecorder(project=asked["project"], state=asked["state"]).join(asked)
+
+
+def _pass_over_bytecode() -> None:
+    """Python's bytecode file of a source is current where the size and the second of the change are the same: that of the author's
+    source may be of an older edit. It is read where importing finds it, by a name that this replaces."""
+    machinery: Any = sys.modules["_frozen_importlib_external"]
+    plain = machinery.cache_from_source
+
+    def cache_from_source(path: Any, *given: Any, **named: Any) -> Any:
+        if is_first_party(path):
+            raise NotImplementedError  # how importing is told that there is none
+        return plain(path, *given, **named)
+
+    machinery.cache_from_source = cache_from_source
 
 
 def _wrap(module: str, joining: Callable[[], Joining | None]) -> None:
