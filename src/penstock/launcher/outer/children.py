@@ -84,8 +84,8 @@ def join(asked: Mapping[str, Any]) -> None:
 
 
 def _pass_over_bytecode() -> None:
-    """Python's bytecode file of a source is current where the size and the second of the change are the same: that of the author's
-    source may be of an older edit. It is read where importing finds it, by a name that this replaces."""
+    """Python's bytecode file of a source is current where the size and the second of the change are the same: the author's
+    may be of an older edit. It is read where importing finds it, by a name that this replaces."""
     machinery: Any = sys.modules["_frozen_importlib_external"]
     plain = machinery.cache_from_source
 
