@@ -128,6 +128,29 @@ def _annotation(text: str, random: Random) -> str:
     return f"{text[: match.end() - 1]} -> {random.choice(['int', 'float', 'object'])}:{text[match.end() :]}"
 
 
+def _local_renamed(text: str, random: Random) -> str:
+    names = re.findall(r"^    (local\w+) = ", text, flags=re.MULTILINE)
+    return re.sub(rf"\b{random.choice(names)}\b", f"local_{random.randint(0, 10**6)}", text) if names else text
+
+
+def _methods_swapped(text: str, random: Random) -> str:
+    lines = text.split("\n")
+    is_method = [line.startswith("    def ") and ": return " in line for line in lines]
+    found = [number for number in range(1, len(lines)) if is_method[number] and is_method[number - 1]]
+    if found:
+        number = random.choice(found)
+        lines[number - 1 : number + 1] = lines[number], lines[number - 1]
+    return "\n".join(lines)
+
+
+def _logged(text: str, random: Random) -> str:
+    found = list(re.finditer(r"^(log_steps\d+) = .*\ndef steps\d+\(x\):\n", text, flags=re.MULTILINE))
+    if not found:
+        return text
+    match = random.choice(found)
+    return f'{text[: match.end()]}    {match[1]}.info("%s is {random.randint(2, 99)}", x)\n{text[match.end() :]}'
+
+
 def _task_options(text: str, random: Random) -> str:
     options = ["@task", f"@task(cpu={random.randint(1, 4)})", f'@task(timeout="{random.randint(1, 9)}m")']
     return re.sub(r"^@task.*$", lambda _: random.choice(options), text, flags=re.MULTILINE)
@@ -159,4 +182,7 @@ _COSMETIC = [
     _annotation,
     _task_options,
     _guarded,
+    _local_renamed,
+    _methods_swapped,
+    _logged,
 ]

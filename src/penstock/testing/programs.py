@@ -341,9 +341,25 @@ class Author:
         module.body.append(f"{name} = {{n: n * {self._number()} + {expression} for n in range(3)}}")
         self._add(module, name, "{}[2]", "constant")
 
+    def _steps(self, module: _Module) -> None:
+        """Local variables, and a logger to log with."""
+        name, first, second = self._new("steps"), self._new("local"), self._new("local")
+        module.imports["import logging"] = None
+        module.body += [f"log_{name} = logging.getLogger(__name__)", f"def {name}(x):"]
+        module.body += [f"    {first} = x * {self._number()}", f"    {second} = [{first} + each for each in range(3)]"]
+        module.body += [f"    for {first} in {second}:", f"        x += {first}", f"    return (x + {first}) % 1009"]
+        self._add(module, name, "{}(2)", "function")
+
+    def _methods(self, module: _Module) -> None:
+        name = self._new("Methods")
+        module.body += [f"class {name}:"]
+        for method in ("one", "two", "three"):
+            module.body += [f"    def {method}(self, x=3): return x * {self._number()} % 1009"]
+        self._add(module, name, "{}().two()", "methods")
+
 
 _MAKERS = [
     "_constant", "_function", "_function", "_class", "_dataclass", "_enum", "_decorator", "_registry", "_registered",
     "_list", "_appended", "_closure", "_partial", "_table", "_data", "_instance", "_conditional", "_patch", "_dispatch",
-    "_subclasses", "_subclassed", "_wildcard", "_tuple", "_cached", "_level", "_comprehension",
+    "_subclasses", "_subclassed", "_wildcard", "_tuple", "_cached", "_level", "_comprehension", "_steps", "_steps", "_methods",
 ]  # fmt: skip
