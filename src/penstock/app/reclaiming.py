@@ -32,6 +32,8 @@ from penstock.code.model import ISOLATED, SHARED
 from penstock.controller import SystemClock
 from penstock.engine.states import TERMINAL_RUN_STATES, RunState, TaskState
 from penstock.launcher.inner.checkpoints import CHECKPOINTS, reclaim
+from penstock.launcher.outer.set_aside import DAYS_MAX, KEPT
+from penstock.launcher.outer.set_aside import reclaim as reclaim_kept
 from penstock.settings import Settings
 from penstock.values.store import UNUSED_MS
 
@@ -97,9 +99,13 @@ def collect_garbage(*, dry_run: bool) -> Reclaimed:
             before_s=(now - unused_ms) / 1_000,
         )
         files_count, files_bytes = remove(files, dry_run=dry_run)
+        days_ms = DAYS_MAX * 24 * 3_600 * 1_000
+        aside_count, aside_bytes = reclaim_kept(
+            settings.state / KEPT, before_s=(now - days_ms) / 1_000, dry_run=dry_run
+        )
         environment_bytes = _delete_environments(settings, left, dry_run=dry_run)
-        freed_bytes = told.freed_bytes + checkpoint_bytes + files_bytes + environment_bytes
-        return replace(told, files_count=files_count, freed_bytes=freed_bytes)
+        freed_bytes = told.freed_bytes + checkpoint_bytes + files_bytes + aside_bytes + environment_bytes
+        return replace(told, files_count=files_count + aside_count, freed_bytes=freed_bytes)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from glob import glob
 from importlib import import_module
@@ -31,8 +31,9 @@ from penstock.code.model import ComponentCode, Unit, Unresolved
 from penstock.code.pins import Source
 from penstock.code.references import READS_NAMES, READS_SOURCE, READS_TEXT_OF_OBJECTS, READS_WHAT_IS_TOLD
 from penstock.code.statements import facts_of
+from penstock.code.unannotated import unannotated
 from penstock.graph.codec import type_to_json
-from penstock.graph.model import Function
+from penstock.graph.model import Function, InputSpec, OutputSpec
 from penstock.graph.types import Type
 
 _INTERPRETER = f"{VERSION}-{sys.implementation.cache_tag}-{sys.hexversion:x}"
@@ -154,8 +155,20 @@ class _Digests:
                 read = read or self._table(order, annotated=True)
                 codes[name] = read.code(function, read.reached_from(starts[name]))
             else:
-                codes[name] = table.code(function, bits)
+                codes[name] = replace(table.code(function, bits), unannotated=self._unannotated(function, table, first))
         return codes
+
+    def _unannotated(self, function: Function, table: _Table, first: Sequence[str]) -> str:
+        """What a component counts as without its return annotation: its text and where that goes on, with less taken away
+        than for its code. Empty where something may read annotations, or more than its own text makes it what it is."""
+        key = f"{function.module}:{function.name}"
+        node = self.closure.linked.get(key)
+        if node is None or node.kind != "def" or len(node.spans) != 1 or self.closure.count(key).digest != node.plain:
+            return ""
+        text = unannotated(self._text(node))
+        edges = (edge for edge in self.closure.count(key).edges if edge not in (key, *node.returned))
+        starts = [*edges, *node.annotations, *self._chained(function, function.inputs), *first]
+        return table.unannotated(function, key, text, starts) if text else ""
 
     def _table(self, order: list[str], *, annotated: bool) -> _Table:
         return _Table(self, order, reach_by_key(order, partial(self.closure.edges, annotated=annotated)))
@@ -171,15 +184,18 @@ class _Digests:
         if module in self.sources:
             node = linked.get(key)
             starts.update(dict.fromkeys((key, *node.annotations) if node is not None else (f"{module}:**",)))
-        types = (*(each.type for each in function.inputs), *(each.type for each in function.outputs))
-        chains = [chain for type_ in types for chain in _chains_of_type(type_)]
+        starts.update(dict.fromkeys(self._chained(function, (*function.inputs, *function.outputs))))
+        return list(starts)
+
+    def _chained(self, function: Function, ends: Sequence[InputSpec | OutputSpec]) -> Iterator[str]:
+        """Where the types of inputs or outputs go on, and `depends=`."""
+        chains = [chain for end in ends for chain in _chains_of_type(end.type)]
         for text in getattr(function.policy, "depends", ()) or ():
             depended, _, name = text.partition(":")
             chains.append(f"={depended}|{name}" if name else f"={depended}")
         for chain in chains:
             whole = "|" not in chain and chain[1:] in self.sources
-            starts.update(dict.fromkeys([f"{chain[1:]}:**"] if whole else self.closure.keys_of(chain)))
-        return list(starts)
+            yield from [f"{chain[1:]}:**"] if whole else self.closure.keys_of(chain)
 
     def _load(self, starts: Iterable[str]) -> None:
         """Import the reached modules that only functions import, where a binding may be data that its text does not
@@ -325,6 +341,18 @@ class _Table:
             is_answered_for=_is_answered_for(function),
             closure=tuple(unit for unit in compress(units, _chosen(bits)) if unit is not None),
         )
+
+    def unannotated(self, function: Function, key: str, text: str, starts: Iterable[str]) -> str:
+        own = 1 << self._order.index(key)
+        bits = self.reached_from(starts) & ~own
+        flags = self.flags(bits | own)
+        if flags & (READS_TEXT_OF_OBJECTS | READS_SOURCE) or getattr(function.policy, "expires_ms", None) is not None:
+            return ""
+        lines, _ = self._forms(flags)
+        inputs: list[Any] = [[each.name, type_to_json(each.type)] for each in function.inputs]
+        version = getattr(function.policy, "version", None)
+        reached = list(compress(lines, _chosen(bits)))
+        return digest_of([key, inputs, text, reached, self._parts(function, bits | own), version])
 
     def _parts(self, function: Function, bits: int) -> dict[str, str]:
         parts = {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"}

@@ -17,7 +17,8 @@ VERSION = 8
 class Statement:
     """A top-level statement. `plain` is the digest of its normal form, `named` that with the names and the order that were
     written, `full` that with docstrings and annotations, `raw` that of its text. `refs` are chains (see `references`),
-    `annotations` those of annotations that count where something reads them. `stores` are chains that it stores into at
+    `returned` those among them that only the return annotation has, `annotations` those of annotations that count where
+    something reads them. `stores` are chains that it stores into at
     import, `calls` pairs of a chain that it calls then and how (`alone`, `decorator`, `inside`), `mutates` what its functions
     change when they are called. `has_effect`: it does something else at import. `readers` are decorators and bases, `bases`
     the bases alone."""
@@ -31,6 +32,7 @@ class Statement:
     full: str
     raw: str
     refs: tuple[str, ...]
+    returned: tuple[str, ...]
     annotations: tuple[str, ...]
     imports: tuple[str, ...]
     stores: tuple[str, ...]

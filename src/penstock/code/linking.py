@@ -41,6 +41,8 @@ class Linked:
     edges: tuple[str, ...] = ()
     lasting: tuple[str, ...] = ()
     """The edges that hold also when it counts by its value."""
+    returned: tuple[str, ...] = ()
+    """The edges that only the return annotation gives."""
     annotations: tuple[str, ...] = ()
     flags: int = 0
     variables: tuple[str, ...] = ()
@@ -197,6 +199,11 @@ class Linker:
         linked = self._from_places(key, "unit", places, foreign)
         linked.edges = (*edges, lasting)
         linked.lasting = (lasting,)
+        if (returned := mine[0].returned) and len(places) == 1:
+            others = [(chain, module) for chain in mine[0].refs if chain not in returned]
+            kept = {lasting, *self._edges_of(others, foreign)}
+            more = self._edges_of(((chain, module) for chain in returned), foreign)
+            linked.returned = tuple([edge for edge in more if edge not in kept])
         annotations = ((chain, module) for statement in mine for chain in statement.annotations)
         linked.annotations = tuple(self._edges_of(annotations, foreign))
         if any(self._is_read(statement, module) for statement in mine):

@@ -56,6 +56,9 @@ class ComponentCode:
     unresolved: tuple[Unresolved, ...]
     version: str | None
     closure: tuple[Unit, ...]
+    unannotated: str = ""
+    """As the digest and the environment together, without what the return annotation adds; empty where that may not be told
+    apart."""
     is_answered_for: bool = False
     """Its author answers for what cannot be followed: by `depends=`, or by `cache="trust"`."""
 
@@ -97,6 +100,7 @@ def codes_to_json(codes: Mapping[str, ComponentCode]) -> dict[str, Any]:
             ],
             "version": code.version,
             "units": f"{bits:x}",
+            **({"unannotated": code.unannotated} if code.unannotated else {}),
             **({"answered_for": True} if code.is_answered_for else {}),
         }
     answer[SHARED] = [_unit_to_json(unit) for _, unit in shared.values()]
@@ -150,5 +154,6 @@ def _code_from_json(given: Mapping[str, Any], shared: Iterable[Unit]) -> Compone
         ),
         given["version"],
         tuple(compress(shared, chosen)),
+        given.get("unannotated", ""),
         given.get("answered_for", False),
     )

@@ -111,6 +111,8 @@ class Found:
 
     refs: dict[str, None] = field(default_factory=dict)
     annotations: dict[str, None] = field(default_factory=dict)
+    returned: dict[str, None] = field(default_factory=dict)
+    """What the return annotation of a function at the top names, where it counts."""
     imports: dict[str, None] = field(default_factory=dict)
     mutates: dict[str, None] = field(default_factory=dict)
     variables: dict[str, None] = field(default_factory=dict)
@@ -316,10 +318,13 @@ class Reader:
         all_ = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
         annotations = [each.annotation for each in all_ if each is not None and each.annotation is not None]
         counts = bool(node.decorator_list or self._names)
-        for annotation in [*annotations, *([node.returns] if node.returns is not None else ())]:
+        for annotation in annotations:
             self._annotation(annotation, counts=counts)
+        if node.returns is not None:
+            is_outermost = counts and not self._names
+            self._annotation(node.returns, counts=counts, into=self.found.returned if is_outermost else None)
 
-    def _annotation(self, annotation: ast.expr, *, counts: bool) -> None:
+    def _annotation(self, annotation: ast.expr, *, counts: bool, into: dict[str, None] | None = None) -> None:
         inner = Reader(self.where)
         inner._scopes = self._scopes
         inner.read(annotation)
@@ -327,7 +332,8 @@ class Reader:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 with contextlib.suppress(SyntaxError, ValueError):
                     inner.read(ast.parse(node.value, mode="eval"))
-        (self.found.refs if counts else self.found.annotations).update(inner.found.refs)
+        into = (self.found.refs if counts else self.found.annotations) if into is None else into
+        into.update(inner.found.refs)
 
     def _read_annassign(self, node: ast.AnnAssign) -> None:
         self.read(node.target)

@@ -83,7 +83,7 @@ def _docstring(statement: ast.Expr) -> Statement:
     rest: tuple[tuple[str, ...], ...] = ((),) * 6
     refs, annotations, imports, stores, mutates, empty = rest
     return Statement(
-        "doc", statement.lineno, last, ("__doc__",), digest, digest, digest, digest, refs, annotations, imports, stores, (),
+        "doc", statement.lineno, last, ("__doc__",), digest, digest, digest, digest, refs, refs, annotations, imports, stores, (),
         mutates, False, 0, empty, empty, empty, (), (), empty,
     )  # fmt: skip
 
@@ -189,7 +189,8 @@ def _statement(
         named=named,
         full=digest_of_syntax(copy),
         raw=raw,
-        refs=tuple(found.refs),
+        refs=tuple({**found.refs, **found.returned}),
+        returned=tuple([chain for chain in found.returned if chain not in found.refs]),
         annotations=tuple({**signature.found.annotations, **found.annotations}),
         imports=tuple(found.imports),
         stores=tuple(done.stores),

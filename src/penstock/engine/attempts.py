@@ -89,6 +89,7 @@ def request_of(task: TaskRun) -> AttemptRequest:
         run.fixed.pipeline,
         key,
         task.disk_bytes_max,
+        reads_cache(task),
     )
 
 

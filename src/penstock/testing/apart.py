@@ -40,6 +40,7 @@ class Code:
     units: Mapping[str, str]
     parts: Mapping[str, str]
     functions: tuple[str, ...]
+    unannotated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def codes_apart(
     to the environment. Raises Apart."""
     answer = _apart(lambda: _codes(project, module, scratch), project, variables or {})
     return {
-        name: Code(key, tuple(unresolved), units, parts, tuple(functions))
-        for name, (key, unresolved, units, parts, functions) in answer.items()
+        name: Code(key, tuple(unresolved), units, parts, tuple(functions), unannotated)
+        for name, (key, unresolved, units, parts, functions, unannotated) in answer.items()
     }
 
 
@@ -135,7 +136,7 @@ def _codes(project: Path, module: str, scratch: Path | None) -> Any:
         code = codes[f"{task.component.module}:{task.component.name}"]
         key = f"{code.digest} {code.environment} {code.version}"
         reasons = [f"{each.unit}: {each.why} ({each.file}:{each.line})" for each in code.unresolved]
-        answer[name] = [key, reasons, code.units, dict(code.parts), list(code.functions)]
+        answer[name] = [key, reasons, code.units, dict(code.parts), list(code.functions), code.unannotated]
     return answer
 
 

@@ -17,11 +17,13 @@ OBJECTS_MAX = 1_000_000
 @dataclass(slots=True)
 class Contents:
     """What a pickle would hold: `names` are `module:qualname` of every class and function outside of the standard library,
-    `count` is the number of objects that are made of classes, `size_bytes` counts arrays as well."""
+    `count` is the number of objects that are made of classes, `size_bytes` counts arrays as well. `names_paths`: there are paths
+    of files among them."""
 
     names: dict[str, None] = field(default_factory=dict)
     count: int = 0
     size_bytes: int = 0
+    names_paths: bool = False
 
 
 def contents_of_pickle(value: Any) -> Contents:
@@ -62,6 +64,8 @@ class _Scanner(pickle.Pickler):  # the C pickler asks a subclass about every obj
             raise _Enough
         named = value if isinstance(value, (type, FunctionType)) else type(value)
         module = getattr(named, "__module__", None) or ""
+        if module.partition(".")[0] == "pathlib":
+            self._contents.names_paths = True
         if module.partition(".")[0] not in sys.stdlib_module_names:
             self._contents.names[_name(named)] = None
         torch = sys.modules.get("torch")

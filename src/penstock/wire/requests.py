@@ -76,6 +76,8 @@ class AttemptRequest:
     key: str = ""
     """The cache key, which addresses its checkpoint folder; empty where it has none, or is not cached."""
     disk_bytes_max: int | None = None
+    reads_cache: bool = True
+    """Whether the run takes results that are there already."""
 
 
 def request_to_json(request: AttemptRequest) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def request_to_json(request: AttemptRequest) -> dict[str, Any]:
         "pipeline": request.pipeline,
         "key": request.key,
         "disk_bytes_max": request.disk_bytes_max,
+        "reads_cache": request.reads_cache,
     }
 
 
@@ -138,4 +141,5 @@ def request_from_json(data: Mapping[str, Any]) -> AttemptRequest:
         pipeline=data["pipeline"],
         key=data["key"],
         disk_bytes_max=data.get("disk_bytes_max"),
+        reads_cache=data.get("reads_cache", True),
     )

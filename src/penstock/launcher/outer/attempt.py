@@ -35,6 +35,7 @@ from penstock.launcher.inner.traces import message_of, traceback_text
 from penstock.launcher.outer.groups import Kills
 from penstock.launcher.outer.judged import over_disk
 from penstock.launcher.outer.reads import calls_from
+from penstock.launcher.outer.set_aside import KEPT, Refusals
 from penstock.launcher.outer.stories import frames_of, inputs_of
 from penstock.launcher.outer.verifying import NOTHING_FOUND, Found, Verification
 from penstock.launcher.outer.watching import DiskUse
@@ -121,6 +122,7 @@ class Launcher:
         Arrivals({**on_arrival, **others}).install()
         readers.install()
         self._verification = Verification(artifacts=artifacts, scratch=scratch, project=project)
+        self.refusals = Refusals(scratch.with_name(KEPT), project=project, verification=self._verification)
         self._state = ProcessState(str(project))
         calls_from(Launcher._outcome.__code__)
 
@@ -176,7 +178,7 @@ class Launcher:
             disk = self._disk_bytes(request)
             if disk > (request.disk_bytes_max or disk):
                 outcome = over_disk(disk, request.disk_bytes_max or 0)
-            found = self._found(outcome)
+            outcome, found = self.refusals.told(outcome, self._found(outcome), request)
             self._put_back(staging, threads)
         except Stopped as stopped:
             outcome = Cancelled(message_of(stopped))
@@ -236,10 +238,14 @@ class Launcher:
             values = self._inputs(request, component, staging)
             if not isinstance(values, dict):
                 return values
-            seed_all(request.seed)
-            self._verification.call(request)
-            returned = self._called(component, values)
-            self._verification.seal()
+            kept = self.refusals.taken(request)
+            if kept is None:
+                seed_all(request.seed)
+                self._verification.call(request)
+                returned = self._called(component, values)
+                self._verification.seal()
+            else:
+                returned = kept.value
             values.clear()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its answer
             if os.getpid() != self._pid:
@@ -386,8 +392,9 @@ class Launcher:
                     movable=len(named) == 1,
                 )
         except ValueRefused as refused:
-            where = f"output {name!r}: " if name else ""
-            return OutputInvalid(f"{where}{refused.message}" + (f". {refused.fix}" if refused.fix else ""))
+            what = f"output {name!r}: {refused.message}" if name else refused.message
+            self.refusals.refuse(returned, what, refused.fix)
+            return OutputInvalid(f"{what}. {refused.fix}" if refused.fix else what)
         except StoreUnavailable as error:
             return _failed(error, str(error))
         except MemoryError as error:
@@ -421,7 +428,7 @@ class Launcher:
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
     def _found(self, outcome: Outcome) -> Found:
-        found = self._verification.end(succeeded=isinstance(outcome, Succeeded))
+        found = self._verification.end(succeeded=isinstance(outcome, Succeeded) or self.refusals.has_one)
         self.retire, self.only = self.retire or found.is_spent, found.only
         return found
 

@@ -36,6 +36,7 @@ def main(order: str) -> None:
     module, _, name = told["artifacts"].partition(":")
     artifacts = getattr(importlib.import_module(module), name)(told["artifacts_arguments"])
     launcher = Launcher(artifacts=artifacts, scratch=Path(told["scratch"]), project=Path(told["project"]))
+    launcher.refusals.is_on = False  # what is kept here would go with the folder
     if told["look"] == "pdb":
         launcher.post_mortem = debug
     elif told["look"] == "shell":

@@ -197,6 +197,17 @@ class Verification:
                 self._complaints.append(f"{name} (named by an output)")
         return NamedCode(named.digest, tuple(defined))
 
+    def unannotated(self, request: AttemptRequest) -> str:
+        """What the component counts as without its return annotation; empty where that is not known."""
+        if not self._is_verified:
+            return ""
+        try:
+            self._closures.open(request.component.code)
+        except PenstockError:
+            return ""
+        code = self._closures.code(self._component)
+        return code.unannotated if code is not None and not code.unresolved else ""
+
     def _closure_of(self, request: AttemptRequest) -> Covered | None:
         wanted = request.component
         names = tuple(sorted({name for datum in request.inputs.values() for name in _names_in(datum)}))
