@@ -93,3 +93,65 @@ def test_an_output_is_given_from_a_file(fitting) -> None:
     fitting.write("model.json", "[1]")
     refused = fitting.call("plan", "fitting.py", "--set", "fit=model.json")
     assert refused.status == 2 and "model.json: expected struct" in refused.err, refused.err
+
+
+NESTED = """
+    from penstock import pipeline, task
+
+
+    @task
+    def load(n: int) -> list[int]:
+        return list(range(n))
+
+
+    @task
+    def total(rows: list[int], by: int) -> int:
+        return sum(rows) * by
+
+
+    @pipeline
+    def inner(n: int, by: int) -> int:
+        return total(load(n), by)
+
+
+    @task
+    def shown(total: int) -> str:
+        return f"total {total}"
+
+
+    @pipeline
+    def outer(n: int = 4, by: int = 1) -> str:
+        return shown(inner(n, by))
+"""
+
+
+def test_tasks_of_nested_pipelines_are_named_by_their_paths(project) -> None:
+    project.write("pyproject.toml", "")
+    project.write("nested.py", NESTED)
+    assert project.ran("nested.py:outer", "--until", "inner.load") == {"inner/load"}
+    only = project.call("run", "nested.py:outer", "--only", "inner/total", "-p", "by=3", "--json")
+    assert [task["path"] for task in only.json["task_runs"]][-1] == "inner/total", only.err
+    assert only.json["outputs"] == {"inner": 18}
+    assert only.json["provenance"]["asked"]["given"]["inner/load.output"].endswith("/inner/load")
+
+    project.write("rows.json", "[5, 6]")
+    given = project.call("run", "nested.py:outer", "--set", "inner.load=rows.json", "--json")
+    assert given.json["outputs"] == {"output": "total 11"}, given.err
+    assert project.computed() == {"inner/total", "shown"}
+    wrong = project.call("run", "nested.py:outer", "--until", "inner.lod")
+    assert wrong.status == 2 and "'inner' has no task 'lod'" in wrong.err and "load" in wrong.err
+
+
+def test_a_run_of_a_part_is_retried_as_that_part(project) -> None:
+    project.write("pyproject.toml", "")
+    broken = NESTED.replace("return sum(rows) * by", "return sum(rows) * by // 0")
+    project.write("nested.py", broken)
+    assert project.call("run", "nested.py:outer", "--until", "inner/load").status == 0
+    assert project.call("run", "nested.py:outer", "--only", "inner/total", "-p", "by=3").status == 1
+
+    project.write("nested.py", NESTED)
+    again = project.call("retry", "latest", "--json")
+    assert again.status == 0, again.err
+    assert again.json["outputs"] == {"inner": 18}
+    assert project.computed() == {"inner/total"}
+    assert {task["path"] for task in again.json["task_runs"]} <= {"inner", "inner/total"}

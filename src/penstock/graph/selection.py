@@ -10,7 +10,17 @@ from typing import Any, TypeVar, cast
 
 from penstock.base.errors import InvalidInput
 from penstock.graph.bindings import Constant, Input, OneOf, Output, StateOf, Value, leaves
-from penstock.graph.model import DEFAULT_ORDER, Finally, Graph, GraphOutput, InputSpec, Node, outputs_of
+from penstock.graph.model import (
+    DEFAULT_ORDER,
+    Call,
+    Finally,
+    Graph,
+    GraphOutput,
+    InputSpec,
+    Node,
+    bodies_of,
+    outputs_of,
+)
 from penstock.graph.names import name_of_value, nearest
 
 T = TypeVar("T")
@@ -18,41 +28,66 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked of a graph, by names of its own nodes. `given` are outputs that have a value already."""
+    """What is asked of a graph, by names of its nodes. `given` are outputs that have a value already. A task
+    in a nested pipeline is named by its path."""
 
     until: str = ""
     only: str = ""
     given: frozenset[Output] = frozenset()
 
-    @property
-    def task(self) -> str:
-        return self.only or self.until
-
     def of(self, graph: Graph) -> Graph:
         """The part of a graph that is asked for. Raises InvalidInput for names that the graph does not have, and where
         `only` is asked for with something that is not given."""
-        for name in (self.until, self.only):
+        until, only = _path(self.until), _path(self.only)
+        for name in (until, only):
             if name:
                 require_node(graph, name)
-        chosen = _Substitution(graph, self.given).graph()
-        if self.only:
-            return _shown(_kept(_alone(chosen, self.only), {self.only}), self.only)
-        if self.until:
-            return _shown(_kept(chosen, _needed(chosen, {self.until})), self.until)
-        return _kept(chosen, _wanted(graph, chosen, self.given))
+        own = frozenset(output for output in self.given if "/" not in output.node)
+        chosen = _Substitution(_inside(graph, until, only, self.given), own).graph()
+        if only:
+            head = _head(only)
+            return _shown(_kept(_alone(chosen, head), {head}), head)
+        if until:
+            head = _head(until)
+            return _shown(_kept(chosen, _needed(chosen, {head})), head)
+        return _kept(chosen, _wanted(graph, chosen, {_head(output.node) for output in self.given}))
+
+
+def _path(name: str) -> str:
+    """A task as task runs are called: `outer/inner`."""
+    return name.replace(".", "/")
+
+
+def _head(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def require_node(graph: Graph, name: str) -> Node:
+    """The node of a name, or of a path into nested pipelines: `outer/inner` or `outer.inner`. Raises InvalidInput."""
+    first, _, rest = _path(name).partition("/")
     found = {node.name: node for node in graph.nodes}
-    if name not in found:
-        inside = f"Give the task of the pipeline itself that it is in: {name.partition('/')[0]}." if "/" in name else ""
-        raise InvalidInput(f"{graph.name!r} has no task {name!r}", fix=inside or nearest(name, found))
-    return found[name]
+    if first not in found:
+        raise InvalidInput(f"{graph.name!r} has no task {first!r}", fix=nearest(first, found))
+    if not rest:
+        return found[first]
+    nested = _nested(found[first])
+    if nested is None:
+        what = "runs its tasks as often as a run needs" if bodies_of(found[first]) else "has no tasks in it"
+        raise InvalidInput(f"{first!r} of {graph.name!r} {what}, so {name!r} names none", fix=f"Give {first}.")
+    return require_node(nested, rest)
+
+
+def _nested(node: Node) -> Graph | None:
+    return node.component if isinstance(node, Call) and isinstance(node.component, Graph) else None
 
 
 def require_output(graph: Graph, text: str) -> Output:
-    """TASK.OUTPUT, or TASK where it has one output."""
-    task, dot, name = text.partition(".")
+    """TASK.OUTPUT, or TASK where it has one output; of a task in nested pipelines with its path."""
+    *path, last = _path(text).split("/")
+    if path and not _is_node(graph, [*path, last]):
+        task, dot, name = "/".join(path), ".", last
+    else:
+        task, dot, name = "/".join([*path, last]), "", ""
     outputs = outputs_of(require_node(graph, task))
     if not dot and len(outputs) == 1:
         name = next(iter(outputs))
@@ -63,9 +98,15 @@ def require_output(graph: Graph, text: str) -> Output:
     return Output(task, name)
 
 
+def _is_node(graph: Graph, path: list[str]) -> bool:
+    node = next((node for node in graph.nodes if node.name == path[0]), None)
+    nested = _nested(node) if node is not None else None
+    return node is not None and (len(path) == 1 or (nested is not None and _is_node(nested, path[1:])))
+
+
 def input_name(output: Output) -> str:
     """The input that a given output becomes; a name that can stand in expressions."""
-    return f"given_{output.node}_{output.name}".replace("-", "__")
+    return f"given_{output.node}_{output.name}".replace("-", "__").replace("/", "___")
 
 
 def text_of(output: Output) -> str:
@@ -74,10 +115,26 @@ def text_of(output: Output) -> str:
 
 
 def inputs_of_node(graph: Graph, name: str) -> tuple[Output, ...]:
-    """The outputs that a node refers to, in the order of the nodes."""
-    found = {leaf for leaf in _leaves(require_node(graph, name)) if isinstance(leaf, Output)}
-    places = {node.name: index for index, node in enumerate(graph.nodes)}
-    return tuple(sorted((leaf for leaf in found if leaf.node), key=lambda leaf: (places[leaf.node], leaf.name)))
+    """The outputs that a node refers to, in the order of the nodes; of one in nested pipelines also those that it refers to
+    through their inputs, the outer ones first."""
+    found, _ = _referred(graph, _path(name).split("/"))
+    return tuple(found)
+
+
+def _referred(graph: Graph, path: list[str]) -> tuple[list[Output], set[str]]:
+    """The outputs that a node at a path refers to, and the inputs of the graph."""
+    node = require_node(graph, path[0])
+    inner: list[Output] = []
+    asked = list(_leaves(node))
+    nested = _nested(node)
+    if len(path) > 1 and isinstance(node, Call) and nested is not None:
+        below, inputs = _referred(nested, path[1:])
+        inner = [Output(f"{path[0]}/{each.node}", each.name) for each in below]
+        asked = [leaf for name, value in node.inputs.items() if name in inputs for leaf in leaves(value)]
+    places = {each.name: index for index, each in enumerate(graph.nodes)}
+    outputs = {leaf for leaf in asked if isinstance(leaf, Output) and leaf.node}
+    own = sorted(outputs, key=lambda leaf: (places[leaf.node], leaf.name))
+    return [*own, *inner], {leaf.name for leaf in asked if isinstance(leaf, Input)}
 
 
 def _leaves(node: Node) -> Iterator[Value]:
@@ -116,16 +173,16 @@ def _needed(graph: Graph, roots: Set[str]) -> set[str]:
     return needed
 
 
-def _wanted(before: Graph, after: Graph, given: Set[Output]) -> set[str]:
-    """All nodes, but those whose outputs are given and that nobody asks for any more, and those that only they needed."""
+def _wanted(before: Graph, after: Graph, given: Set[str]) -> set[str]:
+    """All nodes, but those of which outputs are given and that nobody asks for any more, and those that only they needed."""
     consumers: dict[str, set[str]] = {node.name: set() for node in before.nodes}
     for node in before.nodes:
         for name in _asked_by(node):
             consumers[name].add(node.name)
-    asked = {name for node in after.nodes for name in _asked_by(node)} | {
-        leaf.node for output in after.outputs for leaf in leaves(output.value) if isinstance(leaf, (Output, StateOf))
-    }
-    dropped = {output.node for output in given} - asked
+    asked = {name for node in after.nodes for name in _asked_by(node)}
+    dropped = {name for name in given if not _is_output(after, name)} - asked
+    more = {name for name, users in consumers.items() if users} - asked
+    dropped |= {name for name in more if not _is_output(after, name)}
     while True:
         needless = {
             name
@@ -151,12 +208,17 @@ def _kept(graph: Graph, names: Set[str]) -> Graph:
     }
     kept = names | cleaning
     nodes = tuple(_without(node, kept) for node in graph.nodes if node.name in kept)
-    outputs = tuple(output for output in graph.outputs if _nodes_in(output.value) <= kept)
+    outputs = tuple(output for output in graph.outputs if _is_there(output.value, {each.name: each for each in nodes}))
     return replace(graph, nodes=nodes, outputs=outputs)
 
 
-def _nodes_in(value: Value) -> set[str]:
-    return {leaf.node for leaf in leaves(value) if isinstance(leaf, (Output, StateOf))}
+def _is_there(value: Value, nodes: Mapping[str, Node]) -> bool:
+    """Whether all that a value refers to is: a part of a nested pipeline has some of its outputs."""
+    found = [leaf for leaf in leaves(value) if isinstance(leaf, (Output, StateOf))]
+    return all(
+        leaf.node in nodes and (isinstance(leaf, StateOf) or leaf.name in outputs_of(nodes[leaf.node]))
+        for leaf in found
+    )
 
 
 def _without(node: Node, kept: Set[str]) -> Node:
@@ -191,6 +253,42 @@ def _alone(graph: Graph, name: str) -> Graph:
         raise InvalidInput(f"{name} needs {', '.join(missing)}, of which there is no result")
     alone = cast("Node", replace(node, order=DEFAULT_ORDER))
     return replace(graph, nodes=tuple(alone if each is node else each for each in graph.nodes))
+
+
+# -- nested pipelines ----------------------------------------------------------------------------------------------------
+
+
+def _inside(graph: Graph, until: str, only: str, given: Set[Output]) -> Graph:
+    """Give a nested pipeline its own part of what is asked for: a task in it, and outputs in it that are given. These come
+    through inputs of the graph and of each pipeline on the way."""
+    specs: list[InputSpec] = []
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        nested = _nested(node)
+        own = {output for output in given if output.node.startswith(f"{node.name}/")}
+        deeper, alone = (path.partition("/")[2] if _head(path) == node.name else "" for path in (until, only))
+        if not isinstance(node, Call) or nested is None or not (own or deeper or alone):
+            nodes.append(node)
+            continue
+        below = {Output(output.node.partition("/")[2], output.name): output for output in sorted(own, key=text_of)}
+        part = _trimmed(Selection(deeper, alone, frozenset(below)).of(nested))
+        specs += [
+            InputSpec(input_name(above), outputs_of(require_node(graph, above.node))[above.name])
+            for above in below.values()
+        ]
+        bound = {**node.inputs, **{input_name(inner): Input(input_name(above)) for inner, above in below.items()}}
+        names = {spec.name for spec in part.inputs}
+        nodes.append(replace(node, component=part, inputs={name: bound[name] for name in bound if name in names}))
+    if not specs and all(new is old for new, old in zip(nodes, graph.nodes, strict=True)):
+        return graph
+    return replace(graph, inputs=(*graph.inputs, *specs), nodes=tuple(nodes))
+
+
+def _trimmed(graph: Graph) -> Graph:
+    """Without inputs that nothing reads: what only they needed is not run either."""
+    used = {leaf.name for node in graph.nodes for leaf in _leaves(node) if isinstance(leaf, Input)}
+    used |= {leaf.name for output in graph.outputs for leaf in leaves(output.value) if isinstance(leaf, Input)}
+    return replace(graph, inputs=tuple(spec for spec in graph.inputs if spec.name in used))
 
 
 class _Substitution:

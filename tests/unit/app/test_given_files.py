@@ -1,63 +1,88 @@
-"""Files as values of outputs."""
+"""Files of the user's own as outputs: what each type is read from, and what is refused with what to do."""
 
 from __future__ import annotations
 
+import pickle
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.app.given_files import read_given
-from penstock.app.places import open_artifacts
 from penstock.base.errors import InvalidInput
-from penstock.graph.types import INT, Type
-from penstock.settings import Settings, load
-from penstock.wire import Artifact, Counted, Inline
+from penstock.graph.types import ANY, Type
+from penstock.settings import Settings
+from penstock.testing.memory_artifacts import MemoryArtifactStore
+from penstock.values.datums import Staging, from_datum
+from penstock.wire import Artifact
 
-FRAME = Type("pandas:DataFrame")
+LINEAR = Type("sklearn.linear_model:LinearRegression")
+BOOSTER = Type("lightgbm:Booster")
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "pyproject.toml").write_text("")
-    return load(tmp_path)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").mkdir()
+    return tmp_path
 
 
-def test_each_type_is_read_in_its_own_way(settings: Settings, tmp_path: Path) -> None:
-    import numpy as np
-    import pandas as pd
-
-    artifacts = open_artifacts(settings)
-
-    def given(type_: Type, name: str):
-        return read_given(type_, tmp_path / name, artifacts=artifacts, settings=settings)
-
-    (tmp_path / "n.json").write_text("[1, 2]")
-    assert given(Type("list", item=INT), "n.json") == Counted((Inline(1), Inline(2)))
-    assert given(Type("any"), "n.json") == Inline([1, 2])
-    frame = pd.DataFrame({"a": [1, 2]})
-    frame.to_csv(tmp_path / "t.csv", index=False)
-    frame.to_parquet(tmp_path / "t.parquet")
-    first, second = given(FRAME, "t.csv"), given(FRAME, "t.parquet")
-    assert isinstance(first, Artifact) and first.digest == second.digest, "the same content, however it came"
-    np.save(tmp_path / "x.npy", np.arange(3))
-    array = given(Type("numpy:ndarray"), "x.npy")
-    assert isinstance(array, Artifact) and array.form == "npy"
-    path = given(Type("path"), "t.csv")
-    assert isinstance(path, Artifact) and path.metadata["name"] == "t.csv"
+def given(folder: Path, type_: Type, name: str) -> Any:
+    """The value of a file, stored and read again."""
+    artifacts = MemoryArtifactStore(folder / "store")
+    settings = Settings(project=folder, state=folder / ".penstock")
+    datum = read_given(type_, Path(name), artifacts=artifacts, settings=settings)
+    assert isinstance(datum, Artifact)
+    return from_datum(datum, {"name": type_.name}, artifacts=artifacts, staging=Staging(folder, "read"))
 
 
-@pytest.mark.parametrize(
-    ("type_", "name", "why"),
-    [
-        (INT, "nowhere.json", "there is no file"),
-        (INT, "text.json", "text.json: expected int, got str"),
-        (INT, "broken.json", "cannot be read: JSONDecodeError"),
-        (FRAME, "text.json", "is not a file that a pandas:DataFrame is read from"),
-        (Type("sklearn:Pipeline"), "text.json", "cannot be given as a file"),
-    ],
-)
-def test_what_cannot_be_read_is_refused(settings: Settings, tmp_path: Path, type_: Type, name: str, why: str) -> None:
-    (tmp_path / "text.json").write_text('"text"')
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(InvalidInput, match=why):
-        read_given(type_, tmp_path / name, artifacts=open_artifacts(settings), settings=settings)
+def test_models_are_read_from_the_files_of_their_libraries(folder: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    joblib, numpy = pytest.importorskip("joblib"), pytest.importorskip("numpy")
+    model = pytest.importorskip("sklearn.linear_model").LinearRegression()
+    x = numpy.arange(90.0).reshape(-1, 1)
+    model.fit(x, x[:, 0] * 7)
+    joblib.dump(model, "linear.joblib")
+    Path("linear.pkl").write_bytes(pickle.dumps(model))
+    booster = lightgbm.train({"verbose": -1, "num_leaves": 3, "num_threads": 1}, lightgbm.Dataset(x, x[:, 0]), 5)
+    booster.save_model("booster.txt")
+
+    for name in ("linear.joblib", "linear.pkl"):
+        for type_ in (LINEAR, ANY):
+            assert round(given(folder, type_, name).coef_[0], 3) == 7
+    assert given(folder, BOOSTER, "booster.txt").num_trees() == 5
+    for type_, name, words, fix in [
+        (
+            LINEAR,
+            "booster.txt",
+            "is not a file that a sklearn.linear_model:LinearRegression is read from",
+            ".joblib, .pkl",
+        ),
+        (BOOSTER, "linear.joblib", "expected lightgbm:Booster, got sklearn", ""),
+        (LINEAR, "none.pkl", "there is no file none.pkl", ""),
+    ]:
+        with pytest.raises(InvalidInput) as caught:
+            given(folder, type_, name)
+        assert words in caught.value.message
+        assert fix in caught.value.fix
+
+
+def test_an_object_of_the_projects_own_code_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its class does counts as code of a task, and nothing could say which it was."""
+    Path("own_code.py").write_text("class Own:\n    pass\n")
+    monkeypatch.syspath_prepend(str(folder))
+    import own_code  # type: ignore[import-not-found]
+
+    Path("own.pkl").write_bytes(pickle.dumps(own_code.Own()))
+    with pytest.raises(InvalidInput) as caught:
+        given(folder, Type("own_code:Own"), "own.pkl")
+    assert "own.pkl names own_code:Own, which is code of your own" in caught.value.message
+    assert "Read the file in a task" in caught.value.fix
+
+    del sys.modules["own_code"]
+    sys.path.remove(str(folder))
+    with pytest.raises(InvalidInput) as caught:
+        given(folder, Type("own_code:Own"), "own.pkl")
+    assert "there is no module own_code here" in caught.value.message
+    assert "read the file in a task" in caught.value.fix

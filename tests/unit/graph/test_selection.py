@@ -107,7 +107,7 @@ def test_conditions_and_choices_take_what_is_given() -> None:
 
 @pytest.mark.parametrize(("until", "near"), [("fitt", "fit"), ("squares/1/square", "squares")])
 def test_wrong_names_give_near_ones(until: str, near: str) -> None:
-    with pytest.raises(InvalidInput, match=f"has no task '{until}'") as wrong:
+    with pytest.raises(InvalidInput, match=f"'{until}'") as wrong:
         selected(until)
     assert near in wrong.value.fix
 
@@ -125,3 +125,92 @@ def test_an_output_is_named_by_its_task_where_that_has_one(text: str, why: str) 
     assert require_output(whole.graph(), "load") == require_output(whole.graph(), "load.output")
     with pytest.raises(InvalidInput, match=why):
         require_output(whole.graph(), text)
+
+
+# -- nested pipelines ----------------------------------------------------------------------------------------------------
+
+
+@pipeline
+def inner(rows: list[int], base: int):
+    cleaned = clean(rows)
+    fitted = fit(cleaned, base)
+    return {"fitted": fitted, "squares": map_over(square, cleaned, name="squares")}
+
+
+@pipeline
+def middle(n: int):
+    part = inner(load(n), square(n))
+    return {"fitted": part.fitted, "squares": part.squares}
+
+
+@pipeline
+def outer(n: int = 3):
+    found = middle(n)
+    return {"report": report(found.fitted, found.squares), "other": square(n)}
+
+
+def paths(graph: Graph, prefix: str = "") -> set[str]:
+    """Every task that would run."""
+    found = set()
+    for node in graph.nodes:
+        nested = getattr(node, "component", None)
+        if isinstance(nested, Graph):
+            found |= paths(nested, f"{prefix}{node.name}/")
+        else:
+            found.add(f"{prefix}{node.name}")
+    return found
+
+
+def of_outer(until: str = "", only: str = "", *given: str) -> Graph:
+    graph = outer.graph()
+    found = Selection(until, only, frozenset(require_output(graph, text) for text in given)).of(graph)
+    assert [item for item in check(found) if item.severity == "error"] == []
+    return found
+
+
+@pytest.mark.parametrize("separator", "/.")
+def test_until_a_task_of_a_nested_pipeline(separator: str) -> None:
+    found = of_outer("middle/inner/clean".replace("/", separator))
+    assert paths(found) == {"middle/load", "middle/inner/clean"}, "square is for fit alone"
+    assert len(found.outputs) == 1
+    assert paths(of_outer("middle/inner/fit")) == {
+        "middle/load",
+        "middle/square",
+        "middle/inner/clean",
+        "middle/inner/fit",
+    }
+    assert paths(of_outer("middle/inner")) == {*paths(of_outer("middle/inner/fit")), "middle/inner/squares"}
+
+
+def test_a_given_output_of_a_nested_pipeline_comes_through_its_inputs() -> None:
+    found = of_outer("", "", "middle.inner.clean.output")
+    assert paths(found) == {"middle/square", "middle/inner/fit", "middle/inner/squares", "report", "square"}
+    assert found.inputs[-1].name == "given_middle___inner___clean_output"
+    assert paths(of_outer("", "", "middle.fitted", "middle.squares")) == {"report", "square"}
+    assert paths(of_outer("middle/inner/fit", "", "middle/inner/clean")) == {"middle/square", "middle/inner/fit"}
+
+
+def test_only_a_task_of_a_nested_pipeline() -> None:
+    graph = outer.graph()
+    needed = inputs_of_node(graph, "middle/inner/fit")
+    assert needed == (Output("middle/square", "output"), Output("middle/inner/clean", "output"))
+    found = Selection(only="middle/inner/fit", given=frozenset(needed)).of(graph)
+    assert paths(found) == {"middle/inner/fit"}
+    assert [item for item in check(found) if item.severity == "error"] == []
+    with pytest.raises(InvalidInput, match="needs clean"):
+        Selection(only="middle/inner/fit", given=frozenset(needed[:1])).of(graph)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("middle/iner", "'middle' has no task 'iner'"),
+        ("midle/inner", "'outer' has no task 'midle'"),
+        ("middle/inner/squares/0", "'squares' of 'inner' runs its tasks as often as a run needs"),
+        ("middle/load/x", "'load' of 'middle' has no tasks in it"),
+    ],
+)
+def test_wrong_names_in_nested_pipelines_are_told(name: str, why: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        of_outer(name)
+    assert why in caught.value.message

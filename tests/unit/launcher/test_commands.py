@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from penstock.base.digests import canonical_json
 from penstock.code.files import files_to_json, pinned_files
+from penstock.values.datums import Staging, to_datum
 from penstock.wire import (
     Artifact,
     AttemptRequest,
@@ -45,7 +47,7 @@ def request(argv: list[Any] | str, inputs: dict[str, Datum], **given: Any) -> At
         component="command:c",
         name="c",
         argv=tuple(words),
-        inputs={name: {"name": "any"} for name in inputs},
+        inputs=given.pop("types", {name: {"name": "any"} for name in inputs}),
         outputs=outputs,
         sources={name: {"path": "", "key": "", **source} for name, source in sources.items()},
         pin=given.pop("pin", ""),
@@ -112,6 +114,25 @@ def test_files_are_given_by_paths_that_are_the_same_in_every_run(bench: Bench) -
     given = outcome(bench, argv, {"table": table, "many": Counted((table, table))})
     paths = "inputs/table/-table.csv inputs/many/00000/-table.csv inputs/many/00001/-table.csv"
     assert value(given) == f"{paths}\na,1\na,1\na,1\n"
+
+
+def test_text_and_json_above_the_limit_are_given_as_if_they_were_small(bench: Bench) -> None:
+    """They are artifacts (semantics 3), which is no affair of a program's."""
+    text, data = "é" * 40_000, {"$a": list(range(20_000)), "b": math.inf}
+    staging = Staging(bench.scratch, "s")
+    large = {
+        "text": to_datum(text, STR, artifacts=bench.artifacts, staging=staging),
+        "texts": to_datum([text, "b"], {"name": "list", "item": STR}, artifacts=bench.artifacts, staging=staging),
+        "data": to_datum(data, {"name": "struct"}, artifacts=bench.artifacts, staging=staging),
+    }
+    assert isinstance(large["text"], Artifact) and isinstance(large["data"], Artifact)
+    types = {"text": STR, "texts": {"name": "list", "item": STR}, "data": {"name": "struct"}}
+    shows = "import sys; print([len(each) for each in sys.argv[1:]], len(open('text.txt').read()), open('data.json').read()[:9])"
+    files = {"text": "text.txt", "data": "data.json"}
+    given = outcome(bench, [sys.executable, "-c", shows, ref("text"), ref("texts")], large, types=types, given=files)
+    assert value(given).strip() == '[40000, 40000, 1] 40000 {"$a": [0'
+    longer = outcome(bench, ["cat", ref("data")], large, types=types)
+    assert isinstance(longer, Failed) and "Give the input as a file." in longer.failure.message
 
 
 def test_inputs_are_given_as_files_where_that_is_asked_for(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing, PenstockError
 from penstock.base.secrets import MARK, is_secret
 from penstock.graph.expression.values import text_of
+from penstock.values import data
 from penstock.values.refusals import ContentLost
 from penstock.wire import Artifact, CommandRequest, Counted, Datum, Inline, Struct, artifacts_in, file_of, parts_of
 
@@ -33,6 +34,7 @@ PASSED = frozenset(
 PASSED_ENDS = ("_NUM_THREADS", "_proxy", "_PROXY", "_MAX_THREADS")
 """What a command sees of the environment beside what it declares: where things are, and how much of the machine to use."""
 
+_PARAMETERS = frozenset({"str", "struct", "json", "list"})
 _MASKED = "***"
 _SECRET_LENGTH_MIN = 4
 
@@ -57,7 +59,7 @@ class Given:
             if name in self.inputs:
                 place = self.folder / path
                 place.parent.mkdir(parents=True, exist_ok=True)
-                self._places[name] = self._put(name, self.inputs[name], path)
+                self._places[name] = self._put(name, self._input(name), path)
 
     def arguments(self) -> list[str]:
         """The words of the command. Raises Ungivable, ContentLost."""
@@ -119,8 +121,31 @@ class Given:
     def _plain(self, name: str) -> Any:
         """A parameter as it is, an artifact as its path, a list or struct of both as a list or dict."""
         if name not in self._places:
-            self._places[name] = self._given(name, self.inputs.get(name, Inline(None)), f"{INPUTS}/{name}")
+            self._places[name] = self._given(name, self._input(name), f"{INPUTS}/{name}")
         return self._places[name]
+
+    def _input(self, name: str) -> Datum:
+        declared = self.request.inputs.get(name, {"name": "any"})
+        return self._whole(name, self.inputs.get(name, Inline(None)), declared)
+
+    def _whole(self, name: str, datum: Datum, declared: Mapping[str, Any]) -> Datum:
+        """With text and JSON that was too large to travel inline as what it is. Where nothing is declared, text is known by its
+        type; other data may hold what no JSON can."""
+        item = declared.get("item") or {"name": "any"}
+        if isinstance(datum, Counted):
+            return Counted(tuple([self._whole(name, each, item) for each in datum.items]))
+        if isinstance(datum, Struct):
+            return Struct({field: self._whole(name, each, item) for field, each in datum.fields.items()})
+        if not isinstance(datum, Artifact) or datum.form != "data":
+            return datum
+        if declared["name"] not in _PARAMETERS and datum.type != "builtins:str":
+            return datum
+        place = self.folder.with_name(f"{self.folder.name}-read")
+        try:
+            self._put_content(name, datum, place)
+            return Inline(data.read(place, dict))
+        finally:
+            place.unlink(missing_ok=True)
 
     def _given(self, name: str, datum: Datum, path: str) -> Any:
         if isinstance(datum, Inline):
@@ -155,11 +180,14 @@ class Given:
         ]
 
     def _materialize(self, name: str, artifact: Artifact, path: str) -> str:
+        self._put_content(name, artifact, self.folder / path)
+        return path
+
+    def _put_content(self, name: str, artifact: Artifact, place: Path) -> None:
         try:
-            self.materialize(artifact.digest, self.folder / path)
+            self.materialize(artifact.digest, place)
         except (ArtifactMissing, ArtifactCorrupt) as error:
             raise ContentLost(artifact.digest, f"input {name!r}: {error.message}") from error
-        return path
 
 
 def is_passed(name: str) -> bool:
