@@ -127,6 +127,7 @@ class Project:
         text = re.sub(r"\b1[0-9a-hjkmnp-tv-z]{12}\b", "RUN", text)
         text = re.sub(r"\b\d+ min \d\d s\b|\b\d+(\.\d)? m?s\b", "TIME", text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "WHEN", text)
+        text = re.sub(r"/kept/[0-9a-f]{32} \(\d+ B\)", "/kept/VALUE (SIZE)", text)
         return re.sub(r"\bblake3:[0-9a-f]+", "blake3:DIGEST", text)
 
     # -- what became of tasks

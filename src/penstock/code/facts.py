@@ -9,7 +9,7 @@ from typing import Any
 
 FACTS = "code"
 """The folder, next to that of compiled code, in which facts are kept."""
-VERSION = 8
+VERSION = 9
 """Part of what facts are kept under: raise it when the same source gives other facts."""
 
 
