@@ -111,7 +111,7 @@ def tuple_instead():
         (
             "object()",
             {"name": "any"},
-            "builtins:object cannot be stored: the type is not known. The value is not kept: results of this task are not cached. Return data",
+            "builtins:object cannot be stored: the type is not known. The value is not kept: results of this task are",
         ),
     ],
 )
