@@ -22,6 +22,7 @@ from penstock.base.firstparty import is_first_party
 from penstock.values.alike import alike
 
 _SCHEMA = "schema.json"
+_ADAPTERS = tuple(f"sklearn.externals.array_api_compat.{name}" for name in ("cupy", "dask", "torch"))
 
 
 class Unfit(Exception):
@@ -62,7 +63,17 @@ def loaded(path: Path) -> Any:
 
 
 def _skops() -> Any:
-    return import_module("skops.io")
+    """skops imports every package below sklearn to list its types. Some of them only adapt other array libraries, which they
+    import: torch costs seconds and 200 MB. These are left out, as if such a library were not installed."""
+    if "skops.io" in sys.modules:
+        return sys.modules["skops.io"]
+    left_out = [name for name in _ADAPTERS if name not in sys.modules]
+    try:
+        sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]
+        return import_module("skops.io")
+    finally:
+        for name in left_out:
+            del sys.modules[name]
 
 
 def _is_own(name: str) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -67,6 +70,20 @@ def test_a_pipeline_is_written_as_skops_and_equal_ones_have_the_same_bytes(
     assert (datum.form, datum.type) == ("skops", "sklearn.pipeline:Pipeline")
     assert datum.metadata["class"] == "sklearn.pipeline:Pipeline"
     assert datum.digest == stored(pipeline()).digest == stored(copy.deepcopy(model)).digest
+
+
+def test_skops_does_not_import_other_array_libraries(tmp_path: Path) -> None:
+    """The package `torch` is a stand-in: what is shown is that nothing asks for it, and that one may import it afterwards."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("print('torch is imported')")
+    code = (
+        "import sys; from sklearn.linear_model import Ridge; from penstock.values import skops_files\n"
+        "print(len(skops_files.dumped(Ridge())) > 0, 'torch' in sys.modules)\n"
+        "print([name for name, module in sys.modules.items() if module is None and 'array_api' in name])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["True False", "[]"], done.stderr
 
 
 def test_a_skops_file_says_neither_when_nor_where_it_was_written() -> None:
