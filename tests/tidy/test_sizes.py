@@ -6,9 +6,8 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "penstock").rglob("*.py"))
@@ -26,22 +25,33 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
 
 
-@pytest.mark.parametrize("path", ALL, ids=named)
-def test_file_is_short(path: Path) -> None:
-    lines_max = TEST_FILE_LINES_MAX if path.is_relative_to(ROOT / "tests") else FILE_LINES_MAX
-    assert len(path.read_text().splitlines()) <= lines_max
+def test_files_are_short() -> None:
+    long = {}
+    for path in ALL:
+        lines_max = TEST_FILE_LINES_MAX if path.is_relative_to(ROOT / "tests") else FILE_LINES_MAX
+        if (lines := len(path.read_text().splitlines())) > lines_max:
+            long[named(path)] = f"{lines} lines, at most {lines_max}"
+    assert long == {}
 
 
-@pytest.mark.parametrize("path", ALL, ids=named)
-def test_functions_are_short(path: Path) -> None:
-    long = {f"{f.name}:{f.lineno}": f.end_lineno - f.lineno + 1 for f in functions(path) if f.end_lineno}
-    assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES_MAX} == {}
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{named(path)}:{function.lineno} {function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for path in ALL
+        for function in functions(path)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES_MAX} == {}
 
 
 def code_lines(path: Path) -> int:
@@ -62,17 +72,15 @@ def test_engine_is_small() -> None:
     assert sum(code_lines(path) for path in (ROOT / "src/penstock/engine").rglob("*.py")) <= ENGINE_CODE_LINES_MAX
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_five_positional_arguments_at_most(path: Path) -> None:
+def test_five_positional_arguments_at_most() -> None:
     wide = []
-    for function in functions(path):
-        names = [a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg not in ("self", "cls")]
-        if len(names) > POSITIONAL_MAX:
-            wide.append(f"{function.name}:{function.lineno} takes {', '.join(names)} by position")
+    for path in SOURCES:
+        for function in functions(path):
+            names = [a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg not in ("self", "cls")]
+            if len(names) > POSITIONAL_MAX:
+                wide.append(f"{named(path)}:{function.lineno} {function.name} takes {', '.join(names)} by position")
     assert wide == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_module_says_what_it_knows(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert not tree.body or ast.get_docstring(tree)
+def test_modules_say_what_they_know() -> None:
+    assert [named(path) for path in SOURCES if (tree := tree_of(path)).body and not ast.get_docstring(tree)] == []

@@ -7,9 +7,8 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "penstock").rglob("*.py"))
@@ -41,6 +40,11 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def words_of(name: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
@@ -63,26 +67,26 @@ def prose(path: Path) -> Iterator[tuple[str, int]]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.string, token.start[0]
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and (doc := ast.get_docstring(node)):
             yield doc, getattr(node, "lineno", 1)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_names_keep_to_the_glossary(path: Path) -> None:
+def test_names_keep_to_the_glossary() -> None:
     forbidden = FORBIDDEN | FORBIDDEN_IN_NAMES
     found = [
-        f"line {line}: {name}"
-        for name, line in defined_names(ast.parse(path.read_text()))
+        f"{named(path)}:{line} {name}"
+        for path in SOURCES
+        for name, line in defined_names(tree_of(path))
         if any(word in forbidden for word in words_of(name))
     ]
     assert found == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_comments_keep_to_the_glossary(path: Path) -> None:
+def test_comments_keep_to_the_glossary() -> None:
     found = [
-        f"line {line}: {word} (say {FORBIDDEN[word]})"
+        f"{named(path)}:{line} {word} (say {FORBIDDEN[word]})"
+        for path in SOURCES
         for text, line in prose(path)
         for word in re.findall(r"[a-z]+", text.lower())
         if word in FORBIDDEN
@@ -90,18 +94,24 @@ def test_comments_keep_to_the_glossary(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
-def test_pages_keep_to_the_glossary(path: Path) -> None:
-    text = re.sub(r"Airflow's DAGs?|\(https?://[^)]*\)", "", path.read_text())
-    found = {word for word in re.findall(r"[a-z]+", text.lower()) if word in FORBIDDEN}
+def test_pages_keep_to_the_glossary() -> None:
+    found = set()
+    for path in PAGES:
+        text = re.sub(r"Airflow's DAGs?|\(https?://[^)]*\)", "", path.read_text())
+        found |= {f"{named(path)}: {word}" for word in re.findall(r"[a-z]+", text.lower()) if word in FORBIDDEN}
     assert found == set()
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_files_and_classes_are_named_for_what_they_do(path: Path) -> None:
-    assert path.stem not in FORBIDDEN_FILES
-    classes = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
-    assert [c for c in classes if c.startswith(("Base", "Abstract")) or c.endswith(("Manager", "Handler"))] == []
+def test_files_and_classes_are_named_for_what_they_do() -> None:
+    assert [named(path) for path in SOURCES if path.stem in FORBIDDEN_FILES] == []
+    classes = [
+        f"{named(path)}: {node.name}"
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef)
+        if node.name.startswith(("Base", "Abstract")) or node.name.endswith(("Manager", "Handler"))
+    ]
+    assert classes == []
 
 
 ROOTS = {"Exception", "BaseException", "Protocol", "Enum", "StrEnum", "IntEnum", "NamedTuple", "int"}
@@ -110,7 +120,7 @@ ROOTS = {"Exception", "BaseException", "Protocol", "Enum", "StrEnum", "IntEnum",
 def test_nothing_inherits_but_errors_protocols_and_enums() -> None:
     bases_by_class: dict[str, set[str]] = {}
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 names = {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases}
                 bases_by_class.setdefault(node.name, set()).update(names - {"Generic"})
