@@ -355,7 +355,9 @@ class StateStore(Protocol):
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]: ...
 
-    def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]: ...
+    def metrics(self, run_id: str, path: str | None = None, *, prefix: str = "") -> Sequence[Observation]:
+        """In the order in which they were heard; only those whose names begin with `prefix`."""
+        ...
 
     def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
         """By path, number, kind and name."""

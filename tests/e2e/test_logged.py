@@ -147,6 +147,35 @@ def test_how_far_a_task_is_can_be_asked_while_it_runs(project: Any) -> None:
     assert process.returncode == 0, err
 
 
+def test_a_file_that_two_task_runs_of_a_run_write_is_reported(project: Any) -> None:
+    project.write(
+        "race.py",
+        """
+        from pathlib import Path
+        from penstock import Scratch, map_over, pipeline, task
+
+        @task
+        def write(number: int, folder: Scratch) -> int:
+            Path("out.txt").write_text(str(number))
+            Path(f"own-{number}.txt").write_text(str(number))
+            (folder / "kept.txt").write_text(str(number))
+            return number
+
+        @pipeline
+        def race() -> list[int]:
+            return map_over(write, [10, 9, 8, 7])
+        """,
+    )
+    told = project.call("run", "race.py").err
+    line = "warning: 4 task runs wrote out.txt in the project's folder: write/0/write, write/1/write, write/2/write, …"
+    assert line in told and "own-" not in told and "kept" not in told
+    shown = project.call("show").out
+    assert line in shown
+    everyone = [f"write/{number}/write" for number in range(4)]
+    assert project.call("show", "--json").json["shared_files"] == {"out.txt": everyone}
+    assert "written" not in project.call("show", "latest", "write/0/write").out
+
+
 def test_a_failed_run_tells_its_failures_with_a_count(project: Any) -> None:
     project.write(
         "broken.py",

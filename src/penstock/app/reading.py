@@ -129,6 +129,12 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         with closing(open_store_to_read(settings)) as reopened:
             return _summary(reopened, run, overview)
 
+    def shared() -> Mapping[str, Sequence[str]]:
+        from penstock.app.shared_files import shared_files
+
+        with closing(open_store_to_read(settings)) as reopened:
+            return shared_files(reopened, run.run_id)
+
     state = shown_state(store, run)
     return RunResult(
         run,
@@ -137,6 +143,7 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         read=read,
         load=task_runs,
         summarise=summary,
+        find_shared=shared,
     )
 
 

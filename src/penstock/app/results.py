@@ -162,6 +162,7 @@ class RunResult:
         read: Callable[[], Overview],
         load: Callable[[Overview], tuple[TaskRunResult, ...]],
         summarise: Callable[[Overview], Summary | None],
+        find_shared: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self.row = row
         self.run_id: str = row.run_id
@@ -171,6 +172,7 @@ class RunResult:
         self._read = read
         self._load = load
         self._summarise = summarise
+        self._find_shared = find_shared
 
     @property
     def id(self) -> str:
@@ -191,6 +193,11 @@ class RunResult:
     def summary(self) -> Summary | None:
         """Slowest task runs, critical path, waits, what hits saved; None while the run has not ended."""
         return self._summarise(self.overview)
+
+    @cached_property
+    def shared_files(self) -> Mapping[str, Sequence[str]]:
+        """The task runs that wrote each file of the project that two or more of them wrote, by its path."""
+        return self._find_shared()
 
     def failure(self) -> RunFailed | None:
         """What can be raised for a run that did not succeed, caused by what the first task that failed raised; None for one
@@ -223,7 +230,9 @@ class RunResult:
         yield "\n  ],\n" + json.dumps(self._after_task_runs(), indent=2, ensure_ascii=False).removeprefix("{\n")
 
     def _after_task_runs(self) -> dict[str, Any]:
-        return {**self.made_json(), "summary": self.summary.to_json() if self.summary is not None else None}
+        summary = self.summary.to_json() if self.summary is not None else None
+        shared = {name: list(writers) for name, writers in self.shared_files.items()}
+        return {**self.made_json(), "summary": summary, "shared_files": shared}
 
     def brief_json(self) -> dict[str, Any]:
         """What can be told without reading task runs: an entry of `runs`."""

@@ -91,6 +91,7 @@ def show(
         The path of a task run, such as train/3/fit.
     """
     from penstock import app
+    from penstock.app.shared_files import shared_lines
     from penstock.cli.showing import print_exhibits, print_failures, print_task
 
     if task is not None:
@@ -116,6 +117,8 @@ def show(
     told = _print_task_runs(result, verbose=verbose)
     print_failures(result.overview.failing, told=told)
     print_exhibits(result.overview)
+    for line in (lines := shared_lines(result.shared_files)) and ["", *lines]:
+        out(line)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines
 

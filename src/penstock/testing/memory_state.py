@@ -334,10 +334,10 @@ class MemoryStateStore:
         with self._call("journal"):
             return self._run(run_id).journal[after : after + limit]
 
-    def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]:
+    def metrics(self, run_id: str, path: str | None = None, *, prefix: str = "") -> Sequence[Observation]:
         with self._call("metrics"):
             found = [codec.decode_observation(run_id, values) for values in self._run(run_id).metrics]
-        return [o for o in found if path in (None, split_attempt_id(o.attempt_id)[1])]
+        return [o for o in found if path in (None, split_attempt_id(o.attempt_id)[1]) and o.name.startswith(prefix)]
 
     def exhibits(self, run_id: str, path: str | None = None) -> Sequence[Exhibit]:
         with self._call("exhibits"):

@@ -12,6 +12,7 @@ from penstock.wire.describing import description_from_json as description_from_j
 from penstock.wire.describing import description_to_json as description_to_json
 from penstock.wire.observing import EXHIBIT_KINDS as EXHIBIT_KINDS
 from penstock.wire.observing import IMPORT_METRIC as IMPORT_METRIC
+from penstock.wire.observing import WRITTEN_PREFIX as WRITTEN_PREFIX
 from penstock.wire.observing import Exhibit as Exhibit
 from penstock.wire.observing import Observation as Observation
 from penstock.wire.observing import Observed as Observed

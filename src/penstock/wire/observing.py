@@ -13,6 +13,10 @@ IMPORT_METRIC = "import_s"
 """Logged for an attempt whose worker had to import the task's module first: how long that took, in seconds. It is no part of the
 attempt's duration."""
 
+WRITTEN_PREFIX = "written:"
+"""Begins the names under which the files of the project are kept that an attempt has written, as metrics that are not the
+author's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

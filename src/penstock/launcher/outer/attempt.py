@@ -178,11 +178,11 @@ class Launcher:
             disk = self._disk_bytes(request)
             if disk > (request.disk_bytes_max or disk):
                 outcome = over_disk(disk, request.disk_bytes_max or 0)
-            outcome, found = self.refusals.told(outcome, self._found(outcome), request)
+            outcome, found = self.refusals.told(outcome, self._found(request.attempt_id, outcome), request)
             self._put_back(staging, threads)
         except Stopped as stopped:
             outcome = Cancelled(message_of(stopped))
-            found = self._found(outcome)
+            found = self._found(request.attempt_id, outcome)
             self._put_back(staging, threads)
         return AttemptEnded(
             attempt_id=request.attempt_id,
@@ -427,9 +427,11 @@ class Launcher:
 
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
-    def _found(self, outcome: Outcome) -> Found:
+    def _found(self, attempt_id: str, outcome: Outcome) -> Found:
         found = self._verification.end(succeeded=isinstance(outcome, Succeeded) or self.refusals.has_one)
         self.retire, self.only = self.retire or found.is_spent, found.only
+        for written in self._verification.written(attempt_id):
+            self._observe(written)
         return found
 
     def _put_back(self, staging: Staging, threads: list[threading.Thread]) -> None:

@@ -129,6 +129,11 @@ class ReadRecorder:
         below = f"{path}{os.sep}"
         return any(each == path or each.startswith(below) for each in self._written)
 
+    def written(self) -> list[str]:
+        """The files of the project that were written, relative to it; also after the end. Compiled code is nobody's work."""
+        files = (path for path in self._written if not path.endswith((os.sep, ".pyc")) and "__pycache__" not in path)
+        return sorted({name for path in files if (name := self.relative(path)) is not None})
+
     def end(self, modules: Collection[str] | None) -> Recorded:
         """Stop recording; what was read, with what the modules of the closure (None: all) read when they were
         imported."""
@@ -201,6 +206,7 @@ class ReadRecorder:
                 self._reads.setdefault(path, self._began_ns)
         self._asked.add({name: answer for name, answer in heard.facts.items() if name[1] not in heard.written})
         self._loaded_elsewhere = heard.loaded
+        self._written |= {*heard.written}
         for complaint in heard.complaints:
             self._asked.unheard(complaint)
 

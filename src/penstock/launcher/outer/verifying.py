@@ -24,7 +24,10 @@ from penstock.launcher.outer.started import StartedPrograms
 from penstock.values.datums import NO_CODE, NamedCode
 from penstock.values.reads import zone_of
 from penstock.values.store import ArtifactStore
-from penstock.wire import AttemptRequest, Datum, FunctionRequest, artifacts_in
+from penstock.wire import WRITTEN_PREFIX, AttemptRequest, Datum, FunctionRequest, Observation, artifacts_in
+
+WRITTEN_MAX = 100
+"""So many files of the project that an attempt has written are kept."""
 
 _watches: tuple[FunctionWatch, StandingValues] | None = None
 
@@ -133,6 +136,12 @@ class Verification:
     def has_written(self, path: str) -> bool:
         """Whether the attempt has opened a file at or below a path for writing."""
         return self._recorder.has_written(path)
+
+    def written(self, attempt_id: str) -> list[Observation]:
+        """The files of the project that the attempt has written, the first ones."""
+        now = time.time_ns() // 1_000_000
+        names = self._recorder.written()[:WRITTEN_MAX]
+        return [Observation(attempt_id, f"{WRITTEN_PREFIX}{name}", 1.0, None, now) for name in names]
 
     def seal(self) -> None:
         self._recorder.seal()

@@ -267,13 +267,16 @@ class SqlStateStore:
 
         return self._database.read(work)
 
-    def metrics(self, run_id: str, path: str | None = None) -> Sequence[Observation]:
+    def metrics(self, run_id: str, path: str | None = None, *, prefix: str = "") -> Sequence[Observation]:
         def work(connection: Connection) -> Sequence[Observation]:
             statement = sql.select_by_path("metrics", codec.METRIC_COLUMNS, "metric_key", by_path=path is not None)
             key = self._key(connection, run_id)
-            rows = connection.execute(statement, (key, *sql.path_values(path)))
+            if prefix:
+                statement = statement.replace(" ORDER BY", " AND name >= ? AND name < ? ORDER BY")
+            named = (prefix, prefix + PAST_ANY_ID) if prefix else ()
+            rows = connection.execute(statement, (key, *sql.path_values(path), *named))
             found = list(decoded("metrics", rows, partial(codec.decode_observation, run_id)))
-            return side.whole(connection, key, "metrics", found) if path is None else found
+            return side.whole(connection, key, "metrics", found) if path is None and not prefix else found
 
         return self._database.read(work)
 
