@@ -29,8 +29,9 @@ def check_owners(commit: Commit) -> None:
 
 
 class Absent:
-    """Keys that have been looked up and had neither an entry nor a claim. This holds until another connection commits, so
-    that a key of which nobody else can know anything yet is not searched for again when its task run starts."""
+    """Keys that have been looked up and had neither an entry nor a claim, not even one whose lease has run out. This holds
+    until another connection commits, so that a key of which nobody else can know anything yet is not searched for again when
+    its task run starts."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
@@ -46,12 +47,8 @@ class Absent:
     def add(self, keys: Iterable[str]) -> None:
         self._keys.update(keys)
 
-    def forget(self, keys: Iterable[str] | None = None) -> None:
-        """These keys (default: all) are asked for again."""
-        if keys is None:
-            self._keys.clear()
-        else:
-            self._keys.difference_update(keys)
+    def forget(self, keys: Iterable[str]) -> None:
+        self._keys.difference_update(keys)
 
 
 def write(
@@ -111,13 +108,17 @@ def look_up(
         wanted = list(dict.fromkeys([*wanted, *(key for (key,) in following)]))
     any_claims = connection.execute(sql.HAS_CLAIMS).fetchone() is not None
     found: dict[str, Found] = {}
+    idle: set[str] = set()
     for some in _portions(wanted):
         found.update(_newest(connection, some, now))
-        claimed = connection.execute(sql.select_claims(len(some)), [*some, now]) if any_claims else ()
-        for key, run_id in claimed:
-            known = found.get(key, _UNKNOWN)
-            found[key] = Found(known.entry, run_id, known.has_expired)
-    absent.add(key for key in wanted if key not in found)
+        claimed = connection.execute(sql.select_claims(len(some)), [now, *some]) if any_claims else ()
+        for key, run_id, is_live in claimed:
+            if is_live:
+                known = found.get(key, _UNKNOWN)
+                found[key] = Found(known.entry, run_id, known.has_expired)
+            else:
+                idle.add(key)
+    absent.add(key for key in wanted if key not in found and key not in idle)
     return found
 
 

@@ -73,11 +73,11 @@ RELEASE_CLAIMS_OF = "DELETE FROM claims WHERE run_key = ?"
 
 @lru_cache(maxsize=KEYS_MAX)
 def select_claims(count: int) -> str:
-    """Those of `count` keys that are claimed, with the run, by leases that last beyond the last value."""
+    """Those of `count` keys that are claimed, with the run, and whether its lease lasts beyond the first value."""
     return (
-        "SELECT claims.key, runs.run_id FROM claims JOIN runs ON runs.run_key = claims.run_key "
-        "JOIN leases ON leases.run_key = claims.run_key "
-        f"WHERE claims.key IN ({columns_of('?' * count)}) AND leases.expires_at > ?"
+        "SELECT claims.key, runs.run_id, leases.expires_at > ? FROM claims JOIN runs ON runs.run_key = claims.run_key "
+        "LEFT JOIN leases ON leases.run_key = claims.run_key "
+        f"WHERE claims.key IN ({columns_of('?' * count)})"
     )
 
 

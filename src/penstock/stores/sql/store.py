@@ -120,7 +120,6 @@ class SqlStateStore:
                 epoch = stored.epoch if held and stored.holder == holder else stored.epoch + 1
             values = codec.encode_lease(epoch, holder, now + lease_ms)
             connection.execute(sql.UPSERT_LEASE, (key, *values))
-            self._absent.forget()
             return codec.decode_lease(run_id, values)
 
         return self._database.write(work)
@@ -131,7 +130,6 @@ class SqlStateStore:
             for lease in leases:
                 changes = (now + lease_ms, self._key(connection, lease.run_id), lease.epoch)
                 if connection.execute(sql.RENEW_LEASE, changes).rowcount:
-                    self._absent.forget()
                     kept.append(Lease(lease.run_id, lease.epoch, lease.holder, Instant(now + lease_ms)))
             return kept
 
