@@ -86,6 +86,7 @@ class Bench:
     ) -> AttemptEnded:
         """Where a worker would be replaced first, so is the launcher."""
         if self.launcher.retire or self.launcher.only not in ("", f"{module}:{name}"):
+            self.launcher.settle(succeeded=False)
             self.launcher = self.new_launcher()
         declared_in = {k: {"name": "any"} for k in inputs or {}} | (types or {})
         declared_out = outputs if outputs is not None else {"output": {"name": "any"}}
