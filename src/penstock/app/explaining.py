@@ -204,6 +204,8 @@ def _told_read(change: Changed) -> str:
             return f"file: {rest} {change.before or MISSING} → {change.after or MISSING}"
         case "mtime":
             return f"file: time of {rest} changed"
+        case "link":
+            return f"link: {rest} {change.before or MISSING} → {change.after or MISSING}"
         case _:
             is_listing = rest.endswith("/")
             return f"folder: other names in {rest}" if is_listing else f"file: {rest} changed"
@@ -220,6 +222,7 @@ def read_as_told(name: str) -> str:
 _WORDS = {
     "env": "environment variable {}",
     "kind": "whether there is {}",
+    "link": "where {} leads",
     "mtime": "time of {}",
     "size": "size of {}",
     "unset": "variables that packages ask for",

@@ -27,6 +27,9 @@ KIND, SIZE, MTIME = "kind", "size", "mtime"
 """Aspects of a file or folder: whether it is there and which of the two it is, its size in bytes, when it was changed last in
 nanoseconds."""
 
+LINK = "link"
+"""Where a symbolic link leads, as it says itself."""
+
 ENVIRONMENT = "env"
 UNSET = "unset"
 EVERY_VARIABLE = "*"
@@ -34,7 +37,7 @@ _ZONE = f"{ENVIRONMENT}:TZ"
 
 _UNSET = "unset"
 _CODE_CHARS = 4
-_ASPECTS = frozenset({KIND, SIZE, MTIME, ENVIRONMENT, _UNSET})
+_ASPECTS = frozenset({KIND, SIZE, MTIME, LINK, ENVIRONMENT, _UNSET})
 _OURS = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "LOKY_MAX_CPU_COUNT"})
 _SESSION = frozenset(
     {
@@ -160,6 +163,8 @@ def changed_reads(reads: Mapping[str, str], now: Callable[[str], str]) -> tuple[
 def aspect_now(aspect: str, path: str, look: Callable[[str], os.stat_result] = os.stat) -> str:
     """What an aspect of a file or folder is; MISSING where there is none."""
     try:
+        if aspect == LINK:
+            return os.fsencode(os.readlink(path)).decode(errors="backslashreplace")
         status = look(path)
     except (OSError, ValueError):
         return MISSING

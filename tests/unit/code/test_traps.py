@@ -2,9 +2,9 @@
 changed, does not, or is reported as something that cannot be followed.
 
 In `traps/*.txt`, `=== name` begins a trap, `--- file` a file of the project, `++ file` what it is afterwards, `@@ file:
-old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt` and
-`asked.txt` run: `%% file: SQL` is done in a database before, `!! file: SQL` after; so are `close: file`, `remove: file`,
-`touch: file`.
+old => new` replaces text in a file, `$$ NAME: old => new` sets a variable of the environment. The tasks of `reads.txt`,
+`links.txt` and `asked.txt` run: `%% file: SQL` is done in a database before, `!! file: SQL` after; so are `close: file`,
+`remove: file`, `touch: file`, `link: name -> target`.
 Those of `artifacts.txt` have a task `make`, whose output `fit` is given."""
 
 from __future__ import annotations
@@ -94,6 +94,10 @@ def act(project: Path, acts: list[tuple[str, str]], connections: dict[str, sqlit
     for name, what in acts:
         if name == "remove":
             (project / what).unlink()
+        elif name == "link":
+            link, _, target = what.partition(" -> ")
+            (project / link).unlink(missing_ok=True)
+            (project / link).symlink_to(target.replace("{project}", str(project)))
         elif name == "touch":
             os.utime(project / what, ns=(10**18, 10**18))
         elif name.endswith(".duckdb"):
@@ -146,6 +150,7 @@ def outcome_of_artifacts(project: Path, trap: Trap, scratch: Path) -> str:
 
 JUDGES = {
     "asked": outcome_of_reads,
+    "links": outcome_of_reads,
     "reads": outcome_of_reads,
     "started": outcome_of_reads,
     "called": outcome_of_reads,

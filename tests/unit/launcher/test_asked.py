@@ -19,6 +19,8 @@ Bench = Any
 
 _HEAD = "import os, shutil, sys\nfrom pathlib import Path\n"
 
+_SAME = {"kind:link": "file", "kind:data.txt": "file"}
+
 
 def asked(bench: Bench, body: str) -> dict[str, str]:
     lines = "\n".join(f"    {line}" for line in body.splitlines())
@@ -57,11 +59,21 @@ def write(bench: Bench, name: str = "data.txt") -> Path:
             {},
         ),
         ("os.path.exists('\\0')", {}),
+        ("os.path.realpath('link')", {"link:link": "data.txt"}),
+        ("Path('folder/../link').resolve(strict=True)", {"link:link": "data.txt"}),
+        ("Path('none').symlink_to('x'); os.path.realpath('none'); os.path.islink('none')", {}),
+        ("os.lstat('link').st_size", {"link:link": "data.txt", "size:link": "5"}),
+        ("Path('link').samefile('data.txt')", {**_SAME, "link:link": "data.txt", "link:data.txt": MISSING}),
+        ("import inspect; inspect.getmodule(f, 'link')", {}),
+        ("os.readlink('/proc/self/cwd'); os.path.islink('/proc/self/cwd')", {}),
+        ("os.stat('data.txt', dir_fd=os.open('.', os.O_RDONLY)).st_size", {"size:data.txt": "5"}),
+        ("os.readlink('link', dir_fd=os.open('.', os.O_RDONLY))", {"link:link": "data.txt"}),
     ],
 )
 def test_what_is_asked_about_files_is_told(bench: Bench, body: str, facts: dict[str, str]) -> None:
     write(bench)
     (bench.project / "folder").mkdir()
+    (bench.project / "link").symlink_to("data.txt")
     assert asked(bench, body) == facts
 
 

@@ -18,6 +18,7 @@ from penstock.values.reads import (
     ENVIRONMENT,
     EVERY_VARIABLE,
     KIND,
+    LINK,
     MISSING,
     MTIME,
     SIZE,
@@ -45,7 +46,7 @@ class Places(Protocol):
         """Whether the attempt has written it, or made a folder that it is in."""
 
     def has_made(self, path: str) -> bool:
-        """Whether the attempt has made this very file, or this folder if it ends with a slash."""
+        """Whether the attempt has made this very file, this folder if it ends with a slash, or this link if with two."""
 
     def relative(self, path: str) -> str | None:
         """The path in the project; None outside of it."""
@@ -134,6 +135,8 @@ class Asked:
     def _is_implied(self, aspect: str, path: str, answer: str, reads: Collection[str]) -> bool:
         """Whether what was read says it already: the content of a file its size, the names in a folder what there is in it.
         That a folder was not there says nothing once the attempt has made it."""
+        if aspect == LINK:
+            return False
         if answer == MISSING:
             return f"{path}{os.sep}" in reads or self._places.has_made(f"{path}{os.sep}")
         if path in reads:
@@ -166,6 +169,8 @@ class Asked:
         places = self._places
         if places.is_foreign(path) or places.is_made(path) or places.has_made(f"{path}{os.sep}"):
             return
+        if LINK in aspects and places.has_made(made_link(path)):
+            aspects = tuple(aspect for aspect in aspects if aspect != LINK)
         for aspect in aspects:
             self._add((aspect, path), frame, partial(aspect_now, _plain(aspect), path, listening.stat_of))
 
@@ -190,6 +195,11 @@ class Asked:
             self._import_facts.setdefault(module, {}).setdefault(key, now)
         if self.told is not None:
             self.told()
+
+
+def made_link(path: str) -> str:
+    """How a link that an attempt has made is told from a file."""
+    return f"{path}{os.sep}{os.sep}"
 
 
 def _plain(aspect: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import os
 import sys
+import threading
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 
 from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner.arrivals import Arrivals
-from penstock.values.reads import EVERY_VARIABLE, KIND, MTIME, SIZE
+from penstock.values.reads import EVERY_VARIABLE, KIND, LINK, MTIME, SIZE
 
 
 class Listener(Protocol):
@@ -57,7 +58,7 @@ _KINDS = (KIND,)
 _EVERYTHING = (SIZE, MTIME)
 _BY_FUNCTION = {
     "getsize": (SIZE,), "getmtime": (MTIME,), "getatime": (MTIME,), "getctime": (MTIME,), "stat": _EVERYTHING,
-    "lstat": _EVERYTHING,
+    "lstat": _EVERYTHING, "islink": (LINK,), "is_symlink": (LINK,), "lexists": (KIND, LINK),
 }  # fmt: skip
 _BY_FIELD = {"st_mode": _KINDS, "st_size": (SIZE,), "st_mtime": (MTIME,), "st_mtime_ns": (MTIME,)}
 _NOT_ASKING = frozenset({"_joinrealpath", "expanduser", "mkdir", "realpath", "resolve", "touch", "unlink"})
@@ -73,7 +74,8 @@ def install() -> None:
     _installed = True
     for environ in (os.environ, os.environb):
         environ.__class__ = _Environ
-    for name, replacement in (("stat", _stat), ("lstat", _lstat), ("access", _access), ("scandir", _scandir)):
+    for replacement in (_stat, _lstat, _access, _scandir, _readlink, _open):
+        name = replacement.__name__.removeprefix("_")
         original = getattr(os, name)
         for supports in (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks):
             if original in supports:
@@ -183,46 +185,87 @@ def _hear_tempfile() -> None:
 
 # -- files ---------------------------------------------------------------------------------------------------------------
 
-_plain_lstat, _plain_access, _plain_scandir = os.lstat, os.access, os.scandir
+_plain_lstat, _plain_access, _plain_scandir, _plain_open = os.lstat, os.access, os.scandir, os.open
+_plain_readlink = os.readlink
+_opening = threading.local()
+LINKS_MAX = 40
+"""So many links are followed on one path, as by the system."""
 
 
 def _stat(path: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-    if to is not None and dir_fd is None and type(path) is not int:
-        _hear_look(path, sys._getframe(1))
+    if to is not None and type(path) is not int:
+        _hear_look(path, sys._getframe(1), dir_fd=dir_fd, follows=follow_symlinks)
     return stat_of(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
 
 def _lstat(path: Any, *, dir_fd: int | None = None) -> os.stat_result:
-    if to is not None and dir_fd is None:
-        _hear_look(path, sys._getframe(1))
+    if to is not None:
+        _hear_look(path, sys._getframe(1), dir_fd=dir_fd, follows=False)
     return _plain_lstat(path, dir_fd=dir_fd)
 
 
 def _access(
     path: Any, mode: int, *, dir_fd: int | None = None, effective_ids: bool = False, follow_symlinks: bool = True
 ) -> bool:
-    if to is not None and dir_fd is None and type(path) is not int:
-        _hear_look(path, sys._getframe(1), _KINDS)
+    if to is not None and type(path) is not int:
+        _hear_look(path, sys._getframe(1), _KINDS, dir_fd=dir_fd)
     return _plain_access(path, mode, dir_fd=dir_fd, effective_ids=effective_ids, follow_symlinks=follow_symlinks)
 
 
+def _readlink(path: Any, *, dir_fd: int | None = None) -> Any:
+    """`os.path.realpath` and what is built on it ask this of every link on their way."""
+    if to is not None:
+        asker = _asker(sys._getframe(1))
+        if asker is not None and _root(asker) not in _MACHINERY and (name := _named(path, dir_fd)) is not None:
+            to.looked(name, (LINK,), asker)
+    return _plain_readlink(path, dir_fd=dir_fd)
+
+
+def _open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    """The audit event does not say relative to which folder a path is."""
+    if to is None or dir_fd is None:
+        return _plain_open(path, flags, mode, dir_fd=dir_fd)
+    _opening.folder = folder_of(dir_fd)
+    if _opening.folder is None and _root(sys._getframe(1)) not in _MACHINERY:
+        to.unheard(f"{os.fsdecode(path)} (opened relative to a folder that nobody can name)")
+    try:
+        return _plain_open(path, flags, mode, dir_fd=dir_fd)
+    finally:
+        _opening.folder = None
+
+
+def opening_in() -> str | None:
+    """The folder of a descriptor relative to which this thread is opening a file just now."""
+    folder: str | None = getattr(_opening, "folder", None)
+    return folder
+
+
+def folder_of(descriptor: int) -> str | None:
+    """The path of an open folder; None where the system does not say."""
+    try:
+        return _plain_readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return None
+
+
 def _scandir(path: Any = None) -> Any:
-    if to is None or type(path) is int or _root(sys._getframe(1)) in _LISTING_FOR_OTHERS:
+    if to is None or _root(sys._getframe(1)) in _LISTING_FOR_OTHERS:
         return _plain_scandir(path)
-    return _Entries(_plain_scandir(path))
+    return _Entries(_plain_scandir(path), path if type(path) is int else None)
 
 
 class _Entries:
     """What `os.scandir` answers: the listing itself is heard as an audit event, the stat of an entry here."""
 
-    def __init__(self, plain: Any) -> None:
+    def __init__(self, plain: Any, descriptor: int | None) -> None:
         self._plain = plain
+        self._descriptor = descriptor
 
     def __iter__(self) -> _Entries:
         return self
 
     def __next__(self) -> _Entry:
-        return _Entry(next(self._plain))
+        return _Entry(next(self._plain), self._descriptor)
 
     def __enter__(self) -> _Entries:
         return self
@@ -235,17 +278,24 @@ class _Entries:
 
 
 class _Entry:
-    __slots__ = ("_plain",)
+    __slots__ = ("_descriptor", "_plain")
     __class__ = os.DirEntry  # type: ignore[assignment]
 
-    def __init__(self, plain: Any) -> None:
+    def __init__(self, plain: Any, descriptor: int | None) -> None:
         self._plain = plain
+        self._descriptor = descriptor
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         if to is not None:
-            _hear_look(self._plain.path, sys._getframe(1))
+            _hear_look(self._plain.path, sys._getframe(1), dir_fd=self._descriptor, follows=follow_symlinks)
         status: os.stat_result = self._plain.stat(follow_symlinks=follow_symlinks)
         return status
+
+    def is_symlink(self) -> bool:
+        found: bool = self._plain.is_symlink()
+        if found and to is not None:
+            _hear_look(self._plain.path, sys._getframe(1), (LINK,), dir_fd=self._descriptor)
+        return found
 
     def __fspath__(self) -> Any:
         return self._plain.path
@@ -257,7 +307,14 @@ class _Entry:
         return getattr(self._plain, name)
 
 
-def _hear_look(path: Any, frame: FrameType, aspects: tuple[str, ...] | None = None) -> None:
+def _hear_look(
+    path: Any,
+    frame: FrameType,
+    aspects: tuple[str, ...] | None = None,
+    *,
+    dir_fd: int | None = None,
+    follows: bool = True,
+) -> None:
     """`frame` is where `os.stat` is called."""
     asker, function = frame, ""
     while (module := _module(asker)) in ("genericpath", "posixpath") or module[:7] == "pathlib":
@@ -273,11 +330,47 @@ def _hear_look(path: Any, frame: FrameType, aspects: tuple[str, ...] | None = No
         aspects = _fields_after(asker.f_code, asker.f_lasti)
     if MTIME in aspects and not is_first_party(asker.f_code.co_filename):
         aspects = tuple(WEAK_MTIME if aspect == MTIME else aspect for aspect in aspects)
+    if (name := _named(path, dir_fd)) is None:
+        return
+    if function == "samefile":
+        _hear_links(name, asker)
+    elif not follows and LINK not in aspects and _target_of(name) is not None:
+        aspects = (*aspects, LINK)
+    to.looked(name, aspects, asker)
+
+
+def _hear_links(name: str, asker: FrameType) -> None:
+    """All links on a path count, and that the last part of it is none."""
+    for _ in range(LINKS_MAX):
+        if to is not None:
+            to.looked(name, (LINK,), asker)
+        parts = name.split(os.sep)
+        above = (os.sep.join(parts[:count]) for count in range(1, len(parts) + 1))
+        link = next((each for each in above if each and _target_of(each) is not None), None)
+        if link is None or to is None:
+            return
+        to.looked(link, (LINK,), asker)
+        name = os.path.normpath(os.path.join(os.path.dirname(link), _target_of(link) or "", name[len(link) + 1 :]))
+
+
+def _target_of(name: str) -> str | None:
+    """Where a link leads; None for what is no link."""
+    try:
+        return _plain_readlink(name)
+    except (OSError, ValueError):
+        return None
+
+
+def _named(path: Any, dir_fd: int | None) -> str | None:
+    """A path as text, with the folder that it is relative to where that is given by a descriptor."""
     try:
         name = os.fsdecode(path)
     except TypeError:
-        return
-    to.looked(name, aspects, asker)
+        return None
+    if dir_fd is None:
+        return name
+    folder = folder_of(dir_fd)
+    return None if folder is None else os.path.join(folder, name)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from typing import Any
 
 from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner import listening
-from penstock.launcher.inner.asked import Asked, absolute
+from penstock.launcher.inner.asked import Asked, absolute, made_link
 from penstock.launcher.outer import children
 from penstock.launcher.outer.children import Joining
 from penstock.launcher.outer.forks import ForkedReads
@@ -43,7 +43,9 @@ _MACHINERY = frozenset(
     }
 )
 _GLOBS = frozenset({"pathlib.Path.glob", "pathlib.Path.rglob"})
-_EVENTS = _GLOBS | {"ctypes.dlopen", "open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "sqlite3.connect"}
+_EVENTS = _GLOBS | {
+    "ctypes.dlopen", "open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "os.symlink", "sqlite3.connect",
+}  # fmt: skip
 _WALKERS = frozenset({"os", "shutil"})
 """They open folders, to walk through them, by names that are relative to others."""
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -220,9 +222,11 @@ class ReadRecorder:
             if event == "open":
                 self._opened(*arguments)
             elif event == "os.rename":
-                self._renamed(arguments[0], arguments[1])
+                self._renamed(_absolute_at(arguments[0], arguments[2]), _absolute_at(arguments[1], arguments[3]))
             elif event == "os.mkdir":
-                self._made(arguments[0], arguments[2])
+                self._made(_absolute_at(arguments[0], arguments[2]))
+            elif event == "os.symlink":
+                self._written.add(made_link(_absolute_at(arguments[1], arguments[2])))
             elif event == "sqlite3.connect":
                 self._connected(arguments[0])
             elif event == "ctypes.dlopen":
@@ -239,18 +243,20 @@ class ReadRecorder:
     def _opened(self, given: Any, mode: Any, flags: Any) -> None:
         if type(given) is int or len(self._reads) > READS_MAX:
             return
-        if mode is None and sys._getframe(3).f_globals.get("__name__") in _WALKERS:
+        frame = _caller()
+        if mode is None and frame is not None and frame.f_globals.get("__name__") in _WALKERS:
             return
-        path = absolute(given)
+        folder = listening.opening_in() if mode is None else None
+        path = absolute(given if folder is None else os.path.join(folder, os.fsdecode(given)))
         if self.is_foreign(path) or path in self._written:
             return
         if flags & _WRITES:
             self._opened_for_writing(path, flags)
         elif path not in self._reads:
-            if path.endswith(_SOURCES) and _is_machinery(sys._getframe(3)):
+            if path.endswith(_SOURCES) and _is_machinery(frame):
                 self._imported_from_place(path)
                 return
-            module = _importing_module(sys._getframe(3))
+            module = _importing_module(frame)
             if module is not None:
                 self._import_reads.setdefault(module, {})[path] = None
             elif not self._sealing or not self._is_new(path):
@@ -273,15 +279,16 @@ class ReadRecorder:
                 self._digests[path] = digest
         self._written.add(path)
 
-    def _renamed(self, source: Any, target: Any) -> None:
-        if absolute(source) in self._written:
-            path = absolute(target)
+    def _renamed(self, source: str, path: str) -> None:
+        if made_link(source) in self._written:
+            self._written.add(made_link(path))
+        if source in self._written:
             if path in self._reads and path not in self._digests:
                 self._digests[path] = self._digest(path, self._reads[path]) or MISSING
             self._written.add(path)
 
-    def _made(self, given: Any, folder: int) -> None:
-        if folder == -1 and not os.path.lexists(path := absolute(given)):
+    def _made(self, path: str) -> None:
+        if not os.path.lexists(path):
             self._written.add(f"{path}{os.sep}")
 
     def _listed(self, given: Any) -> None:
@@ -423,10 +430,13 @@ def _folder(given: Any, frame: FrameType) -> str | None:
         return absolute("." if given is None else given).rstrip(os.sep)
     if frame.f_globals.get("__name__") == "shutil":
         return None
-    try:
-        return os.readlink(f"/proc/self/fd/{given}")
-    except OSError:
-        return None
+    return listening.folder_of(given)
+
+
+def _absolute_at(given: Any, folder: int) -> str:
+    """The absolute path of one that is relative to an open folder, -1 for the current one."""
+    above = listening.folder_of(folder) if folder != -1 else None
+    return absolute(given if above is None else os.path.join(above, os.fsdecode(given)))
 
 
 def _database(given: str) -> str:
