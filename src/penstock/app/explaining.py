@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.engine.rows import CacheEntry
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # So many lines of differing source are shown for one function; `--json` has all.
 CONTEXT_LINES = 3
 MISSING = "(not there)"
+ONLY_BEFORE, ONLY_NOW = "not read any more", "read now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class Changed:
     """One part that differs. `kind`: code, environment, version, input or read; `name` the unit, distribution,
-    variable, input or file. `before` and `after` are texts; `by` the task that made an input; `diff` the unified diff of
-    a unit's source."""
+    variable, input or file. `before` and `after` are texts; `by` the task that made an input, or that only one of the two
+    has read a file (ONLY_BEFORE, ONLY_NOW); `diff` the unified diff of a unit's source."""
 
     kind: str
     name: str
@@ -108,10 +109,11 @@ def input_differences(before: Parts, after: Parts) -> tuple[Changed, ...]:
     """What differs in inputs, and in what was read."""
     changed = _pairs("input", before.inputs, after.inputs)
     if before.reads and after.reads:
-        both = before.reads.keys() & after.reads.keys()
-        changed += [
-            one for one in _pairs("read", before.reads, after.reads) if one.name in both or not is_fact(one.name)
-        ]
+        for one in _pairs("read", before.reads, after.reads):
+            if one.name in before.reads and one.name in after.reads:
+                changed.append(one)
+            elif not is_fact(one.name):
+                changed.append(replace(one, by=ONLY_BEFORE if one.name in before.reads else ONLY_NOW))
     return tuple(changed)
 
 
@@ -208,6 +210,9 @@ def _told_read(change: Changed) -> str:
             return f"link: {rest} {change.before or MISSING} → {change.after or MISSING}"
         case _:
             is_listing = rest.endswith("/")
+            if change.by:
+                what = change.by.replace("read", "listed") if is_listing else change.by
+                return f"{'folder' if is_listing else 'file'}: {rest} is {what}"
             return f"folder: other names in {rest}" if is_listing else f"file: {rest} changed"
 
 

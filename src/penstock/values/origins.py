@@ -19,6 +19,11 @@ FIX = (
     "(from penstock import Scratch), or use context().scratch."
 )
 
+LINK_FIX = (
+    "Copy the file or folder into the attempt's own folder (shutil.copy, shutil.copytree) and return the copy: take a parameter "
+    "`folder: Scratch` (from penstock import Scratch), or use context().scratch."
+)
+
 
 def file_clock_ns(folder: Path) -> int:
     """The time that a file has which is changed now, by `folder`, which is touched to find out. What was changed before has
@@ -44,12 +49,16 @@ class Beginning:
             return
         if self.has_written(str(path)):
             raise ValueRefused(f"the task has written {str(given)!r} outside of its scratch folder", fix=FIX)
-        changed = _newest(path) if not given.is_symlink() else max(_newest(path), given.lstat().st_ctime_ns)
-        if changed >= self.since_ns:
+        if _newest(path) >= self.since_ns:
             raise ValueRefused(
                 f"{str(given)!r} is outside of the attempt's scratch folder and was changed after the attempt began: "
                 "another attempt may have written it",
                 fix=FIX,
+            )
+        if given.is_symlink() and given.lstat().st_ctime_ns >= self.since_ns:
+            raise ValueRefused(
+                f"{str(given)!r} is a link to {str(path)!r}, which is outside of the attempt's scratch folder",
+                fix=LINK_FIX,
             )
 
 

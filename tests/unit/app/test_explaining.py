@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.app.explaining import Parts, differences, nearest, parts_of_entry, told
 from penstock.base.instants import Instant
 from penstock.code.model import ComponentCode, Unit
@@ -73,3 +75,23 @@ def test_nearest_has_most_equal_parts_then_is_of_the_same_task_then_the_newest()
     assert nearest([old, other], now, path="f") == old
     assert nearest([old, other], now, path="g") == other
     assert nearest([], now, path="f") is None
+
+
+def test_what_is_not_read_any_more_and_what_is_read_now_are_not_called_changed() -> None:
+    known = code(("m:f", "pass"))
+    before = replace(
+        parts(known), reads={"v1/a": "1", "v1/": "1", "b": "1", "gone": "", "link:cur": "v1", "size:c": "1"}
+    )
+    after = replace(
+        parts(known), reads={"v2/a": "1", "v2/": "1", "b": "2", "late": "", "link:cur": "v2", "size:d": "1"}
+    )
+    assert [told(change) for change in differences(before, after)] == [
+        "file: b changed",
+        "file: gone is not read any more",
+        "file: late is read now",
+        "link: cur v1 → v2",
+        "folder: v1/ is not listed any more",
+        "file: v1/a is not read any more",
+        "folder: v2/ is listed now",
+        "file: v2/a is read now",
+    ]

@@ -76,6 +76,7 @@ def write(project: Path, files: dict[str, list[str]]) -> None:
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = "\n".join(lines).rstrip("\n").replace("{project}", str(project)) + "\n"
+        text = text.replace("{above}", str(project.parent))
         docstring = text.startswith('"""')
         path.write_text(f"from penstock import task\n{text}" if name == "m.py" and not docstring else text)
 

@@ -38,6 +38,15 @@ def test_a_file_that_the_attempt_left_in_a_shared_folder_is_no_output(bench: Ben
     assert any(name in ended.outcome.why for name in ("out", "link", "old.txt", "tmp"))
 
 
+def test_a_link_that_leads_out_of_the_scratch_folder_is_named_with_its_target(bench: Bench) -> None:
+    (bench.project / "old.txt").write_text("old")
+    body = "p = context().scratch / 'l'; p.symlink_to(Path('old.txt').resolve()); return p"
+    ended = bench.end(f"from pathlib import Path\nfrom penstock import context\ndef f():\n    {body}", outputs=PATH)
+    assert isinstance(ended.outcome, OutputInvalid), ended.outcome
+    assert f"/l' is a link to '{(bench.project / 'old.txt').resolve()}', which is outside of" in ended.outcome.why
+    assert "Copy" in ended.outcome.why and "shutil.copy" in ended.outcome.why
+
+
 @pytest.mark.parametrize("inside", ["[Path('out.txt')]", "{'a': (Path('out.txt'),)}"])
 def test_nor_is_one_inside_another_value(bench: Bench, inside: str) -> None:
     source = f"from pathlib import Path\ndef f():\n    Path('out.txt').write_text('1')\n    return {inside}"
