@@ -349,8 +349,11 @@ class StateStore(Protocol):
         """In order of path. Given a `path`, only the one there, and with `below` all task runs inside of it as well."""
         ...
 
-    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
-        """In order of path and number; `path` and `below` as for `task_runs`."""
+    def attempts(
+        self, run_id: str, path: str | None = None, *, below: bool = False, outside: bool = False
+    ) -> Sequence[AttemptRow]:
+        """In order of path and number; `path` and `below` as for `task_runs`. `outside`: only those that name something in
+        theirs."""
         ...
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]: ...

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from penstock.app.exports import Exports
     from penstock.app.overview import Overview
     from penstock.app.summary import Summary
+    from penstock.app.unkept import Unkept
     from penstock.effects import AttemptOutline, TaskRunOutline
 
 
@@ -135,6 +136,12 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         with closing(open_store_to_read(settings)) as reopened:
             return shared_files(reopened, run.run_id)
 
+    def unkept() -> Sequence[Unkept]:
+        from penstock.app.unkept import unkept_results
+
+        with closing(open_store_to_read(settings)) as reopened:
+            return unkept_results(reopened, open_artifacts(settings), run)
+
     state = shown_state(store, run)
     return RunResult(
         run,
@@ -144,6 +151,7 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         load=task_runs,
         summarise=summary,
         find_shared=shared,
+        find_unkept=unkept,
     )
 
 

@@ -19,6 +19,7 @@ from penstock.app.playing import inputs_of_task, plan_of
 from penstock.app.post_mortem import post_mortem_lines, post_mortem_of
 from penstock.app.reading import find_run, require_task
 from penstock.app.results import shown
+from penstock.app.unkept import reasons_of
 from penstock.app.verdicts import node_at
 from penstock.base.errors import ArtifactCorrupt, ArtifactMissing
 from penstock.base.instants import Instant
@@ -232,7 +233,7 @@ class Reasons:
         if key is None:
             return "its code is not known"
         attempts = self._store.attempts(row.run_id, row.path)
-        return _told_outside(attempts[-1].outside if attempts else ()) or "its entry was removed"
+        return "; ".join(reasons_of(attempts[-1].outside if attempts else ())) or "its entry was removed"
 
     def _notes(self, changed: Sequence[Changed], row: TaskRunRow, entry: CacheEntry) -> tuple[str, ...]:
         """Why it ran where the parts do not say it."""
@@ -328,13 +329,6 @@ class Reasons:
     def _held(self, row: TaskRunRow) -> Sequence[TaskRunRow]:
         """What ran inside of a node that holds a graph, by path."""
         return self._store.task_runs(self._run.run_id, row.path, below=True)[1:]
-
-
-def _told_outside(outside: Sequence[str]) -> str:
-    """What kept a result out of the cache; functions and modules are names, other troubles are told in words."""
-    ran = [each for each in outside if " " not in each]
-    told = [f"{', '.join(ran)} ran outside the closure of its code (name it in depends=)"] if ran else []
-    return "; ".join([*told, *(each for each in outside if " " in each)])
 
 
 def _link(row: TaskRunRow) -> Link:

@@ -17,6 +17,7 @@ from penstock.wire import NO_USAGE, Artifact, Datum, Exhibit, Inline, Struct, Us
 if TYPE_CHECKING:
     from penstock.app.overview import Overview
     from penstock.app.summary import Summary
+    from penstock.app.unkept import Unkept
     from penstock.base.errors import RunFailed
     from penstock.effects import AttemptOutline, TaskRunOutline
 
@@ -163,6 +164,7 @@ class RunResult:
         load: Callable[[Overview], tuple[TaskRunResult, ...]],
         summarise: Callable[[Overview], Summary | None],
         find_shared: Callable[[], Mapping[str, Sequence[str]]],
+        find_unkept: Callable[[], Sequence[Unkept]],
     ) -> None:
         self.row = row
         self.run_id: str = row.run_id
@@ -173,6 +175,7 @@ class RunResult:
         self._load = load
         self._summarise = summarise
         self._find_shared = find_shared
+        self._find_unkept = find_unkept
 
     @property
     def id(self) -> str:
@@ -198,6 +201,11 @@ class RunResult:
     def shared_files(self) -> Mapping[str, Sequence[str]]:
         """The task runs that wrote each file of the project that two or more of them wrote, by its path."""
         return self._find_shared()
+
+    @cached_property
+    def unkept(self) -> Sequence[Unkept]:
+        """The components whose results are not kept for what was seen while they ran."""
+        return self._find_unkept()
 
     def failure(self) -> RunFailed | None:
         """What can be raised for a run that did not succeed, caused by what the first task that failed raised; None for one
@@ -232,7 +240,12 @@ class RunResult:
     def _after_task_runs(self) -> dict[str, Any]:
         summary = self.summary.to_json() if self.summary is not None else None
         shared = {name: list(writers) for name, writers in self.shared_files.items()}
-        return {**self.made_json(), "summary": summary, "shared_files": shared}
+        return {
+            **self.made_json(),
+            "summary": summary,
+            "shared_files": shared,
+            "unkept": [each.to_json() for each in self.unkept],
+        }
 
     def brief_json(self) -> dict[str, Any]:
         """What can be told without reading task runs: an entry of `runs`."""

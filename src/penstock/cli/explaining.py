@@ -134,7 +134,7 @@ def why_lines(told: Why) -> list[str]:
         if link.cause == "out_of_memory":
             lines += [f"{'  ' * (depth + 2)}{line}" for line in link.text.split("\n")[1:]]
     lines += [f"  {note}" for note in told.notes]
-    if told.uncached:
+    if told.uncached and not told.first:
         lines.append(f"  its result is not in the cache: {told.uncached}")
     if told.nondeterministic:
         lines += _differing_lines(told.component, told.nondeterministic)
@@ -171,7 +171,10 @@ def _ran_lines(told: Why) -> list[str]:
     if ":" not in told.component:
         return [f"{told.path} holds a graph: it is what its task runs are"]
     if told.first:
-        return [f"{told.path} ran: there is no earlier result of {told.component} to compare with"]
+        nothing = f"there is no earlier result of {told.component} to compare with"
+        if told.uncached:
+            return [f"{told.path} ran: its result is not in the cache: {told.uncached}", f"  {nothing}"]
+        return [f"{told.path} ran: {nothing}"]
     if not told.source:
         return [f"{told.path} ran"]
     lines = [f"{told.path} ran: compared with {told.source}, made {moment(told.source_at)}"]

@@ -92,6 +92,7 @@ def show(
     """
     from penstock import app
     from penstock.app.shared_files import shared_lines
+    from penstock.app.unkept import unkept_lines
     from penstock.cli.showing import print_exhibits, print_failures, print_task
 
     if task is not None:
@@ -117,7 +118,7 @@ def show(
     told = _print_task_runs(result, verbose=verbose)
     print_failures(result.overview.failing, told=told)
     print_exhibits(result.overview)
-    for line in (lines := shared_lines(result.shared_files)) and ["", *lines]:
+    for line in (lines := [*shared_lines(result.shared_files), *unkept_lines(result.unkept)]) and ["", *lines]:
         out(line)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines

@@ -308,8 +308,7 @@ class MemoryStateStore:
         with self._call("graph") as state:
             if graph_digest not in state.graphs:
                 raise KeyError(f"no graph {graph_digest}")
-            graph: Mapping[str, Any] = json.loads(state.graphs[graph_digest])
-            return graph
+            return dict(json.loads(state.graphs[graph_digest]))
 
     def run(self, run_id: str) -> RunRow | None:
         with self._call("run") as state:
@@ -319,16 +318,18 @@ class MemoryStateStore:
     def runs(self, *, limit: int = 100, state: str | None = None, prefix: str = "") -> Sequence[RunRow]:
         with self._call("runs") as memory:
             found = [codec.decode_run(stored.fixed + stored.changing) for stored in memory.runs.values()]
-        found = [run for run in found if run.run_id.startswith(prefix) and state in (None, run.state)]
-        return found[::-1][:limit]
+        return [run for run in found if run.run_id.startswith(prefix) and state in (None, run.state)][::-1][:limit]
 
     def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
         with self._call("task_runs"):
             return [row for row in _task_runs(run_id, self._run(run_id)) if _is_at(row.path, path, below=below)]
 
-    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
+    def attempts(
+        self, run_id: str, path: str | None = None, *, below: bool = False, outside: bool = False
+    ) -> Sequence[AttemptRow]:
         with self._call("attempts"):
-            return [row for row in _attempts(run_id, self._run(run_id)) if _is_at(row.path, path, below=below)]
+            rows = (row for row in _attempts(run_id, self._run(run_id)) if row.outside or not outside)
+            return [row for row in rows if _is_at(row.path, path, below=below)]
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]:
         with self._call("journal"):

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import penstock
 from penstock.base.firstparty import is_first_party
 from penstock.launcher.inner import readers
 from penstock.launcher.inner.arrivals import Arrivals
+from penstock.launcher.outer.covered import Covered
+from penstock.launcher.outer.forks import Heard
 
 SPAWNING = (
     "joblib.externals.loky.backend.spawn",
@@ -76,11 +78,15 @@ def install(joining: Callable[[], Joining | None]) -> None:
 
 def join(asked: Mapping[str, Any]) -> None:
     """Be a process of another one's attempt."""
+    from penstock.launcher.outer.functions_elsewhere import FunctionsElsewhere
     from penstock.launcher.outer.reads import ReadRecorder
 
     _pass_over_bytecode()
     readers.install()
-    ReadRecorder(project=asked["project"], state=asked["state"]).join(asked)
+    recorder = ReadRecorder(project=asked["project"], state=asked["state"])
+    functions = FunctionsElsewhere(recorder.forks)
+    recorder.join(asked, functions.tell)
+    functions.install()
 
 
 def _pass_over_bytecode() -> None:
@@ -115,20 +121,33 @@ def _wrap(module: str, joining: Callable[[], Joining | None]) -> None:
     spawn.get_preparation_data = get_preparation_data
 
 
-def sources_of(paths: Iterable[str], pinned: Callable[[str], tuple[str, bytes] | None]) -> tuple[list[str], list[str]]:
-    """(modules, paths) of the author's sources that other processes imported from where they stand: the modules of those that
-    are as they are pinned, the paths of the others."""
-    modules: list[str] = []
-    others: list[str] = []
-    for path in paths:
-        known = pinned(path)
-        try:
-            with open(path, "rb") as file:
-                is_same = known is not None and file.read() == known[1]
-        except OSError:
-            is_same = False
-        if known is not None and is_same:
-            modules.append(known[0])
-        else:
-            others.append(path)
-    return modules, others
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What other processes of an attempt ran outside of its closure. `modules` were imported there by none of the others,
+    `functions` are `module:qualname`; `others` are paths of sources that are not as they are pinned."""
+
+    modules: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def judged(heard: Heard, covered: Covered | None, pinned: Callable[[str], tuple[str, bytes] | None]) -> Judged:
+    """A module that another one's import has imported is part of that one (cache rule 5): it needs to be in the closure only
+    where its functions are called. `covered` None: only the sources are compared."""
+    known = {path: found for path in heard.loaded if (found := pinned(path)) is not None and _is_same(path, found[1])}
+    others = tuple(path for path in heard.loaded if path not in known)
+    if covered is None:
+        return Judged(others=others)
+    outermost = (known[path][0] for path in known if path not in heard.nested)
+    modules = (module for module in outermost if not covered.covers_module(module))
+    called = ((known[path][0], name, line) for path, name, line in heard.ran if path in known)
+    functions = (f"{module}:{name}" for module, name, line in called if not covered.covers(module, name, line))
+    return Judged(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(functions)), others)
+
+
+def _is_same(path: str, source: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read() == source
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.base.digests import digest_of, digest_of_bytes
 from penstock.base.errors import PenstockError
@@ -15,6 +15,14 @@ from penstock.values.store import ArtifactStore
 
 SourceOf = Callable[[str], bytes | None]
 """The source of a pinned module."""
+
+
+class Holds(Protocol):
+    """Says of modules and functions whether they are expected to run."""
+
+    def covers(self, module: str, qualname: str, line: int) -> bool: ...
+
+    def covers_module(self, module: str) -> bool: ...
 
 
 @dataclass(slots=True)

@@ -8,17 +8,21 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-_READ, _WRITTEN, _LOADED, _FACT, _COMPLAINT = "r", "w", "l", "f", "c"
+_READ, _WRITTEN, _LOADED, _NESTED, _OUTERMOST, _RAN, _FACT, _COMPLAINT = "r", "w", "l", "n", "o", "g", "f", "c"
+_KINDS = (_READ, _WRITTEN, _LOADED, _NESTED, _OUTERMOST, _RAN, _FACT, _COMPLAINT)
 _BETWEEN = "\1"
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`loaded` are sources of the project that were imported there; `facts` as `inner.asked` has them."""
+    """`loaded` are sources of the project that were imported there, `nested` those that only the import of others imported; `ran`
+    are functions that were called there, as (path, qualname, first line); `facts` as `inner.asked` has them."""
 
     read: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
     loaded: tuple[str, ...] = ()
+    nested: frozenset[str] = frozenset()
+    ran: tuple[tuple[str, str, int], ...] = ()
     facts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
 
@@ -67,6 +71,14 @@ class ForkedReads:
             )
         )
 
+    def tell_imported(self, path: str, *, nested: bool) -> None:
+        """In another process: a source was imported, by another one's import or not."""
+        self._append((f"{_NESTED if nested else _OUTERMOST}{path}",))
+
+    def tell_ran(self, functions: Iterable[tuple[str, str, int]]) -> None:
+        """In another process: functions that were called."""
+        self._append(f"{_RAN}{_BETWEEN.join((path, name, str(line)))}" for path, name, line in functions)
+
     def complain(self, text: str) -> None:
         self._append((f"{_COMPLAINT}{text}",))
 
@@ -92,11 +104,18 @@ class ForkedReads:
             with open(self.file, "rb") as file:
                 lines = os.fsdecode(file.read()).split("\0")
             os.unlink(self.file)
-        told: dict[str, list[str]] = {kind: [] for kind in (_READ, _WRITTEN, _LOADED, _FACT, _COMPLAINT)}
+        told: dict[str, list[str]] = {kind: [] for kind in _KINDS}
         for line in lines:
             if line:
                 told[line[0]].append(line[1:])
         facts = {(each[0], each[1]): each[2] for line in told[_FACT] if len(each := line.split(_BETWEEN)) == 3}
+        ran = tuple((each[0], each[1], int(each[2])) for line in told[_RAN] if len(each := line.split(_BETWEEN)) == 3)
         return Heard(
-            tuple(told[_READ]), frozenset(told[_WRITTEN]), tuple(told[_LOADED]), facts, tuple(told[_COMPLAINT])
+            tuple(told[_READ]),
+            frozenset(told[_WRITTEN]),
+            tuple(dict.fromkeys(told[_LOADED])),
+            frozenset(told[_NESTED]).difference(told[_OUTERMOST]),
+            tuple(dict.fromkeys(ran)),
+            facts,
+            tuple(told[_COMPLAINT]),
         )

@@ -16,7 +16,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from penstock.launcher.outer import warmups
-from penstock.launcher.outer.covered import Covered
+from penstock.launcher.outer.covered import Holds
 
 NAMES_MAX = 50
 _monitoring: Any = getattr(sys, "monitoring", None)
@@ -32,7 +32,7 @@ class FunctionWatch:
         self._function_by_id: dict[int, tuple[str, CodeType]] = {}
         self._ran: list[int] = []
         self._silent: dict[int, None] = {}
-        self._covered: Covered | None = None
+        self._covered: Holds | None = None
         self._is_stale = True
         self._in_call = False
         self._depth = 0
@@ -65,7 +65,7 @@ class FunctionWatch:
 
     # -- attempts --------------------------------------------------------------------------------------------------------
 
-    def begin(self, covered: Covered | None) -> None:
+    def begin(self, covered: Holds | None) -> None:
         """User code is called from here on; `covered` None: what it runs is not asked."""
         if self._ran:
             self._silence()
@@ -85,23 +85,32 @@ class FunctionWatch:
             self._imported = {}
         self._in_call = True
 
+    @property
+    def is_able(self) -> bool:
+        """Whether this interpreter can be asked for single functions."""
+        return self._tool is not None or self._counted is not None
+
     def end(self) -> tuple[str, ...]:
         """User code has ended: what ran outside, as `module:qualname`, and on 3.11 as names of modules."""
         self._in_call = False
         covered = self._covered
-        called = self._counted.end() if self._counted is not None and covered is not None else ()
-        if covered is None or not (self._ran or self._imported or called):
+        if covered is None:
             return ()
-        found: dict[str, None] = dict.fromkeys(called)
-        for each in list(self._ran):
-            module, function = self._function_by_id[each]
-            if not self._covers(covered, each):
-                found[f"{module}:{function.co_qualname}"] = None
+        found = {f"{module}:{code.co_qualname}" for module, code in self.ran()}
         if self._tool is None:
-            found.update({module: None for module in self._imported if not covered.covers_module(module)})
-        if self._ran:
-            self._silence()
+            found.update(module for module in self._imported if not covered.covers_module(module))
         return tuple(sorted(found))[:NAMES_MAX]
+
+    def ran(self) -> list[tuple[str, CodeType]]:
+        """The functions that have run outside since `begin`, or since this was asked last: their modules and code."""
+        covered = self._covered
+        if covered is None:
+            return []
+        found = self._counted.ran() if self._counted is not None else []
+        for each in self._silence() if self._ran else ():
+            if not self._covers(covered, each):
+                found.append(self._function_by_id[each])
+        return found
 
     # -- inside ----------------------------------------------------------------------------------------------------------
 
@@ -109,16 +118,18 @@ class FunctionWatch:
         self._ran.append(id(code))
         return _monitoring.DISABLE
 
-    def _silence(self) -> None:
+    def _silence(self) -> list[int]:
+        """What has run is not heard again; which functions it is."""
         ran, self._ran = self._ran, []
         self._silent.update(dict.fromkeys(ran))
         self._is_stale = True
+        return ran
 
-    def _covers(self, covered: Covered, each: int) -> bool:
+    def _covers(self, covered: Holds, each: int) -> bool:
         module, function = self._function_by_id[each]
         return covered.covers(module, function.co_qualname, function.co_firstlineno)
 
-    def _forget_modules(self, covered: Covered) -> None:
+    def _forget_modules(self, covered: Holds) -> None:
         """Let a module that an earlier call has imported be imported again, if this closure does not hold it: so that it
         is noticed."""
         for name in [name for name in self._imported_by_calls if not covered.covers_module(name)]:
@@ -135,7 +146,7 @@ class _Counted:
 
     def __init__(self) -> None:
         self._outer: list[tuple[str, CodeType]] = []
-        self._covered: Covered | None = None
+        self._covered: Holds | None = None
         self._watched: list[tuple[str, CodeType, Any]] = []
         self._before: list[int] = []
         self._added: list[tuple[str, CodeType, Any]] = []
@@ -149,7 +160,7 @@ class _Counted:
         self._added += added
         self._added_before += [counter.value for _, _, counter in added]
 
-    def begin(self, covered: Covered) -> None:
+    def begin(self, covered: Holds) -> None:
         if covered is not self._covered or self._added:
             self._covered = covered
             self._watched = [each for each in _counters_of(self._outer) if not _holds(covered, each[0], each[1])]
@@ -157,16 +168,19 @@ class _Counted:
         self._added, self._added_before = [], []
         self._before = [counter.value for _, _, counter in self._watched]
 
-    def end(self) -> tuple[str, ...]:
+    def ran(self) -> list[tuple[str, CodeType]]:
+        """Those that have run since `begin`, or since this was asked last."""
         watched, before = [*self._watched, *self._added], [*self._before, *self._added_before]
         now = [counter.value for _, _, counter in watched]
         covered = self._covered
         if now == before or covered is None:
-            return ()
-        ran = [each for each, was, is_ in zip(watched, before, now, strict=True) if was != is_]
-        return tuple(f"{module}:{code.co_qualname}" for module, code, _ in ran if not _holds(covered, module, code))
+            return []
+        self._before, self._added_before = now[: len(self._before)], now[len(self._before) :]
+        pairs = zip(watched, before, now, strict=True)
+        ran = [(module, code) for (module, code, _), was, is_ in pairs if was != is_]
+        return [(module, code) for module, code in ran if not _holds(covered, module, code)]
 
-    def _renew(self, warm: set[int], covered: Covered) -> None:
+    def _renew(self, warm: set[int], covered: Holds) -> None:
         stale = [each for each in self._outer if any(id(code) in warm for code in (each[1], *_functions_in(each[1])))]
         if not stale:
             return
@@ -181,7 +195,7 @@ def _counters_of(outer: list[tuple[str, CodeType]]) -> list[tuple[str, CodeType,
     return [(module, code, warmups.watch(code)) for module, each in outer for code in (each, *_functions_in(each))]
 
 
-def _holds(covered: Covered, module: str, code: CodeType) -> bool:
+def _holds(covered: Holds, module: str, code: CodeType) -> bool:
     return covered.covers(module, code.co_qualname, code.co_firstlineno)
 
 

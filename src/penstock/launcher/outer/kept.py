@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penstock.launcher.outer.forks import NOTHING_HEARD, Heard
 from penstock.values.reads import ENVIRONMENT, EVERY_VARIABLE
 
 NAMES_MAX, COSTLY_NAMES_MAX = 32, 256
@@ -26,14 +27,14 @@ _ONE = f"{ENVIRONMENT}:"
 class Recorded:
     """`reads` by path relative to the project, and facts by name; `by_call` are those of the call itself, not of an import;
     `changed` are files that were not the same to the end; `unheard` is what was read without being recorded; `loaded` are
-    sources of the project that Python imported from where they stand, not from the pin, `loaded_elsewhere` those that another
-    process of the attempt did (absolute paths); `rewritten`: the attempt has itself written something that it had read."""
+    sources of the project that Python imported from where they stand, not from the pin; `elsewhere` is what other processes of
+    the attempt did; `rewritten`: the attempt has itself written something that it had read."""
 
     reads: dict[str, str]
     changed: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
-    loaded_elsewhere: tuple[str, ...] = ()
+    elsewhere: Heard = NOTHING_HEARD
     by_call: Mapping[str, str] = field(default_factory=dict)
     rewritten: bool = False
 

@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import takewhile
 from types import FrameType
 from typing import Any
@@ -21,7 +21,7 @@ from penstock.launcher.inner import listening
 from penstock.launcher.inner.asked import Asked, absolute, made_link
 from penstock.launcher.outer import children
 from penstock.launcher.outer.children import Joining
-from penstock.launcher.outer.forks import ForkedReads
+from penstock.launcher.outer.forks import NOTHING_HEARD, ForkedReads
 from penstock.launcher.outer.kept import NOTHING_RECORDED, Recorded
 from penstock.values.reads import MISSING, WAL, digest_of_read, escaped
 
@@ -103,7 +103,8 @@ class ReadRecorder:
         children.install(_joining)
         self._asked = Asked(self._prefixes, self)
         self._project, self._state = project, state
-        self._loaded_elsewhere: tuple[str, ...] = ()
+        self._elsewhere = NOTHING_HEARD
+        self._tell_ran: Callable[[], None] | None = None
 
     def begin(self) -> None:
         """Record from here on."""
@@ -142,9 +143,9 @@ class ReadRecorder:
         global _recorder
         _recorder = None
         self._add_forked()
-        loaded_elsewhere, self._loaded_elsewhere = self._loaded_elsewhere, ()
+        elsewhere, self._elsewhere = self._elsewhere, NOTHING_HEARD
         if self._asked.is_empty and not (
-            loaded_elsewhere or self._reads or self._loaded or self._import_reads or self._failed
+            elsewhere is not NOTHING_HEARD or self._reads or self._loaded or self._import_reads or self._failed
         ):
             self._asked.abandon()
             return NOTHING_RECORDED
@@ -172,9 +173,7 @@ class ReadRecorder:
         loaded = [name for path in self._loaded if (name := self.relative(path)) is not None]
         unheard = tuple(self._asked.complaints)
         rewritten = self._asked.is_rewritten or not self._written.isdisjoint(self._reads)
-        return Recorded(
-            {**reads, **facts}, tuple(changed), unheard, tuple(loaded), loaded_elsewhere, by_call, rewritten
-        )
+        return Recorded({**reads, **facts}, tuple(changed), unheard, tuple(loaded), elsewhere, by_call, rewritten)
 
     def in_fork(self) -> None:
         """What is heard from here on is told to the process that made this fork."""
@@ -188,17 +187,21 @@ class ReadRecorder:
         written = tuple(self._written)
         return Joining(self._project, self._state, self.forks.file, written, listening.set_here())
 
-    def join(self, asked: Mapping[str, Any]) -> None:
-        """Record in this process, which another one's attempt has started, until it ends."""
+    def join(self, asked: Mapping[str, Any], tell_ran: Callable[[], None]) -> None:
+        """Record in this process, which another one's attempt has started, until it ends. `tell_ran` is called whenever
+        something has been heard."""
         listening.disregard(asked["set_here"])
         self.begin()
         self._written = set(asked["written"])
         self.forks.file = asked["file"]
+        self._tell_ran = tell_ran
         self.in_fork()
 
     def _tell(self) -> None:
         imported = (path for paths in self._import_reads.values() for path in paths)
         self.forks.tell((*self._reads, *imported), self._written, self._loaded, self._asked.facts())
+        if self._tell_ran is not None:
+            self._tell_ran()
 
     def _add_forked(self) -> None:
         """What other processes have read, unless one of them, or the task itself, had made it."""
@@ -207,7 +210,7 @@ class ReadRecorder:
             if path not in heard.written and not self.is_made(path):
                 self._reads.setdefault(path, self._began_ns)
         self._asked.add({name: answer for name, answer in heard.facts.items() if name[1] not in heard.written})
-        self._loaded_elsewhere = heard.loaded
+        self._elsewhere = heard
         self._written |= {*heard.written}
         for complaint in heard.complaints:
             self._asked.unheard(complaint)

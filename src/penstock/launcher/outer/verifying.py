@@ -14,8 +14,9 @@ from pathlib import Path
 
 from penstock.base.errors import PenstockError
 from penstock.code import pins
-from penstock.launcher.outer.children import sources_of
+from penstock.launcher.outer.children import judged
 from penstock.launcher.outer.covered import Closures, Covered
+from penstock.launcher.outer.forks import Heard
 from penstock.launcher.outer.functions import FunctionWatch
 from penstock.launcher.outer.kept import NOTHING_RECORDED, KeptReads
 from penstock.launcher.outer.reads import ReadRecorder
@@ -165,8 +166,8 @@ class Verification:
         spent, only = changed or self._kept.is_full, self._kept.only
         if not succeeded:
             return Found(is_spent=spent, only=only) if spent or only else NOTHING_FOUND
-        if recorded.loaded_elsewhere:
-            self._judge_loaded_elsewhere(recorded.loaded_elsewhere)
+        if recorded.elsewhere.loaded:
+            self._judge_elsewhere(recorded.elsewhere)
         if started and covered is not None and not covered.is_answered_for:
             self._complaints += started
         outside: tuple[str, ...] = ()
@@ -181,13 +182,12 @@ class Verification:
             )
         return Found({**reads, **self._reads_elsewhere, **self._zone}, outside, spent, only)
 
-    def _judge_loaded_elsewhere(self, paths: tuple[str, ...]) -> None:
-        """The author's sources that another process of the attempt has imported."""
-        modules, others = sources_of(paths, pins.pinned_at)
-        self._complaints += [f"{path} (imported by another process, not as it is pinned)" for path in others]
-        covered = self._closure
-        if covered is not None:
-            self._complaints += [module for module in modules if not covered.covers_module(module)]
+    def _judge_elsewhere(self, heard: Heard) -> None:
+        """What other processes of the attempt have imported and called."""
+        found = judged(heard, self._closure, pins.pinned_at)
+        self._complaints += [f"{path} (imported by another process, not as it is pinned)" for path in found.others]
+        self._complaints += [f"{module} (imported by another process of the task)" for module in found.modules]
+        self._complaints += [f"{name} (called in another process of the task)" for name in found.functions]
 
     # -- code ------------------------------------------------------------------------------------------------------------
 

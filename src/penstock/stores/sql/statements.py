@@ -101,13 +101,14 @@ RELEASE_LEASE = "UPDATE leases SET expires_at = NULL WHERE run_key = ? AND epoch
 
 
 def select_by_path(
-    table: str, columns: Sequence[str], order: str, *, by_path: bool = False, below: bool = False
+    table: str, columns: Sequence[str], order: str, *, by_path: bool = False, below: bool = False, also: str = ""
 ) -> str:
-    """Rows of a run: all of them, those of one path, or those of a path and of all paths below it. Its values: the run's
-    key, and those of `path_values`."""
+    """Rows of a run: all of them, those of one path, or those of a path and of all paths below it; only those of which `also`
+    holds. Its values: the run's key, those of `path_values`, and those of `also`."""
     where = " AND path = ?" if by_path else ""
     if by_path and below:
         where = " AND (path = ? OR (path > ? AND path < ?))"
+    where += f" AND {also}" if also else ""
     return f"SELECT {columns_of((*columns, CHECKSUM))} FROM {table} WHERE run_key = ?{where} ORDER BY {order}"
 
 

@@ -245,8 +245,11 @@ class SqlStateStore:
     def task_runs(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[TaskRunRow]:
         return self._database.read(lambda c: list(_task_runs(c, run_id, self._key(c, run_id), path=path, below=below)))
 
-    def attempts(self, run_id: str, path: str | None = None, *, below: bool = False) -> Sequence[AttemptRow]:
-        return self._database.read(lambda c: list(_attempts(c, run_id, self._key(c, run_id), path=path, below=below)))
+    def attempts(
+        self, run_id: str, path: str | None = None, *, below: bool = False, outside: bool = False
+    ) -> Sequence[AttemptRow]:
+        asked = partial(_attempts, path=path, below=below, also="outside <> '[]'" if outside else "")
+        return self._database.read(lambda c: list(asked(c, run_id, self._key(c, run_id))))
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 10_000) -> Sequence[JournalEntry]:
         def work(connection: Connection) -> Sequence[JournalEntry]:
@@ -267,10 +270,9 @@ class SqlStateStore:
 
     def metrics(self, run_id: str, path: str | None = None, *, prefix: str = "") -> Sequence[Observation]:
         def work(connection: Connection) -> Sequence[Observation]:
-            statement = sql.select_by_path("metrics", codec.METRIC_COLUMNS, "metric_key", by_path=path is not None)
-            key = self._key(connection, run_id)
-            if prefix:
-                statement = statement.replace(" ORDER BY", " AND name >= ? AND name < ? ORDER BY")
+            key, also = self._key(connection, run_id), "name >= ? AND name < ?" if prefix else ""
+            columns, is_one = codec.METRIC_COLUMNS, path is not None
+            statement = sql.select_by_path("metrics", columns, "metric_key", by_path=is_one, also=also)
             named = (prefix, prefix + PAST_ANY_ID) if prefix else ()
             rows = connection.execute(statement, (key, *sql.path_values(path), *named))
             found = list(decoded("metrics", rows, partial(codec.decode_observation, run_id)))
@@ -482,10 +484,12 @@ def _task_runs(
 
 
 def _attempts(
-    connection: Connection, run_id: str, key: int, *, path: str | None = None, below: bool = False
+    connection: Connection, run_id: str, key: int, *, path: str | None = None, below: bool = False, also: str = ""
 ) -> Iterable[AttemptRow]:
     columns = codec.ATTEMPT_COLUMNS
-    statement = sql.select_by_path("attempts", columns, "path, number", by_path=path is not None, below=below)
+    statement = sql.select_by_path(
+        "attempts", columns, "path, number", by_path=path is not None, below=below, also=also
+    )
     rows = connection.execute(statement, (key, *sql.path_values(path, below=below)))
     found = list(decoded("attempts", rows, partial(codec.decode_attempt, run_id)))
-    return side.whole(connection, key, "attempts", found) if path is None else found
+    return side.whole(connection, key, "attempts", found) if path is None and not also else found

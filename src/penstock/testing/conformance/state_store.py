@@ -191,6 +191,7 @@ def every_field_comes_back(open_store: OpenStore) -> None:
     assert list(store.task_runs("run1")) == list(record.task_runs)
     assert list(store.attempts("run1")) == list(record.attempts)
     assert list(store.attempts("run1", "plain")) == [attempt("plain")]
+    assert list(store.attempts("run1", outside=True)) == [full_attempt("split/3/fit")]
     assert isinstance(record.run.state, RunState)
     assert isinstance(record.task_runs[1].origin, Origin)
 
