@@ -176,6 +176,42 @@ def test_a_file_that_two_task_runs_of_a_run_write_is_reported(project: Any) -> N
     assert "written" not in project.call("show", "latest", "write/0/write").out
 
 
+def test_data_outside_of_the_project_that_a_task_reads_is_reported(
+    project: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere, temporary = tmp_path_factory.mktemp("elsewhere"), tmp_path_factory.mktemp("temporary")
+    for path in (elsewhere / "n.csv", elsewhere / "declared.csv", temporary / "n.csv"):
+        path.write_text("1")
+    project.write("here.csv", "1")
+    project.write(
+        "outer.py",
+        f"""
+        import os
+        from pathlib import Path
+        from penstock import pipeline, task
+
+        @task(files=[{str(elsewhere / "declared.csv")!r}])
+        def load() -> str:
+            for path in ({str(temporary)!r} + "/n.csv", "/etc/hostname", os.__file__, "here.csv"):
+                open(path, "rb").close()
+            Path({str(elsewhere)!r}, "made.csv").write_text("1")
+            read = [Path({str(elsewhere)!r}, name).read_text() for name in ("n.csv", "declared.csv", "made.csv")]
+            return "".join(read)
+
+        @pipeline
+        def outer() -> str:
+            return load()
+        """,
+    )
+    told = project.call("run", "outer.py", TMPDIR=str(temporary)).err
+    path = str(elsewhere / "n.csv")
+    assert f"warning: load reads {path}, which is outside of the project: its changes are not seen\n" in told
+    assert f"  Declare it: give the task File({path!r}), or @task(files=[{path!r}])." in told
+    assert told.count("warning: ") == 1
+    assert project.call("show", "--json").json["files_elsewhere"] == {path: ["load"]}
+    assert "elsewhere:" not in project.call("show", "latest", "load").out
+
+
 def test_a_failed_run_tells_its_failures_with_a_count(project: Any) -> None:
     project.write(
         "broken.py",

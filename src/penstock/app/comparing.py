@@ -18,7 +18,7 @@ from penstock.app.reading import find_run
 from penstock.app.results import duration_ms, shown
 from penstock.code.model import ComponentCode
 from penstock.graph.render import graph_text
-from penstock.wire import WRITTEN_PREFIX, Artifact
+from penstock.wire import NOTED_PREFIXES, Artifact
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore
@@ -156,7 +156,7 @@ def _metrics(store: StateStore, run: RunRow) -> dict[str, str]:
     """The last value of every metric."""
     last: dict[str, str] = {}
     for observation in store.metrics(run.run_id):
-        if observation.name.startswith(WRITTEN_PREFIX):
+        if observation.name.startswith(NOTED_PREFIXES):
             continue
         path = observation.attempt_id.partition("/")[2].rpartition("#")[0]
         last[f"{path} {observation.name}"] = f"{observation.value:g}"

@@ -20,7 +20,7 @@ from penstock.base.ids import split_attempt_id
 from penstock.effects import TaskRunOutline
 from penstock.engine.states import Origin, TaskState
 from penstock.values.exhibits import figure_file
-from penstock.wire import WRITTEN_PREFIX
+from penstock.wire import NOTED_PREFIXES
 
 if TYPE_CHECKING:
     from penstock.effects import StateStore, TaskRunOutline
@@ -95,7 +95,7 @@ def metrics_of(observations: Iterable[Observation]) -> tuple[Metric, ...]:
     by_name: dict[str, dict[tuple[int, int], list[Observation]]] = {}
     run_ids: dict[str, int] = {}
     for each in observations:
-        if each.name.startswith(WRITTEN_PREFIX):
+        if each.name.startswith(NOTED_PREFIXES):
             continue
         run_id, _, number = split_attempt_id(each.attempt_id)
         place = (run_ids.setdefault(run_id, len(run_ids)), number)

@@ -142,6 +142,12 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         with closing(open_store_to_read(settings)) as reopened:
             return unkept_results(reopened, open_artifacts(settings), run)
 
+    def elsewhere() -> Mapping[str, Sequence[str]]:
+        from penstock.app.shared_files import files_elsewhere
+
+        with closing(open_store_to_read(settings)) as reopened:
+            return files_elsewhere(reopened, run.run_id)
+
     state = shown_state(store, run)
     return RunResult(
         run,
@@ -152,6 +158,7 @@ def result_of(store: StateStore, settings: Settings, run: RunRow) -> RunResult:
         summarise=summary,
         find_shared=shared,
         find_unkept=unkept,
+        find_elsewhere=elsewhere,
     )
 
 

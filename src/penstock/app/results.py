@@ -165,6 +165,7 @@ class RunResult:
         summarise: Callable[[Overview], Summary | None],
         find_shared: Callable[[], Mapping[str, Sequence[str]]],
         find_unkept: Callable[[], Sequence[Unkept]],
+        find_elsewhere: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self.row = row
         self.run_id: str = row.run_id
@@ -176,6 +177,7 @@ class RunResult:
         self._summarise = summarise
         self._find_shared = find_shared
         self._find_unkept = find_unkept
+        self._find_elsewhere = find_elsewhere
 
     @property
     def id(self) -> str:
@@ -206,6 +208,11 @@ class RunResult:
     def unkept(self) -> Sequence[Unkept]:
         """The components whose results are not kept for what was seen while they ran."""
         return self._find_unkept()
+
+    @cached_property
+    def files_elsewhere(self) -> Mapping[str, Sequence[str]]:
+        """The task runs that read each file of data outside of the project, by its absolute path."""
+        return self._find_elsewhere()
 
     def failure(self) -> RunFailed | None:
         """What can be raised for a run that did not succeed, caused by what the first task that failed raised; None for one
@@ -240,10 +247,12 @@ class RunResult:
     def _after_task_runs(self) -> dict[str, Any]:
         summary = self.summary.to_json() if self.summary is not None else None
         shared = {name: list(writers) for name, writers in self.shared_files.items()}
+        elsewhere = {name: list(readers) for name, readers in self.files_elsewhere.items()}
         return {
             **self.made_json(),
             "summary": summary,
             "shared_files": shared,
+            "files_elsewhere": elsewhere,
             "unkept": [each.to_json() for each in self.unkept],
         }
 

@@ -14,7 +14,7 @@ from penstock.app.frames import CACHED, ENDED, Frame, Lines, Twig, state_of
 from penstock.app.paths import place_of
 from penstock.base.ids import split_attempt_id
 from penstock.plan.devices import on_devices
-from penstock.wire import WRITTEN_PREFIX, Observation, Progress
+from penstock.wire import NOTED_PREFIXES, Observation, Progress
 
 if TYPE_CHECKING:
     from penstock.engine.events import Transition
@@ -89,7 +89,7 @@ class View:
         for each in observed:
             if isinstance(each, Progress):
                 self._progress_aside[each.attempt_id] = each
-            elif isinstance(each, Observation) and not each.name.startswith(WRITTEN_PREFIX):
+            elif isinstance(each, Observation) and not each.name.startswith(NOTED_PREFIXES):
                 self._metrics_aside[each.attempt_id, each.name] = each.value
 
     def stop(self, *, force: bool) -> None:

@@ -91,7 +91,7 @@ def show(
         The path of a task run, such as train/3/fit.
     """
     from penstock import app
-    from penstock.app.shared_files import shared_lines
+    from penstock.app.shared_files import elsewhere_lines, shared_lines
     from penstock.app.unkept import unkept_lines
     from penstock.cli.showing import print_exhibits, print_failures, print_task
 
@@ -118,7 +118,12 @@ def show(
     told = _print_task_runs(result, verbose=verbose)
     print_failures(result.overview.failing, told=told)
     print_exhibits(result.overview)
-    for line in (lines := [*shared_lines(result.shared_files), *unkept_lines(result.unkept)]) and ["", *lines]:
+    warned = [
+        *shared_lines(result.shared_files),
+        *elsewhere_lines(result.files_elsewhere),
+        *unkept_lines(result.unkept),
+    ]
+    for line in warned and ["", *warned]:
         out(line)
     if result.summary is not None:
         from penstock.app.drawing import summary_lines

@@ -275,10 +275,11 @@ def _tell(result: RunResult, progress: ProgressLines | LiveProgress, *, quiet: b
 
         for line in summary_lines(result.summary):
             err(f"  {line}")
-    from penstock.app.shared_files import shared_lines
+    from penstock.app.shared_files import elsewhere_lines, shared_lines
     from penstock.app.unkept import unkept_lines
 
-    for line in (*shared_lines(result.shared_files), *unkept_lines(result.unkept)):
+    warned = (*shared_lines(result.shared_files), *elsewhere_lines(result.files_elsewhere))
+    for line in (*warned, *unkept_lines(result.unkept)):
         err(line)
     if json:
         from penstock.cli.reading import print_result

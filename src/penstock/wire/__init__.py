@@ -10,8 +10,10 @@ from penstock.wire.describing import DescribeRequest as DescribeRequest
 from penstock.wire.describing import Description as Description
 from penstock.wire.describing import description_from_json as description_from_json
 from penstock.wire.describing import description_to_json as description_to_json
+from penstock.wire.observing import ELSEWHERE_PREFIX as ELSEWHERE_PREFIX
 from penstock.wire.observing import EXHIBIT_KINDS as EXHIBIT_KINDS
 from penstock.wire.observing import IMPORT_METRIC as IMPORT_METRIC
+from penstock.wire.observing import NOTED_PREFIXES as NOTED_PREFIXES
 from penstock.wire.observing import WRITTEN_PREFIX as WRITTEN_PREFIX
 from penstock.wire.observing import Exhibit as Exhibit
 from penstock.wire.observing import Observation as Observation

@@ -17,6 +17,11 @@ WRITTEN_PREFIX = "written:"
 """Begins the names under which the files of the project are kept that an attempt has written, as metrics that are not the
 author's."""
 
+ELSEWHERE_PREFIX = "elsewhere:"
+"""Begins those of data outside of the project that an attempt has read."""
+
+NOTED_PREFIXES = (WRITTEN_PREFIX, ELSEWHERE_PREFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

@@ -430,8 +430,8 @@ class Launcher:
     def _found(self, attempt_id: str, outcome: Outcome) -> Found:
         found = self._verification.end(succeeded=isinstance(outcome, Succeeded) or self.refusals.has_one)
         self.retire, self.only = self.retire or found.is_spent, found.only
-        for written in self._verification.written(attempt_id):
-            self._observe(written)
+        for noted in self._verification.noted(attempt_id):
+            self._observe(noted)
         return found
 
     def _put_back(self, staging: Staging, threads: list[threading.Thread]) -> None:

@@ -30,18 +30,10 @@ _SOURCES = (".py", ".pyc", ".pyi", ".so", ".pyd")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _MACHINERY = frozenset(
     {
-        "_frozen_importlib_external",
-        "importlib",
-        "importlib_metadata",
-        "inspect",
-        "linecache",
-        "pkg_resources",
-        "pkgutil",
-        "runpy",
-        "tokenize",
-        "zipimport",
+        "_frozen_importlib_external", "importlib", "importlib_metadata", "inspect", "linecache", "pkg_resources", "pkgutil",
+        "runpy", "tokenize", "zipimport",
     }
-)
+)  # fmt: skip
 _GLOBS = frozenset({"pathlib.Path.glob", "pathlib.Path.rglob"})
 _EVENTS = _GLOBS | {
     "ctypes.dlopen", "open", "os.listdir", "os.mkdir", "os.rename", "os.scandir", "os.symlink", "sqlite3.connect",
@@ -136,6 +128,10 @@ class ReadRecorder:
         """The files of the project that were written, relative to it; also after the end. Compiled code is nobody's work."""
         files = (path for path in self._written if not path.endswith((os.sep, ".pyc")) and "__pycache__" not in path)
         return sorted({name for path in files if (name := self.relative(path)) is not None})
+
+    def elsewhere(self) -> list[str]:
+        """What was read outside of the project; also after the end."""
+        return [path for path in self._reads if self.relative(path) is None]
 
     def end(self, modules: Collection[str] | None) -> Recorded:
         """Stop recording; what was read, with what the modules of the closure (None: all) read when they were

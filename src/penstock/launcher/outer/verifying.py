@@ -16,6 +16,7 @@ from penstock.base.errors import PenstockError
 from penstock.code import pins
 from penstock.launcher.outer.children import judged
 from penstock.launcher.outer.covered import Closures, Covered
+from penstock.launcher.outer.elsewhere import data_elsewhere
 from penstock.launcher.outer.forks import Heard
 from penstock.launcher.outer.functions import FunctionWatch
 from penstock.launcher.outer.kept import NOTHING_RECORDED, KeptReads
@@ -25,7 +26,15 @@ from penstock.launcher.outer.started import StartedPrograms
 from penstock.values.datums import NO_CODE, NamedCode
 from penstock.values.reads import zone_of
 from penstock.values.store import ArtifactStore
-from penstock.wire import WRITTEN_PREFIX, AttemptRequest, Datum, FunctionRequest, Observation, artifacts_in
+from penstock.wire import (
+    ELSEWHERE_PREFIX,
+    WRITTEN_PREFIX,
+    AttemptRequest,
+    Datum,
+    FunctionRequest,
+    Observation,
+    artifacts_in,
+)
 
 WRITTEN_MAX = 100
 """So many files of the project that an attempt has written are kept."""
@@ -138,11 +147,14 @@ class Verification:
         """Whether the attempt has opened a file at or below a path for writing."""
         return self._recorder.has_written(path)
 
-    def written(self, attempt_id: str) -> list[Observation]:
-        """The files of the project that the attempt has written, the first ones."""
+    def noted(self, attempt_id: str) -> list[Observation]:
+        """The files of the project that the attempt has written, and the data outside of it that it has read: the first ones."""
         now = time.time_ns() // 1_000_000
-        names = self._recorder.written()[:WRITTEN_MAX]
-        return [Observation(attempt_id, f"{WRITTEN_PREFIX}{name}", 1.0, None, now) for name in names]
+        names = [f"{WRITTEN_PREFIX}{name}" for name in self._recorder.written()[:WRITTEN_MAX]]
+        if self._is_recorded and (elsewhere := self._recorder.elsewhere()):
+            declared = self._closure.files if self._closure is not None else ()
+            names += (f"{ELSEWHERE_PREFIX}{path}" for path in data_elsewhere(elsewhere, declared=declared))
+        return [Observation(attempt_id, name, 1.0, None, now) for name in names]
 
     def seal(self) -> None:
         self._recorder.seal()
