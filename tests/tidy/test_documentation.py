@@ -90,6 +90,13 @@ def test_every_rule_of_semantics_that_is_cited_exists() -> None:
     assert numbers_cited("semantics") <= set(rules)
 
 
+def test_every_cache_rule_that_is_cited_exists() -> None:
+    page = (DOCS / "cache.md").read_text()
+    rules = [int(number) for number in re.findall(r"^\*\*(\d+)\. ", page, flags=re.MULTILINE)]
+    assert rules == list(range(1, 17))
+    assert numbers_cited("cache rules?") <= set(rules)
+
+
 def test_what_semantics_names_exists() -> None:
     page = (DOCS / "semantics.md").read_text()
     assert [path for path in re.findall(r"`(tests/[\w/.]+)`", page) if not (ROOT / path).exists()] == []
