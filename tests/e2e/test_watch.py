@@ -165,7 +165,7 @@ def test_an_edit_in_the_middle_of_a_run_has_it_run_again(shop: Any) -> None:
             time.sleep(0.02)
         shop.write("rates.py", "def with_tax(price):\n    return price * 5\n")
         (shop.folder / "go").write_text("")
-        told = watched.until("changed: rates.py")
+        told = watched.until("rates.py")  # after `go`, which the task has looked for
         assert "output = 12" in told, "the run that was under way is not touched by it"
         assert "output = 30" in watched.until(WAITING)
 

@@ -15,7 +15,17 @@ from penstock.values.names import class_name
 
 # Of libraries that a family of ours writes, nearly every class can be written or is refused with advice of its own.
 _WHOLE = frozenset({"polars", "pandas", "pyarrow", "scipy", "torch", "sklearn"})
-_BASES = frozenset({"lightgbm:Booster", "xgboost:Booster", "catboost:CatBoost", "numpy:ndarray", "numpy:generic"})
+# The state of a torch module is an ordered dict.
+_BASES = frozenset(
+    {
+        "catboost:CatBoost",
+        "collections:OrderedDict",
+        "lightgbm:Booster",
+        "numpy:generic",
+        "numpy:ndarray",
+        "xgboost:Booster",
+    }
+)
 
 
 def unstorable(name: str) -> str | None:

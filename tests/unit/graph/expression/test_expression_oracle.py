@@ -214,7 +214,13 @@ def test_the_checker_gives_sound_expressions_their_type(made: tuple[str, Tree]) 
         assert isinstance(value, Input)
         return TYPES[value.name]
 
-    found = type_of(tree, type_of_value)
+    try:
+        found = type_of(tree, type_of_value)
+    except ExpressionError as error:
+        # A list or struct that is written in the expression is known not to have such a part.
+        if not error.message.startswith(("no key ", "position ")):
+            raise
+        return
     # A field of a struct is of no known type, and so may be what is made of it.
     assert found.name in (GIVES[kind], "json")
     if not any(isinstance(node, Select) or "_[_]" in str(node) for node in walk(tree)):
