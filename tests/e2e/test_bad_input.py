@@ -203,3 +203,41 @@ def test_more_than_the_machine_has_is_refused_before_anything_runs(project, gold
     golden("more_than_the_machine_has", done)
     assert done.status == 2
     assert left_in(project) == set()
+
+
+LISTED = """
+    from penstock import pipeline, task
+
+
+    @task
+    def numbers(n: int) -> list[int]:
+        return list(range(n))
+
+
+    @pipeline
+    def listed(n: int = 3):
+        return {"numbers": numbers(n)}
+"""
+
+
+def test_what_a_run_does_not_have_is_refused_with_what_it_has(project) -> None:
+    project.write("pyproject.toml", "")
+    project.write("bad.py", LISTED)
+    assert project.call("run", "bad.py").status == 0
+    for arguments, message, fix in (
+        (("logs", "latest", "numbers#9"), "numbers has no attempt '9'", "numbers#1"),
+        (("runs", "-n", "-1"), "--limit must be at least 1, got -1", ""),
+        (("get", "latest", "numbers/1"), "", "-o FOLDER"),
+        (("run", "bad.py", "--params", "twice.json"), 'the key "n" is there more than once', ""),
+    ):
+        project.write("twice.json", '{"n": 1, "n": 2}')
+        done = project.call(*arguments)
+        assert done.status == 2 and message in done.err and fix in done.err, (arguments, done.out, done.err)
+
+
+def test_a_file_that_is_not_utf8_is_named_with_its_line(project) -> None:
+    project.write("pyproject.toml", "")
+    (project.folder / "latin.py").write_bytes(b"import os\n# caf\xe9\n")
+    done = project.call("check", "latin.py")
+    assert done.status == 2
+    assert "latin.py is not valid UTF-8 (line 2)" in done.err and "Save it as UTF-8." in done.err

@@ -83,6 +83,54 @@ def test_a_corrected_annotation_does_not_cost_the_work_again(training) -> None:
     assert training.call("get", "latest", "weight").out == "42\n"
 
 
+THREE = """
+    import numpy as np
+    from typing import Annotated, Any
+    from penstock import Form, pipeline, task
+
+
+    class Model:
+        pass
+
+
+    @task
+    def train(n: int) -> Annotated[Model, Form("pickle")]:
+        print("training")
+        return Model()
+
+
+    @task
+    def names(n: int) -> list[Any]:
+        print("training")
+        return ["a", n]
+
+
+    @task
+    def rates(n: int) -> np.ndarray:
+        print("training")
+        return np.arange(n)
+
+
+    @pipeline
+    def three(n: int = 3):
+        return {"model": train(n), "names": names(n), "rates": rates(n)}
+"""
+
+
+@pytest.mark.parametrize("again", [("run", "training.py"), ("retry", "latest")])
+def test_a_missing_annotation_and_a_wrong_one_are_corrected_by_a_run_and_by_a_retry(training, again) -> None:
+    wrong = THREE.replace(' -> Annotated[Model, Form("pickle")]', "").replace("list[Any]", "list[int]")
+    training.write("training.py", wrong.replace("np.ndarray", "float").replace("Annotated, ", ""))
+    failed = training.call("run", "training.py")
+    assert failed.status == 1 and failed.err.count("The value is kept for you alone") == 3, failed.err
+    training.write("training.py", THREE)
+    done = training.call(*again)
+    assert done.status == 0, done.err
+    printed = training.call("logs", "latest").out
+    assert CALLED not in printed.splitlines()
+    assert printed.count("the task is not called again") == 3, printed
+
+
 @pytest.mark.parametrize(
     ("name", "change", "arguments"),
     [

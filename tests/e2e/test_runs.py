@@ -466,6 +466,77 @@ def test_a_script_whose_run_fails_ends_with_the_tasks_own_exception(project) -> 
     assert "penstock logs" in lines[-1]
 
 
+MANY = """
+    from penstock import RunFailed, map_over, pipeline, task
+
+
+    @task
+    def f(x: int) -> int:
+        if x > 1:
+            raise ValueError(f"{x} is bad")
+        return x
+
+
+    @task
+    def late(x: int) -> int:
+        raise KeyError(x)
+
+
+    @task
+    def broken(x: list[int]) -> int:
+        raise ExceptionGroup("several", [ValueError("no rows"), ExceptionGroup("inner", [TypeError("no type")])])
+
+
+    @pipeline
+    def inner(x: int) -> int:
+        return f(x)
+
+
+    @pipeline
+    def many():
+        return {"z": late(1), "a": map_over(inner, list(range(12)))}
+
+
+    @pipeline
+    def tolerant():
+        return broken(map_over(f, [1, 2], failures_max=1))
+
+
+    if __name__ == "__main__":
+        for each in (many, tolerant):
+            try:
+                each.run()
+            except RunFailed as error:
+                print(str(error).splitlines()[0].partition(" failed: ")[2], "|", repr(error.__cause__))
+                print(error.__cause__.__notes__[0].splitlines()[0])
+"""
+
+
+GROUP = "ExceptionGroup: several (2 sub-exceptions): ValueError: no rows; TypeError: no type"
+
+
+def test_a_run_is_caused_by_the_first_task_run_that_failed_at_any_depth(project) -> None:
+    project.write("pyproject.toml", "")
+    project.write("many.py", MANY)
+    done = subprocess.run(
+        [sys.executable, "many.py"], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [
+        "late failed: KeyError: 1, and 10 more task runs failed | KeyError(1)",
+        "in task run late",
+        f"broken failed: {GROUP}, and 1 more task run failed | TaskFailed({GROUP!r})",
+        "in task run broken",
+    ], done.stderr
+    project.write("many.py", MANY.replace('"z": late(1), ', ""))
+    done = subprocess.run(
+        [sys.executable, "many.py"], cwd=project.folder, env=project.environment, capture_output=True, text=True
+    )
+    first = "inner/2/f failed: ValueError: 2 is bad, and 9 more task runs failed | ValueError('2 is bad')"
+    assert done.stdout.splitlines()[0] == first, done.stderr
+    assert "TypeError: no type" in project.call("show", "latest").out
+    assert "TypeError: no type" in project.call("why", "latest", "broken").out
+
+
 def test_what_failed_can_be_looked_at_and_caught(project) -> None:
     project.write("pyproject.toml", "")
     look = """

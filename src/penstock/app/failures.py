@@ -4,7 +4,7 @@ and the command that runs just that task again. Failures that are alike are told
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,15 +71,23 @@ class Alike:
         self.messages.add(failing.why)
 
 
-def grouped(failing: Iterable[Failing]) -> tuple[Alike, ...]:
-    """Failures that came from attempts, those alike together; the largest group first, then by path. Nodes that failed because
-    something in them did are left out."""
-    groups: dict[tuple[str, ...], Alike] = {}
+def origins(failing: Iterable[Failing]) -> list[Failing]:
+    """Failures without those of nodes that failed because something in them, or another node, did."""
     failed = list(failing)
-    holders = {path[:at] for path in (each.row.path for each in failed) for at, sign in enumerate(path) if sign == "/"}
-    for each in failed:
-        if each.attempt is not None or not (each.row.cause.by or each.row.path in holders):
-            groups.setdefault(each.likeness, Alike(each)).add(each)
+    holders = {holder for each in failed for holder in holders_of(each.row.path)}
+    return [each for each in failed if each.attempt is not None or not (each.row.cause.by or each.row.path in holders)]
+
+
+def holders_of(path: str) -> Iterator[str]:
+    """The paths above a path, the outermost first: of nodes that hold it, and of their items."""
+    return (path[:at] for at, sign in enumerate(path) if sign == "/")
+
+
+def grouped(failing: Iterable[Failing]) -> tuple[Alike, ...]:
+    """The origins of failures, those alike together; the largest group first, then by path."""
+    groups: dict[tuple[str, ...], Alike] = {}
+    for each in origins(failing):
+        groups.setdefault(each.likeness, Alike(each)).add(each)
     return tuple(sorted(groups.values(), key=lambda group: (-len(group.paths), path_order(group.first.row.path))))
 
 
@@ -101,15 +109,21 @@ def headline(failing: Failing) -> str:
 def alike_line(group: Alike, *, is_told: bool = False) -> str:
     """`37 items failed alike: ValueError: no rows; score/4/score, score/5/score, …`; without the message where it is told
     already."""
-    paths = sorted(group.paths, key=path_order)
-    named = f"{', '.join(paths[:PATHS_NAMED])}{', …' if len(paths) > PATHS_NAMED else ''}"
+    paths = group.paths
+    names = named(paths)
     others = len(group.messages) - 1
     differing = f" (and {count(others, 'other message')})" if others > 0 else ""
     what = "items" if all("/" in path for path in paths) else "tasks"
     if is_told:
         messages = f" ({count(len(group.messages), 'message')})" if others > 0 else ""
-        return f"{len(paths):,} {what} failed alike{messages}: {named}"
-    return f"{len(paths):,} {what} failed alike: {shortened(group.first.why, WIDTH)}{differing}; {named}"
+        return f"{len(paths):,} {what} failed alike{messages}: {names}"
+    return f"{len(paths):,} {what} failed alike: {shortened(group.first.why, WIDTH)}{differing}; {names}"
+
+
+def named(paths: Iterable[str]) -> str:
+    """The first few of paths: `score/4/score, score/5/score, …`."""
+    ordered = sorted(paths, key=path_order)
+    return f"{', '.join(ordered[:PATHS_NAMED])}{', …' if len(ordered) > PATHS_NAMED else ''}"
 
 
 def story(failing: Failing, *, printed: str = "") -> list[str]:

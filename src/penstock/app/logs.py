@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock.app.places import open_existing_store_to_read, project_settings
 from penstock.app.playing import graph_of
 from penstock.app.reading import find_run, require_task, shown_state
-from penstock.base.errors import StoreUnavailable
+from penstock.base.errors import InvalidInput, StoreUnavailable
 from penstock.effects import StateStore
 from penstock.engine.rows import AttemptRow, RunRow
 from penstock.engine.states import AttemptState, Origin
@@ -69,6 +69,7 @@ def run_logs(text: str, task: str | None, *, follow: bool) -> Iterator[AttemptLo
                 hits = sorted(_hits(store, run, task), key=lambda hit: order(hit[0]))
                 if task is not None and not chosen and not hits:
                     _require_known(store, run, task)
+                    _require_attempt(store, run, task)
                 for path, attempt in hits:
                     if attempt.log is not None and attempt.log.size_bytes:
                         yield AttemptLog(attempt, settings, attempt.log, path)
@@ -98,6 +99,18 @@ def _hits(store: StateStore, run: RunRow, task: str | None) -> list[tuple[str, A
 
 def _require_known(store: StateStore, run: RunRow, task: str) -> None:
     require_task(store, run, task.partition("#")[0])
+
+
+def _require_attempt(store: StateStore, run: RunRow, task: str) -> None:
+    """Raises InvalidInput for `fit#9` where there is no attempt of that number."""
+    path, hash_sign, number = task.partition("#")
+    if not hash_sign:
+        return
+    numbers = sorted(row.number for row in store.attempts(run.run_id, path))
+    known = ", ".join(f"{path}#{each}" for each in numbers)
+    raise InvalidInput(
+        f"{path} has no attempt {number!r}", fix=f"There is: {known}." if known else "It has had no attempt."
+    )
 
 
 def _live_segment(settings: Settings, attempt: AttemptRow, attempts: Sequence[AttemptRow]) -> LogSegment | None:

@@ -45,9 +45,21 @@ def read_data(path: str) -> Any:
     if suffix in (".yaml", ".yml"):
         return _data_of_yaml(path, content)
     try:
-        return json.loads(content) if suffix == ".json" else tomllib.loads(content)
+        return (
+            json.loads(content, object_pairs_hook=_without_duplicates) if suffix == ".json" else tomllib.loads(content)
+        )
     except ValueError as error:
         raise InvalidInput(f"{path} is not valid {suffix[1:].upper()}: {error}", fix="Correct the file.") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where it has a key twice, of which one would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {json.dumps(twice, ensure_ascii=False)} is there more than once")
+    return found
 
 
 def _data_of_yaml(path: str, content: str) -> Any:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.app.failures import Alike, Failing, alike_line, headline, outcome_text, story
+from penstock.app.failures import Alike, Failing, alike_line, headline, named, outcome_text, story
 from penstock.app.outlets import Outlet, progress_outlet
 from penstock.app.words import duration, indented, is_source
 from penstock.base.ids import split_attempt_id
@@ -74,6 +74,7 @@ class ProgressLines:
         self._outer, self._inner = Lines(), Lines()
         self._counted_at = time.monotonic()
         self._unshown: Counter[str] = Counter()
+        self._unshown_failures: list[str] = []
         self._alike: dict[tuple[str, ...], Alike] = {}
         self.failures_count = 0
         self.ended: Counter[str] = Counter()
@@ -200,6 +201,7 @@ class ProgressLines:
                 return
         if self.failures_count > FAILURES_SHOWN_MAX:
             self._unshown["failed"] += 1
+            self._unshown_failures.append(row.path)
             return
         is_by_another = attempt is None and bool(row.cause.by)  # whose line says why
         self._line(f"{name} failed by {row.cause.by}" if is_by_another else f"{name} {headline(failing)}")
@@ -247,8 +249,10 @@ class ProgressLines:
             return
         self._counted_at = time.monotonic()
         parts = [f"{number:,} more {kind}" for kind, number in sorted(self._unshown.items(), key=lambda item: -item[1])]
-        self._line(f"  … {', '.join(parts)}")
+        names = f"; failed: {named(self._unshown_failures)}" if self._unshown_failures else ""
+        self._line(f"  … {', '.join(parts)}{names}")
         self._unshown.clear()
+        self._unshown_failures.clear()
 
 
 def _took_ms(row: TaskRunRow, attempt: AttemptRow | None) -> float | None:

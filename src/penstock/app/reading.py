@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ from penstock.app.places import (
     scratch_to_read,
 )
 from penstock.app.results import Outputs, RunResult, TaskRunResult, shown
+from penstock.app.words import count
 from penstock.base.errors import InvalidInput
 from penstock.controller import is_provably_alive, is_provably_dead
 from penstock.effects import Lease, StateStore
@@ -29,7 +31,7 @@ from penstock.engine.states import TERMINAL_RUN_STATES, Origin, RunState
 from penstock.graph.names import nearest
 from penstock.settings import Settings
 from penstock.values.store import ArtifactStore
-from penstock.wire import Artifact, Datum
+from penstock.wire import Artifact, Counted, Datum
 
 # A project keeps far fewer runs than this (`gc`).
 RUNS_LOOKED_AT_MAX = 100_000
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 def list_runs(*, limit: int, state: str, pipeline: str, labels: Mapping[str, str]) -> Sequence[RunResult]:
     if state and state not in STATES:
         raise InvalidInput(f"there is no state {state!r}", fix=nearest(state, STATES))
+    if limit < 1:
+        raise InvalidInput(f"--limit must be at least 1, got {limit}", fix="Say how many runs to list.")
     settings = project_settings(Path.cwd())
     if not (settings.state / DATABASE).exists():
         return ()
@@ -274,11 +278,30 @@ def exports(settings: Settings, artifacts: ArtifactStore) -> Exports:
     return Exports(artifacts, value_loader(settings, artifacts))
 
 
+def _item_refused(run: RunRow, output: str, position: str, datum: Datum) -> InvalidInput:
+    """For who asks for one item of an output of the pipeline as if it was a task run."""
+    get = f"penstock get {run.run_id} {shlex.quote(output)}"
+    if not isinstance(datum, Counted):
+        return InvalidInput(f"{output!r} is one value, which has no item {position}", fix=f"`{get}` prints it.")
+    if int(position) >= len(datum.items):
+        return InvalidInput(
+            f"{output!r} has {count(len(datum.items), 'item')}, not an item {position}",
+            fix=f"`{get} -o FOLDER` writes all.",
+        )
+    return InvalidInput(
+        f"{output!r} is one output, a list: its items are not outputs of their own",
+        fix=f"`{get} -o FOLDER` writes each item, number {position} among them; `{get} --json` says where each is stored.",
+    )
+
+
 def output_at(store: StateStore, run: RunRow, text: str) -> tuple[str, Datum]:
     """The output named by NAME (one of the pipeline's) or TASK[.OUTPUT], with its full name. Raises InvalidInput when there
     is none, or several to choose from."""
     if text in run.outputs:
         return text, run.outputs[text]
+    holder, slash, position = text.rpartition("/")
+    if slash and position.isdigit() and holder in run.outputs:
+        raise _item_refused(run, holder, position, run.outputs[holder])
     path, dot, name = text.partition(".")
     task = require_task(store, run, path, also=tuple(run.outputs))
     if not task.outputs:

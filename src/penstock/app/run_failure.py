@@ -7,29 +7,44 @@ import ast
 import sys
 from typing import TYPE_CHECKING
 
-from penstock.app.failures import Failing, grouped, headline, story
+from penstock.app.failures import Failing, headline, holders_of, origins, story
 from penstock.app.words import count
 from penstock.authoring.dsl.places import importable_module
 from penstock.base.errors import RunFailed, TaskFailed
+from penstock.engine.states import TaskState
+from penstock.graph.flow import flow_key
 from penstock.wire import Failure, failure_from_json
 
 if TYPE_CHECKING:
+    from penstock.app.overview import Overview
     from penstock.app.results import RunResult
+    from penstock.graph.flow import Key
 
 
 def run_failure(result: RunResult) -> RunFailed:
     """What to raise for a run that is not `succeeded`."""
-    groups = grouped(result.overview.failing)
+    failing = _in_order(result.overview)
     why = result.row.cause.text
-    if groups:
-        others = sum(len(group.paths) for group in groups) - 1
-        more = f", and {count(others, 'more task run')} failed" if others else ""
-        why = f"{groups[0].first.row.path} {headline(groups[0].first)}{more}"
+    if failing:
+        more = f", and {count(len(failing) - 1, 'more task run')} failed" if len(failing) > 1 else ""
+        why = f"{failing[0].row.path} {headline(failing[0])}{more}"
     verb = {"failed": "failed", "cancelled": "was cancelled"}.get(result.state, f"is {result.state}")
     told = f"run {result.run_id} of {result.pipeline} {verb}{': ' if why else ''}{why}"
     error = RunFailed(told, run_id=result.run_id, state=result.state, result=result)
-    error.__cause__ = exception_of(groups[0].first) if groups else None
+    error.__cause__ = exception_of(failing[0]) if failing else None
     return error
+
+
+def _in_order(overview: Overview) -> list[Failing]:
+    """The task runs that failed by themselves, in the order of the flow; last those that what holds them has tolerated."""
+    passed = {row.path for row in overview.outline.task_runs if row.state is TaskState.SUCCEEDED}
+    key = flow_key(overview.graph)
+
+    def place(failing: Failing) -> tuple[bool, Key]:
+        path = failing.row.path
+        return any(holder in passed for holder in holders_of(path)), key(path)
+
+    return sorted(origins(overview.failing), key=place)
 
 
 def exception_of(failing: Failing) -> BaseException:

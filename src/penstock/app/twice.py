@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from penstock.controller.controller import Answer
     from penstock.engine.events import LookedUp, LookUp
     from penstock.executors.local.executor import LocalExecutor
-    from penstock.plan.model import Plan, PlanGraph
+    from penstock.plan.model import Plan, PlanGraph, PlanNode
     from penstock.values.store import ArtifactStore
 
 
@@ -119,6 +119,11 @@ def check_twice(text: str, task: str, texts: Mapping[str, str | Data], *, say: S
         return trying.told(Stored(artifacts, elsewhere.state / SCRATCH), marked=frozenset(marks))
 
 
+def _kind_of(node: PlanNode) -> str:
+    kind = type(node.node).__name__.lower()
+    return {"call": "a pipeline", "finally": "a pipeline"}.get(kind, f"a {kind}")
+
+
 def _require_function(plan: Plan, task: str) -> None:
     """Raises InvalidInput where no task of the pipeline has that path."""
     node = node_at(plan.root, task)
@@ -129,7 +134,9 @@ def _require_function(plan: Plan, task: str) -> None:
     paths = list(_function_paths(plan.root, ""))
     if node is not None:
         inside = [path for path in paths if path.startswith(f"{task}/")]
-        raise InvalidInput(f"{task} holds a graph", fix=f"Name a task in it, such as {inside[0] if inside else task}.")
+        raise InvalidInput(
+            f"{task} is {_kind_of(node)}", fix=f"Name a task in it, such as {inside[0] if inside else task}."
+        )
     near = get_close_matches(task, paths, n=3) or paths[:5]
     raise InvalidInput(f"the pipeline has no task {task!r}; did you mean {' or '.join(near)}?")
 

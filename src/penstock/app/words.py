@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from penstock.wire import Artifact
 
 LINE_WIDTH = 110
+# A value of an output or a parameter, and the first items of a longer list.
+VALUE_WIDTH = 200
+LIST_ITEMS_SHOWN = 10
 
 
 def duration(amount_ms: float | None) -> str:
@@ -72,7 +75,23 @@ def value(shown: Any) -> str:
         return f"{count(len(shown), 'artifact')}, the first: {artifact(shown[0])}"
     if isinstance(shown, Mapping) and any(map(is_artifact, shown.values())):
         return "; ".join(f"{name}: {value(each)}" for name, each in shown.items())
-    return shortened(json.dumps(plain(shown), ensure_ascii=False), 4_000)
+    return _data(plain(shown))
+
+
+def _data(data: Any) -> str:
+    """JSON data on one line, whole where it is short; else its beginning, the last item of a list, and how much there is."""
+    text = json.dumps(data, ensure_ascii=False)
+    if len(text) <= VALUE_WIDTH:
+        return text
+    if isinstance(data, str):
+        return f"{text[: VALUE_WIDTH - 1]}… ({count(len(data), 'character')})"
+    if not isinstance(data, list):
+        fields = f" ({count(len(data), 'field')})" if isinstance(data, Mapping) else ""
+        return f"{text[: VALUE_WIDTH - 1]}…{fields}"
+    ends = [json.dumps(item, ensure_ascii=False) for item in (*data[:LIST_ITEMS_SHOWN], data[-1])]
+    if len(data) <= LIST_ITEMS_SHOWN + 1 or sum(map(len, ends)) > VALUE_WIDTH:
+        return f"{text[: VALUE_WIDTH - 1]}… ({count(len(data), 'item')})"
+    return f"[{', '.join(ends[:-1])}, … {ends[-1]}] ({count(len(data), 'item')})"
 
 
 def is_source(component: str) -> bool:

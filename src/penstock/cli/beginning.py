@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,7 @@ def init(
         example = not asks or _asked("With an example that trains a model? [Y/n]: ").lower() not in ("n", "no")
     begun = app.begin_project(folder, name=name, with_example=example)
     shown = os.path.relpath(begun.folder)
-    there = "" if shown == os.curdir else f"cd {shown} && "
+    there = "" if shown == os.curdir else f"cd {shlex.quote(shown)} && "
     err(f"made {begun.name} in {shown}: {', '.join(begun.files)}")
     err(f"next: {there}penstock run pipeline.py")
     return SUCCEEDED

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock.app.overview import Overview
 
 GROUPS_SHOWN_MAX = 5
+KINDS_NAMED_MAX = 20
 EXHIBITS_SHOWN_MAX = 50
 
 
@@ -39,7 +40,11 @@ def print_failures(failing_rows: Iterable[Failing], *, told: Set[str]) -> None:
         if failing.attempt is not None:
             out(f"    {repro_line(failing.attempt)}")
     if len(groups) > GROUPS_SHOWN_MAX:
-        out(f"  … and {count(len(groups) - GROUPS_SHOWN_MAX, 'more kind')} of failure")
+        rest = groups[GROUPS_SHOWN_MAX:]
+        names = [group.first.row.path for group in rest]
+        out(f"  … and {count(len(rest), 'more kind')} of failure: {', '.join(names[:KINDS_NAMED_MAX])}")
+        if len(names) > KINDS_NAMED_MAX:
+            out(f"    and {len(names) - KINDS_NAMED_MAX:,} more; --json has them all")
 
 
 def print_exhibits(overview: Overview) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -169,7 +169,7 @@ def bind_parameters(
     complaints += _missing([spec for spec in graph.inputs if spec.name not in (*given_names, *bound)], bound)
     complaints += _too_large(bound)
     if complaints:
-        raise InvalidInput("\n".join(complaints), fix=_signature(graph))
+        raise InvalidInput("\n".join(complaints), fix=_signature(graph, complaints))
     return {spec.name: bound[spec.name] for spec in graph.inputs}
 
 
@@ -273,13 +273,19 @@ def parameter_bytes(value: Any) -> int:
         return 0
 
 
-def _signature(graph: Graph) -> str:
+def _signature(graph: Graph, complaints: Sequence[str]) -> str:
+    """The parameters that complaints are about; all where one of them is that there is no such parameter."""
     if not graph.inputs:
         return f"{graph.name!r} takes no parameters."
+    named = [re.match(r"parameter '(\w+)", complaint) for complaint in complaints]
+    names = {each[1] for each in named if each is not None}
+    wanted = [spec for spec in graph.inputs if spec.name in names] if all(named) else []
     parts = [
-        f"{spec.name}: {spec.type}" + (f" = {_shown_default(spec)}" if spec.default else "") for spec in graph.inputs
+        f"{spec.name}: {spec.type}" + (f" = {_shown_default(spec)}" if spec.default else "")
+        for spec in wanted or graph.inputs
     ]
-    return f"{graph.name} takes {', '.join(parts)}."
+    others = f" (and {len(graph.inputs) - len(wanted)} more)" if 0 < len(wanted) < len(graph.inputs) else ""
+    return f"{graph.name} takes {', '.join(parts)}{others}."
 
 
 def _shown_default(spec: InputSpec) -> str:
@@ -317,8 +323,18 @@ def _json(type_: Type, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        example = {"list": "[1, 2, 3]", "struct": '{"depth": 3}'}.get(type_.name, '{"depth": 3}')
+        example = "[1, 2, 3]" if type_.name == "list" else _example(type_)
         raise ValueError(f"must be {_article(type_)} as JSON such as {example}: {error}") from None
+
+
+def _example(type_: Type) -> str:
+    """A struct as JSON: of a configuration one of its fields, a plain one if it has any."""
+    if not type_.fields:
+        return '{"depth": 3}'
+    values = {"bool": True, "int": 3, "float": 0.5, "str": "text"}
+    known = {each.name: each.default[0] if each.default else values.get(each.type.name) for each in type_.fields}
+    name = next((each for each, value in known.items() if value is not None), type_.fields[0].name)
+    return json.dumps({name: known[name]}, ensure_ascii=False)
 
 
 def _json_or_text(text: str) -> Any:
@@ -347,8 +363,11 @@ def _json_complaint(value: Any) -> str | None:
 def _list_complaint(type_: Type, value: list[Any] | tuple[Any, ...]) -> str | None:
     if type_.item is None:
         return _json_complaint(value)
+    types = type_.known_parts  # of a tuple of fixed length
+    if types and len(value) != len(types):
+        return f"must have {len(types)} {'item' if len(types) == 1 else 'items'}, not {len(value):,}"
     for position, item in enumerate(value):
-        complaint = check_parameter(type_.item, item)
+        complaint = check_parameter(types.get(str(position), type_.item), item)
         if complaint:
             return f"item {position} {complaint}"
     return None

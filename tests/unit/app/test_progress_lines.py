@@ -81,6 +81,8 @@ def test_many_failures_are_counted() -> None:
     shown = [line for line in stream.getvalue().splitlines() if " failed: " in line]
     assert len(shown) == FAILURES_SHOWN_MAX
     assert progress.ended["failed"] == 50
+    progress.committed([Transition("run", RUN.run_id, RUN.run_id, "running", "failed", Cause("failed"), RUN)])
+    assert "  … 40 more failed; failed: map/10/fit, map/11/fit, map/12/fit, …" in stream.getvalue().splitlines()
 
 
 def test_failures_that_are_alike_are_told_once_and_counted() -> None:

@@ -43,3 +43,12 @@ def test_numbers_that_json_cannot_write_are_printed_as_such() -> None:
 
     shown = value(parameter_to_json([float("nan"), float("inf"), {"low": float("-inf")}]))
     assert shown == '[NaN, Infinity, {"low": -Infinity}]'
+
+
+def test_long_values_are_cut_and_counted() -> None:
+    assert value(list(range(50_000))) == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … 49999] (50,000 items)"
+    assert value(list(range(20))) == str(list(range(20))), "short ones are whole"
+    text = value("é" * 5_000)
+    assert text.startswith('"éé') and text.endswith("é… (5,000 characters)") and len(text) < 230
+    assert value(["x" * 300, 2]).endswith("x… (2 items)")
+    assert value({f"key{n}": n for n in range(500)}).endswith("… (500 fields)")

@@ -23,9 +23,11 @@ from penstock.graph.parameters import (
     parse_parameter,
     plain_parameter,
 )
-from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Type, enum_of, list_of
+from penstock.graph.types import ANY, BOOL, FLOAT, INT, JSON, NULL, PATH, STR, STRUCT, Field, Type, enum_of, list_of
 from penstock.wire import Inline
 
+PAIR = replace(list_of(INT), parts=(("0", INT), ("1", INT)))
+CONFIGURED = Type("Config", fields=(Field("pair", PAIR, required=False), Field("rate", FLOAT)))
 OPTIONAL_INT = replace(INT, optional=True)
 
 
@@ -85,6 +87,11 @@ def test_text_means_this_value(type_: Type, text: str, value: Any) -> None:
         (Type("pandas:DataFrame"), "x", "is pandas:DataFrame, an artifact, which cannot be given"),
         (list_of(PATH), "[]", "cannot be given from outside"),
         (INT, "null", "must be a whole number"),
+        (PAIR, "[1]", "must have 2 items, not 1"),
+        (PAIR, "[1, 2, 3]", "must have 2 items, not 3"),
+        (PAIR, '["a", 2]', r"item 0 must be a whole number, not 'a' \(str\)"),
+        (CONFIGURED, '{"pair": [1]}', "field pair must have 2 items, not 1"),
+        (CONFIGURED, "{", r'must be Config as JSON such as {"rate": 0.5}: '),
     ],
 )
 def test_text_that_means_nothing(type_: Type, text: str, complaint: str) -> None:
@@ -203,6 +210,9 @@ def test_everything_wrong_is_said_at_once() -> None:
     ]
     assert caught.value.fix == 'train takes seed: int = 3, rate: float, kind: enum[a, b] = "a".'
     assert caught.value.exit_status == 2
+    with pytest.raises(InvalidInput) as caught:
+        bind_parameters(GRAPH, texts={"seed": "x", "rate": "0.5"})
+    assert caught.value.fix == "train takes seed: int = 3 (and 2 more)."
 
 
 def test_values_are_complained_about_like_texts() -> None:

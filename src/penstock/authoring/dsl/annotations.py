@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import json
 import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import PurePath
 from typing import Any
 
@@ -59,9 +60,9 @@ class Signature:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def signature_of(function: Callable[..., Any]) -> Signature:
+def signature_of(function: Callable[..., Any], *, of_pipeline: bool = False) -> Signature:
     """Read a function's parameters and annotations; what cannot be used is a diagnostic at its definition."""
-    reader = _Reader(function_location(function), getattr(function, "__name__", str(function)))
+    reader = _Reader(function_location(function), getattr(function, "__name__", str(function)), of_pipeline=of_pipeline)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -71,6 +72,17 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     inputs = tuple(spec for p in signature.parameters.values() if (spec := reader.input(p, hints)) is not None)
     outputs, output_class = reader.outputs(hints.get("return", inspect.Signature.empty))
     return Signature(inputs, outputs, output_class, tuple(reader.diagnostics))
+
+
+def path_parameter(
+    pipeline: str, name: str, location: Location | None, default: str | PathLike[str] | None = None
+) -> Diagnostic:
+    """For a parameter of a pipeline that is annotated `Path`: no run could be given it."""
+    kind = type(default).__name__ if type(default) in KIND_BY_CLASS else "File"
+    given = f" = {kind}({json.dumps(fspath(default))})" if default is not None else ""
+    fix = f"Write `{name}: {kind}{given}` with `from penstock import {kind}`; tasks are given it as a Path."
+    message = f"parameter {name!r} of the pipeline {pipeline!r} is a Path, which no run can be given"
+    return Diagnostic("path-parameter", message, fix, location)
 
 
 def type_of_annotation(annotation: Any) -> Type:
@@ -222,9 +234,10 @@ def public_name(class_: type) -> str:
 class _Reader:
     """Reads one function; collects what is wrong with it."""
 
-    def __init__(self, location: Location | None, name: str) -> None:
+    def __init__(self, location: Location | None, name: str, *, of_pipeline: bool) -> None:
         self.location = location
         self.name = name
+        self.of_pipeline = of_pipeline
         self.diagnostics: list[Diagnostic] = []
 
     def report(self, code: str, message: str, fix: str, *, warning: bool = False) -> None:
@@ -271,6 +284,9 @@ class _Reader:
             return None  # given by the launcher
         type_ = without_form(type_of_annotation(hints.get(name, Any)))
         if parameter.default is parameter.empty:
+            return InputSpec(name, type_)
+        if self.of_pipeline and type_ == PATH and isinstance(parameter.default, (str, PathLike)):
+            self.diagnostics.append(path_parameter(self.name, name, self.location, parameter.default))
             return InputSpec(name, type_)
         default = given_parameter(type_, parameter.default)
         if check_parameter(ANY, default) is not None:

@@ -8,7 +8,13 @@ from functools import update_wrapper
 from inspect import cleandoc, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Generic, Protocol, overload
 
-from penstock.authoring.dsl.annotations import Signature, output_fields, signature_of, type_of_annotation
+from penstock.authoring.dsl.annotations import (
+    Signature,
+    output_fields,
+    path_parameter,
+    signature_of,
+    type_of_annotation,
+)
 from penstock.authoring.dsl.building import Building, building_of, current_building
 from penstock.authoring.dsl.components import Configured, P, R, call, use_options
 from penstock.authoring.dsl.handles import Handle, as_scoped, primary_outputs, ref_of, value_of
@@ -19,7 +25,7 @@ from penstock.base.errors import InvalidInput, InvalidPipeline
 from penstock.base.instants import duration_ms
 from penstock.graph.builder import UNKNOWN_SCOPED, GraphBuilder, Scoped
 from penstock.graph.model import Graph
-from penstock.graph.types import Type
+from penstock.graph.types import PATH, Type
 
 
 class RunResult(Protocol):
@@ -88,9 +94,16 @@ class Pipeline(Generic[P, R]):
             from penstock.graph.check import check
 
             graph, found = self.built()
-            together = dict.fromkeys((*found, *check(graph)))
+            together = dict.fromkeys((*found, *self._of_paths(graph, found), *check(graph)))
             self._checked = tuple(sorted(together, key=_place))
         return self._checked
+
+    @staticmethod
+    def _of_paths(graph: Graph, found: tuple[Diagnostic, ...]) -> list[Diagnostic]:
+        """For parameters that are a Path: a run cannot be given one. Within another pipeline it is a task's output."""
+        said = {each.message for each in found}
+        paths = [path_parameter(graph.name, spec.name, graph.location) for spec in graph.inputs if spec.type == PATH]
+        return [each for each in paths if each.message not in said]
 
     def built(self) -> tuple[Graph, tuple[Diagnostic, ...]]:
         """The graph as far as it could be built, and what went wrong while building; not checked yet."""
@@ -166,7 +179,7 @@ class Pipeline(Generic[P, R]):
         self._is_building = True
         try:
             with building_of(builder) as building:
-                return self._run_body(building, signature_of(self.function))
+                return self._run_body(building, signature_of(self.function, of_pipeline=True))
         finally:
             self._is_building = False
 

@@ -214,7 +214,10 @@ def how_it_ended(exit_code: int, known: Outcome | None, *, stopped: bool, oom: b
     if known is not None:
         return known
     if exit_code >= 0:
-        return Lost(f"the process ended with exit status {exit_code} (os._exit?)")
+        return Lost(
+            f"the process ended with exit status {exit_code} before the task returned: something in it called os._exit, "
+            "or closed the descriptors by which the process reports"
+        )
     try:
         name = signal.Signals(-exit_code).name
     except ValueError:

@@ -12,6 +12,7 @@ from penstock.wire import Failure
 
 TRACEBACK_LENGTH_MAX = 64 * 1024
 MESSAGE_LENGTH_MAX = 8 * 1024
+MEMBERS_SHOWN_MAX = 10
 _OURS = __file__.removesuffix("launcher/inner/traces.py")
 _MACHINERY = ("<frozen importlib", "<frozen runpy", importlib.__file__)
 
@@ -34,7 +35,24 @@ def message_of(error: BaseException) -> str:
         text = str(error)
     except Exception as broken:  # noqa: BLE001 - an exception whose own text raises
         text = f"<its text could not be made: {type(broken).__name__}>"
-    return shortened(text, MESSAGE_LENGTH_MAX)
+    return shortened(text + _members_text(error), MESSAGE_LENGTH_MAX)
+
+
+def _members_text(error: BaseException) -> str:
+    """`: ValueError: no rows; KeyError: 'a'` of an exception group, whose own text has only their number; those of groups in it
+    as well. Empty for any other exception."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ""
+    members: list[BaseException] = []
+    agenda: list[BaseException] = [error]
+    while agenda and len(members) <= MEMBERS_SHOWN_MAX:
+        each = agenda.pop()
+        if isinstance(each, BaseExceptionGroup):
+            agenda.extend(reversed(each.exceptions))
+        else:
+            members.append(each)
+    texts = [f"{type(each).__name__}: {message_of(each)}".strip().split("\n")[0] for each in members]
+    return f": {'; '.join(texts[:MEMBERS_SHOWN_MAX])}{'; …' if len(texts) > MEMBERS_SHOWN_MAX else ''}"
 
 
 def shortened(text: str, length_max: int) -> str:

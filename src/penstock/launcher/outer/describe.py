@@ -215,6 +215,9 @@ def _failed(error: BaseException, place: Place) -> Description:
             error=f"there is no module {error.name}",
             fix="It is looked for in the project, its src folder, and what is installed.",
         )
+    line = _line_not_utf8(place.file) if isinstance(error, (UnicodeDecodeError, SyntaxError)) else 0
+    if line:
+        return Description(error=f"{place.shown} is not valid UTF-8 (line {line})", fix="Save it as UTF-8.")
     failure = failure_of(error)
     fix = "Mend the error and try again."
     if isinstance(error, ModuleNotFoundError):
@@ -224,6 +227,18 @@ def _failed(error: BaseException, place: Place) -> Description:
         failure = Failure(failure.type, message, failure.bases, failure.traceback)
         fix = "Put what a script does under `if __name__ == '__main__':`."
     return Description(failure=failure, error=f"{place.shown} could not be imported", fix=fix)
+
+
+def _line_not_utf8(file: str | None) -> int:
+    """The first line of a file that is not UTF-8; 0 where all are, or the file cannot be read."""
+    try:
+        content = Path(file).read_bytes() if file is not None else b""
+        content.decode()
+    except OSError:
+        return 0
+    except UnicodeDecodeError as error:
+        return content[: error.start].count(b"\n") + 1
+    return 0
 
 
 def _is_module_of(target: str, missing: str) -> bool:
