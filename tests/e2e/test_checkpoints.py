@@ -70,11 +70,13 @@ def checkpoints(project: Any) -> list[Path]:
 
 
 def worker_of(process: Any) -> psutil.Process:
-    """The process that trains: of those that started no other the one that has used the most time. The process that it was
-    forked from has imported pandas."""
+    """The process that trains: of all below the controller the one that has taken the checkpoint folder."""
     below = psutil.Process(process.pid).children(recursive=True)
-    leaves = [each for each in below if not each.children()]
-    return max(leaves, key=lambda each: each.cpu_times().user)
+    return next(each for each in below if any("checkpoints" in place for place in _open_places(each)))
+
+
+def _open_places(process: psutil.Process) -> list[str]:
+    return [os.readlink(descriptor) for descriptor in Path(f"/proc/{process.pid}/fd").iterdir()]
 
 
 @pytest.mark.kill
