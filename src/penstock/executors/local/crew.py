@@ -214,10 +214,7 @@ def how_it_ended(exit_code: int, known: Outcome | None, *, stopped: bool, oom: b
     if known is not None:
         return known
     if exit_code >= 0:
-        return Lost(
-            f"the process ended with exit status {exit_code} before the task returned: something in it called os._exit, "
-            "or closed the descriptors by which the process reports"
-        )
+        return Lost(f"the process ended with exit status {exit_code} (os._exit, or descriptors that it closed?)")
     try:
         name = signal.Signals(-exit_code).name
     except ValueError:
