@@ -419,6 +419,7 @@ MUTANTS = (
         "if self._newest(claim.key, commit.at).newest != claim.newest]",
         "if False]",
         "a key that was entered since the look-up is claimed",
+        by="tests/unit/controller/test_cache_turns.py",
     ),
     Mutant(
         "room-not-given-back",
@@ -455,6 +456,7 @@ MUTANTS = (
         "        except ClaimLost:\n            pass\n"
         "        except CommitUnknown:\n            self._reset(now)\n            return False\n",
         "a controller goes on with a commit that was refused",
+        by="tests/unit/controller/test_cache_turns.py",
     ),
     Mutant(
         "nobody-wakes",
@@ -462,6 +464,7 @@ MUTANTS = (
         "        self._wake_at = self._clock.now()  # what waited for a task run of that run may go on",
         "        pass",
         "who waited for a run that another controller took stands still",
+        by="tests/unit/controller/test_cache_turns.py",
     ),
     Mutant(
         "device-shared-beyond",
@@ -476,6 +479,7 @@ MUTANTS = (
         "sorted(fitting)[:count]",
         "sorted(fitting, reverse=True)[:count]",
         "shares are spread over whole devices",
+        by="tests/unit/engine/test_gpu_transcripts.py",
     ),
     Mutant(
         "hint-kills",
@@ -483,6 +487,7 @@ MUTANTS = (
         'amounts.get("memory") if declared else None',
         'amounts.get("memory")',
         "memory that was only learned is enforced",
+        by="tests/unit/engine/test_memory_transcripts.py",
     ),
     Mutant(
         "worked-for-larger-inputs",
@@ -490,6 +495,7 @@ MUTANTS = (
         "if known <= class_",
         "if known >= class_",
         "what worked for large inputs is asked for with small ones, and not the other way round",
+        by="tests/unit/engine/test_memory_transcripts.py",
     ),
     Mutant(
         "everybody-overtakes",
@@ -497,6 +503,7 @@ MUTANTS = (
         "if flight.submitted_at >= reservation.since and flight.rank > reservation.rank",
         "if flight.submitted_at >= reservation.since",
         "what is first in the line is held against those behind a reservation, and the machine stands empty",
+        by="tests/unit/engine/test_memory_transcripts.py",
     ),
     Mutant(
         "nobody-takes-turns",
@@ -504,5 +511,6 @@ MUTANTS = (
         "head = heads[0] if turns is None or reserved else turns.next_of(heads)",
         "head = heads[0]",
         "one kind of task runs after the other, and memory is left over while processors are short",
+        by="tests/unit/engine/test_memory_transcripts.py",
     ),
 )
