@@ -107,8 +107,8 @@ def headline(failing: Failing) -> str:
 
 
 def alike_line(group: Alike, *, is_told: bool = False) -> str:
-    """`37 items failed alike: ValueError: no rows; score/4/score, score/5/score, …`; without the message where it is told
-    already."""
+    """`37 items failed alike: ValueError: no rows; score/4/score, score/5/score, …`; without the message where it is
+    shown already (`is_told`)."""
     paths = group.paths
     names = named(paths)
     others = len(group.messages) - 1

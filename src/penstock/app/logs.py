@@ -146,7 +146,7 @@ def read_segment(settings: Settings, segment: LogSegment, *, tail_bytes: int | N
 
 
 def tail_of(settings: Settings, attempt: AttemptRow) -> str:
-    """The last lines that an attempt printed; of one that crashed, before the stacks of its threads, which are told of as
+    """The last lines that an attempt printed; of one that crashed, before the stacks of its threads, which are shown as
     frames."""
     if attempt.log is None or not attempt.log.size_bytes:
         return ""

@@ -15,7 +15,7 @@ _REQUIRED, _LEFT_OUT = object(), object()
 """Stand for the defaults of fields that have none: those that must be given, and those that are not there if they are not."""
 
 _in_work: set[type] = set()
-"""Classes whose fields are being read: one that holds itself is no configuration."""
+"""Classes whose fields are being read: a class with a field of its own type is not a configuration."""
 
 
 def fields_of(class_: type) -> tuple[Field, ...] | None:

@@ -3,7 +3,7 @@ controllers share one machine (semantics 28). It is advice: it says what is left
 
 An executor is told the larger of what the others leave and its equal share, so a late comer is not starved by an early
 one, whose own capacity shrinks as the late comer's use grows. Devices are leased: what one executor has of a GPU, no other
-is given. Entries of dead processes are dropped by whoever comes next.
+is given. The next executor that reads the ledger removes the entries of dead processes.
 
 The file's lock is held for microseconds. A process that is stopped while it has it holds nobody up: there is no advice then,
 and no lease."""

@@ -97,7 +97,7 @@ class Asked:
         return found
 
     def in_fork(self, told: Callable[[], None]) -> None:
-        """What is asked from here on is told to another process: `told` is called when there is something new."""
+        """Report what is asked from here on to another process: `told` is called when there is something new."""
         self._facts, self._known, self._import_facts, self._unset = {}, set(), {}, {}
         self.told = told
 
@@ -198,7 +198,7 @@ class Asked:
 
 
 def made_link(path: str) -> str:
-    """How a link that an attempt has made is told from a file."""
+    """The name of a link that an attempt has made: no file has such a name."""
     return f"{path}{os.sep}{os.sep}"
 
 

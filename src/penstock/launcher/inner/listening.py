@@ -354,7 +354,7 @@ def _hear_links(name: str, asker: FrameType) -> None:
 
 
 def _target_of(name: str) -> str | None:
-    """Where a link leads; None for what is no link."""
+    """Where a link leads; None where the name is not a link."""
     try:
         return _plain_readlink(name)
     except (OSError, ValueError):

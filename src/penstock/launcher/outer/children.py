@@ -1,5 +1,5 @@
-"""Processes that a task starts anew through `multiprocessing` (spawn, forkserver) or loky (joblib) record what they read as
-forks do: what prepares such a process also has it join the attempt (recorded reads, cache rule 12)."""
+"""New interpreters that a task starts through `multiprocessing` (spawn, forkserver) or loky (joblib) record what they read, as
+forks do: the data that prepares such a process makes it join the attempt (recorded reads, cache rule 12)."""
 
 from __future__ import annotations
 
